@@ -1,0 +1,85 @@
+"""How a kernel is compiled and cached: `@kernel` on a plain function.
+
+Numba's own disk cache looks at one source file only, so an edit in another file that a kernel
+inlines would go unnoticed. Ours is keyed by a hash of every kernel source and the CPU level, and
+lives in one user folder (`VQINDEX_CACHE_DIR` moves it). Where no folder is writable, kernels are
+compiled in memory.
+"""
+
+import functools
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+
+from vqindex.kernels.cpu.level import LEVEL
+
+
+def cache_dir() -> Path:
+    """The folder of compiled kernels, which need not exist."""
+    chosen = os.environ.get("VQINDEX_CACHE_DIR")
+    if chosen:
+        return Path(chosen) / "kernels"
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "vqindex" / "kernels"
+
+
+@functools.cache
+def source_hash() -> str:
+    """Hash of every kernel source, the CPU level and Numba's version."""
+    digest = hashlib.sha256(f"{LEVEL} {numba.__version__}".encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class _Locator(_CacheLocator):  # type: ignore[misc]
+    def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
+        self._py_file = py_file
+        self._lineno = py_func.__code__.co_firstlineno
+
+    def get_cache_path(self) -> str:
+        return str(cache_dir() / source_hash())
+
+    def get_source_stamp(self) -> str:
+        return source_hash()
+
+    def get_disambiguator(self) -> str:
+        return str(self._lineno)
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> "_Locator | None":
+        locator = cls(py_func, py_file)
+        try:
+            locator.ensure_cache_path()
+        except OSError:
+            return None
+        return locator
+
+
+class _CacheImpl(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = [_Locator]
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    _impl_class = _CacheImpl
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile at first call, without the GIL, bounds checks or fast-math, and keep the result."""
+    compiled = numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
+    try:
+        compiled._cache = _Cache(compiled.py_func)
+    except RuntimeError:  # Numba's word for "no locator": nowhere to write
+        pass
+    return compiled

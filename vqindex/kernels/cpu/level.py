@@ -1,0 +1,50 @@
+"""Which vector instructions the kernels use on this CPU, decided once.
+
+    avx512   AVX-512 F/BW/VL/DQ with VNNI, VBMI and VPOPCNTDQ (Ice Lake, Sapphire Rapids, Zen 4 and later)
+    avx2     AVX2 and F16C
+    generic  whatever LLVM makes of plain vector code, on any CPU that Numba supports
+
+`VQINDEX_CPU_LEVEL` forces a level, for tests and comparisons. LLVM may still use newer
+instructions for plain code, unless `NUMBA_CPU_NAME` holds it back as well.
+"""
+
+import os
+
+import llvmlite.binding
+
+from vqindex.errors import SpecError
+
+LEVELS = ("generic", "avx2", "avx512")
+_NEEDS = {
+    "avx512": (
+        "avx512f avx512bw avx512vl avx512dq avx512vnni avx512vbmi avx512vpopcntdq f16c".split()
+    ),
+    "avx2": "avx2 f16c".split(),
+    "generic": [],
+}
+
+
+def best_level() -> str:
+    """The highest level this CPU has."""
+    try:
+        has = llvmlite.binding.get_host_cpu_features()
+    except RuntimeError:
+        return "generic"
+    return next(
+        level for level in reversed(LEVELS) if all(has.get(name) for name in _NEEDS[level])
+    )
+
+
+def _chosen() -> str:
+    wanted = os.environ.get("VQINDEX_CPU_LEVEL")
+    best = best_level()
+    if not wanted:
+        return best
+    if wanted not in LEVELS:
+        raise SpecError(f"VQINDEX_CPU_LEVEL must be one of {', '.join(LEVELS)}, got {wanted!r}.")
+    if LEVELS.index(wanted) > LEVELS.index(best):
+        raise SpecError(f"VQINDEX_CPU_LEVEL={wanted} needs instructions this CPU lacks; it has {best}.")
+    return wanted
+
+
+LEVEL = _chosen()
