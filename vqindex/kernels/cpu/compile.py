@@ -6,13 +6,14 @@ lives in one user folder (`VQINDEX_CACHE_DIR` moves it). Where no folder is writ
 compiled in memory.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
@@ -38,7 +39,7 @@ def cache_dir() -> Path:
 def source_hash() -> str:
     """Hash of every kernel source, the CPU level and Numba's version."""
     digest = hashlib.sha256(f"{LEVEL} {numba.__version__}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -68,7 +69,7 @@ class _Locator(_CacheLocator):  # type: ignore[misc]
 
 
 class _CacheImpl(CompileResultCacheImpl):  # type: ignore[misc]
-    _locator_classes = [_Locator]
+    _locator_classes: ClassVar = [_Locator]
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
@@ -78,8 +79,6 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile at first call, without the GIL, bounds checks or fast-math, and keep the result."""
     compiled = numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
-    try:
+    with contextlib.suppress(RuntimeError):  # Numba's word for nowhere to write
         compiled._cache = _Cache(compiled.py_func)
-    except RuntimeError:  # Numba's word for "no locator": nowhere to write
-        pass
     return compiled

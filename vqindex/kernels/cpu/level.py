@@ -1,6 +1,6 @@
 """Which vector instructions the kernels use on this CPU, decided once.
 
-    avx512   AVX-512 F/BW/VL/DQ with VNNI, VBMI and VPOPCNTDQ (Ice Lake, Sapphire Rapids, Zen 4 and later)
+    avx512   AVX-512 with VNNI, VBMI and VPOPCNTDQ (Ice Lake, Zen 4 and later)
     avx2     AVX2 and F16C
     generic  whatever LLVM makes of plain vector code, on any CPU that Numba supports
 
@@ -15,13 +15,8 @@ import llvmlite.binding
 from vqindex.errors import SpecError
 
 LEVELS = ("generic", "avx2", "avx512")
-_NEEDS = {
-    "avx512": (
-        "avx512f avx512bw avx512vl avx512dq avx512vnni avx512vbmi avx512vpopcntdq f16c".split()
-    ),
-    "avx2": "avx2 f16c".split(),
-    "generic": [],
-}
+_AVX512 = "avx512f avx512bw avx512vl avx512dq avx512vnni avx512vbmi avx512vpopcntdq f16c"
+_NEEDS = {"generic": "", "avx2": "avx2 f16c", "avx512": _AVX512}
 
 
 def best_level() -> str:
@@ -31,7 +26,7 @@ def best_level() -> str:
     except RuntimeError:
         return "generic"
     return next(
-        level for level in reversed(LEVELS) if all(has.get(name) for name in _NEEDS[level])
+        level for level in reversed(LEVELS) if all(has.get(name) for name in _NEEDS[level].split())
     )
 
 
@@ -43,7 +38,9 @@ def _chosen() -> str:
     if wanted not in LEVELS:
         raise SpecError(f"VQINDEX_CPU_LEVEL must be one of {', '.join(LEVELS)}, got {wanted!r}.")
     if LEVELS.index(wanted) > LEVELS.index(best):
-        raise SpecError(f"VQINDEX_CPU_LEVEL={wanted} needs instructions this CPU lacks; it has {best}.")
+        raise SpecError(
+            f"VQINDEX_CPU_LEVEL={wanted} needs instructions this CPU lacks; it has {best}."
+        )
     return wanted
 
 

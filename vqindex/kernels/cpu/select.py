@@ -1,0 +1,120 @@
+"""Keep the best k rows of a query: larger scores first, ties by lower id.
+
+Candidates of a query stand unordered in a buffer of more than k places. When it is full it is
+shrunk to its best k, and the k-th score becomes the threshold below which no row need be kept.
+The order (score, id) is total, so neither the order of arrival nor the number of threads matters.
+"""
+
+import numpy as np
+
+from vqindex.kernels.cpu import simd
+from vqindex.kernels.cpu.compile import kernel
+from vqindex.kernels.cpu.program import SLAB_ROWS
+
+
+@kernel
+def id_at(ids, row):
+    """The id of a row; `ids` (slabs,) int64 addresses of the id column."""
+    return simd.load_int64(ids[row // SLAB_ROWS] + 8 * (row % SLAB_ROWS))
+
+
+@kernel
+def better(score, row, other_score, other_row, ids):
+    """Whether one candidate goes before another."""
+    if score != other_score:
+        return score > other_score
+    return id_at(ids, row) < id_at(ids, other_row)
+
+
+@kernel
+def partition_best(scores, rows, count, k, ids):
+    """Move the best k of the first `count` candidates to the front, in no order (quickselect)."""
+    low, high = 0, count - 1
+    while low < high:
+        middle = (low + high) >> 1
+        pivot_score, pivot_row = scores[middle], rows[middle]
+        i, j = low, high
+        while i <= j:
+            while better(scores[i], rows[i], pivot_score, pivot_row, ids):
+                i += 1
+            while better(pivot_score, pivot_row, scores[j], rows[j], ids):
+                j -= 1
+            if i <= j:
+                scores[i], scores[j] = scores[j], scores[i]
+                rows[i], rows[j] = rows[j], rows[i]
+                i += 1
+                j -= 1
+        if k - 1 <= j:
+            high = j
+        elif k - 1 >= i:
+            low = i
+        else:
+            return
+
+
+@kernel
+def push(scores, rows, counts, thresholds, query, score, row, k, ids):
+    """Add a candidate whose score is not below the query's threshold."""
+    count = counts[query]
+    if count == scores.shape[1]:
+        partition_best(scores[query], rows[query], count, k, ids)
+        lowest = scores[query, 0]
+        for i in range(1, k):
+            lowest = min(lowest, scores[query, i])
+        thresholds[query] = lowest
+        count = k
+        counts[query] = k
+        if score < lowest:
+            return
+    scores[query, count] = score
+    rows[query, count] = row
+    counts[query] = count + 1
+
+
+@kernel
+def _sift(scores, rows, start, end, ids):
+    root = start
+    while 2 * root + 1 < end:
+        child = 2 * root + 1
+        if child + 1 < end and better(
+            scores[child], rows[child], scores[child + 1], rows[child + 1], ids
+        ):
+            child += 1
+        if not better(scores[root], rows[root], scores[child], rows[child], ids):
+            return
+        scores[root], scores[child] = scores[child], scores[root]
+        rows[root], rows[child] = rows[child], rows[root]
+        root = child
+
+
+@kernel
+def sort_best(scores, rows, count, ids):
+    """Order the first `count` candidates, best first (heapsort)."""
+    for start in range(count // 2 - 1, -1, -1):
+        _sift(scores, rows, start, count, ids)
+    for end in range(count - 1, 0, -1):
+        scores[0], scores[end] = scores[end], scores[0]
+        rows[0], rows[end] = rows[end], rows[0]
+        _sift(scores, rows, 0, end, ids)
+
+
+@kernel
+def finish(scores, rows, counts, k, ids, alpha, out_scores, out_ids):
+    """Each query's best k, best first, padded with -inf and -1.
+
+    scores, rows   (nq, capacity) float32, int64: candidates; counts (nq,) int64
+    alpha          (nq,) float32 added to every score of a query
+    out_scores     (nq, k) float32; out_ids (nq, k) int64
+    """
+    for query in range(counts.size):
+        count = counts[query]
+        if count > k:
+            partition_best(scores[query], rows[query], count, k, ids)
+            count = k
+        sort_best(scores[query], rows[query], count, ids)
+        for i in range(count):
+            out_scores[query, i] = scores[query, i] + alpha[query]
+            out_ids[query, i] = id_at(ids, rows[query, i])
+        for i in range(count, k):
+            out_scores[query, i] = -np.inf
+            out_ids[query, i] = -1

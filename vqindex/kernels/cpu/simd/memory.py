@@ -1,0 +1,95 @@
+"""Reading and writing memory by address."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from numba import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from vqindex.kernels.cpu.level import LEVEL
+from vqindex.kernels.cpu.simd.core import (
+    F16,
+    F32,
+    FLOATS,
+    I16,
+    I32,
+    I64,
+    INTS,
+    address,
+    const,
+    operation,
+    read,
+    vec,
+    vector,
+    write,
+)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def address_of(_context: Any, array: Any) -> Any:
+    """The address of an array's first element."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Sequence[Any]) -> Any:
+        return builder.ptrtoint(make_array(array)(context, builder, values[0]).data, I64)
+
+    return address(array), codegen
+
+
+@operation(vector, address)
+def load(b, where):
+    """64 bytes."""
+    return read(b, where, INTS)
+
+
+@operation(types.none, address, vector)
+def store(b, where, value):
+    """Write 64 bytes."""
+    write(b, where, value)
+
+
+@operation(types.uint64, address)
+def load_word(b, where):
+    """One uint64."""
+    return read(b, where, I64)
+
+
+@operation(types.none, address, types.uint64)
+def store_word(b, where, value):
+    """Write one uint64."""
+    write(b, where, value)
+
+
+@operation(types.int64, address)
+def load_int64(b, where):
+    """One int64."""
+    return read(b, where, I64)
+
+
+@operation(types.float32, address)
+def load_float(b, where):
+    """One float32."""
+    return read(b, where, F32)
+
+
+@operation(types.none, address, types.float32)
+def store_float(b, where, value):
+    """Write one float32."""
+    write(b, where, value)
+
+
+def _widen_half(b: Any, half: Any) -> Any:
+    """float16 to float32 by integer arithmetic, which every CPU does alike; no NaN or infinity."""
+    wide = b.zext(half, INTS)
+    magnitude = b.shl(b.and_(wide, const(I32, 16, 0x7FFF)), const(I32, 16, 13))
+    value = b.fmul(b.bitcast(magnitude, FLOATS), const(F32, 16, 2.0**112))
+    sign = b.shl(b.and_(wide, const(I32, 16, 0x8000)), const(I32, 16, 16))
+    return b.or_(b.bitcast(value, INTS), sign)
+
+
+@operation(vector, address)
+def load_half(b, where):
+    """Sixteen finite float16 as float32."""
+    if LEVEL == "generic":
+        return _widen_half(b, read(b, where, vec(I16, 16)))
+    return b.bitcast(b.fpext(read(b, where, vec(F16, 16)), FLOATS), INTS)

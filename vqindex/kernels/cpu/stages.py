@@ -1,0 +1,128 @@
+"""One query in two stages: bounds from the sign plane of every row, full codes for survivors."""
+
+import numpy as np
+
+from vqindex.kernels.cpu import scalar, simd
+from vqindex.kernels.cpu.compile import kernel
+from vqindex.kernels.cpu.program import BLOCK, NONE, PLANE, PLANE_WORDS, SCALE, WORDS
+from vqindex.kernels.cpu.score import block_at, score_row
+from vqindex.kernels.cpu.select import partition_best, push
+
+
+@kernel
+def plane_bounds(
+    columns, program, bias, ratio, blocks, masks, bit_planes, half, gamma, slack, sums, out
+):  # fmt: skip
+    """An upper bound of every row's score, from its signs alone.
+
+        bound = (sum over segments of (raw + half) * gamma + slack) * scale * ratio + bias
+
+    raw is minus the sum of the query's entries where the sign is negative. For a code of one bit,
+    ratio = NONE and slack = 0, this is the score itself.
+
+    bit_planes   address of the query's bit planes, segment after segment of (8, words) uint64
+    sums         scratch (32,) int32; out (blocks, 32) float32, -inf for rows not in the mask
+    """
+    zero = simd.splat(np.int32(0))
+    for i in range(blocks.size):
+        block = blocks[i]
+        if masks[i] == 0:
+            out[i] = -np.inf
+            continue
+        low = high = simd.splat_float(np.float32(0))
+        planes = bit_planes
+        for s in range(program.shape[0]):
+            segment = program[s]
+            plane = block_at(columns, segment[PLANE], block, 8 * segment[PLANE_WORDS])
+            scalar.plane_sums(plane, segment, planes, simd.address_of(sums))
+            planes += 64 * segment[WORDS]
+            middle, unit = simd.splat_float(half[s]), simd.splat_float(gamma[s])
+            raw_low = simd.to_float(simd.subtract(zero, simd.load(simd.address_of(sums))))
+            raw_high = simd.to_float(simd.subtract(zero, simd.load(simd.address_of(sums) + 64)))
+            part = simd.multiply_float(simd.add_float(raw_low, middle), unit)
+            low = simd.add_float(low, part)
+            part = simd.multiply_float(simd.add_float(raw_high, middle), unit)
+            high = simd.add_float(high, part)
+        more = simd.splat_float(slack)
+        scale = block_at(columns, program[0][SCALE], block, 4)
+        low = simd.multiply_float(simd.add_float(low, more), simd.load(scale))
+        high = simd.multiply_float(simd.add_float(high, more), simd.load(scale + 64))
+        if ratio != NONE:
+            factor = block_at(columns, ratio, block, 2)
+            low = simd.multiply_float(low, simd.load_half(factor))
+            high = simd.multiply_float(high, simd.load_half(factor + 32))
+        if bias != NONE:
+            offset = block_at(columns, bias, block, 4)
+            low = simd.add_float(low, simd.load(offset))
+            high = simd.add_float(high, simd.load(offset + 64))
+        at = simd.address_of(out) + 4 * BLOCK * i
+        simd.store(at, low)
+        simd.store(at + 64, high)
+        if masks[i] != np.uint32(0xFFFFFFFF):
+            for r in range(BLOCK):
+                if (masks[i] >> np.uint32(r)) & np.uint32(1) == 0:
+                    out[i, r] = -np.inf
+
+
+@kernel
+def _hits(bounds, i, threshold):
+    """Bit r is set where bound r of block i reaches the threshold and is not -inf."""
+    at = simd.address_of(bounds) + 4 * BLOCK * i
+    least = simd.splat_float(max(threshold, np.float32(-3.4028235e38)))
+    low = simd.at_least(simd.load(at), least)
+    return low | (simd.at_least(simd.load(at + 64), least) << np.uint32(16))
+
+
+@kernel
+def keep_bounds(bounds, blocks, k, ids, scores, rows, counts, thresholds):
+    """Keep the k rows of highest bound; candidates as in search.top_k_blocks, nq = 1."""
+    for i in range(blocks.size):
+        hits = _hits(bounds, i, thresholds[0])
+        while hits != 0:
+            r = simd.lowest_bit(hits)
+            hits &= hits - np.uint32(1)
+            push(
+                scores, rows, counts, thresholds, 0, bounds[i, r], blocks[i] * BLOCK + r, k, ids
+            )  # fmt: skip
+
+
+@kernel
+def top_k_staged(
+    columns, program, bias, ids, bounds, blocks, query, seed, half, gamma, k, first, first_rows,
+    scores, rows, counts, thresholds,
+):  # fmt: skip
+    """Keep the best k rows by full score among those whose bound allows it; how many were read.
+
+    The rows of highest bound are scored first; the k-th best of those scores is a score that k
+    rows reach, so a row whose bound is below it cannot be among the best unless its bound fails.
+    That threshold depends on no order of visit.
+
+    first, first_rows   scratch (1, capacity) float32 and int64
+    """
+    shortlist = 2 * k + 32
+    count = np.zeros(1, np.int64)
+    least = np.full(1, -np.inf, np.float32)
+    keep_bounds(bounds, blocks, shortlist, ids, first, first_rows, count, least)
+    if count[0] > shortlist:
+        partition_best(first[0], first_rows[0], count[0], shortlist, ids)
+        count[0] = shortlist
+    for i in range(count[0]):
+        first[0, i] = score_row(
+            columns, program, bias, first_rows[0, i], query, seed, half, gamma
+        )  # fmt: skip
+    least[0] = -np.inf
+    if count[0] >= k:
+        partition_best(first[0], first_rows[0], count[0], k, ids)
+        least[0] = first[0, :k].min()
+    thresholds[0] = least[0]
+    read = 0
+    for i in range(blocks.size):
+        hits = _hits(bounds, i, least[0])
+        while hits != 0:
+            row = blocks[i] * BLOCK + simd.lowest_bit(hits)
+            hits &= hits - np.uint32(1)
+            read += 1
+            score = score_row(columns, program, bias, row, query, seed, half, gamma)
+            if score >= thresholds[0]:
+                push(scores, rows, counts, thresholds, 0, score, row, k, ids)
+    return read
