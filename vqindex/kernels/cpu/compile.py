@@ -78,7 +78,18 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile at first call, without the GIL, bounds checks or fast-math, and keep the result."""
-    compiled = numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
+    return _compiled(function, forceinline=False)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """A kernel that becomes part of the kernels that call it, whatever LLVM thinks of its size."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Callable[..., Any], forceinline: bool) -> Any:
+    compiled = numba.njit(
+        nogil=True, boundscheck=False, error_model="numpy", forceinline=forceinline
+    )(function)
     with contextlib.suppress(RuntimeError):  # Numba's word for nowhere to write
         compiled._cache = _Cache(compiled.py_func)
     return compiled

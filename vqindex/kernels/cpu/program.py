@@ -1,8 +1,12 @@
 """What a scoring kernel is told of each segment: one row of int64 fields.
 
-A row's score is a sum over segments of scale * gamma * (raw + half), plus a bias. Segments read
-columns by number; the addresses of a column's slabs stand in a table (columns, slabs).
+A row's score is a sum over segments of scale * gamma * (raw + half), plus a bias. A layout names
+columns by number; `bind` puts the address of the column's slab table in their place. Kernels read
+fields by address too: a view of an array would be counted by Numba in the innermost loops.
 """
+
+import numpy as np
+import numpy.typing as npt
 
 BLOCK = 32  # rows of a block
 SLAB = 128  # blocks of a slab
@@ -15,7 +19,7 @@ SLAB_ROWS = BLOCK * SLAB
     PLANE,  # column of the sign plane
     PLANE_WORDS,  # 64-bit words of a row in that column
     REST,  # column of the other planes, or of decoded rows
-    REST_WORDS,  # 64-bit words of a row in that column
+    REST_BYTES,  # bytes of a row in that column
     SCALE,  # column of the scale, or NONE
     OPERAND,  # byte offset of this segment in a query
     TABLE,  # address of its 128-byte level table
@@ -23,5 +27,21 @@ SLAB_ROWS = BLOCK * SLAB
 ) = range(11)
 FIELDS = PLANES + 8
 
-NONE = -1
 BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2
+NONE = -1  # no such column
+UNBOUND = 0  # ... once bound
+
+
+def table(addresses: npt.NDArray[np.int64], column: int) -> int:
+    """The address of a column's slab table, UNBOUND for NONE; addresses (columns, slabs)."""
+    if column == NONE or addresses.size == 0:
+        return UNBOUND
+    return int(addresses.ctypes.data) + column * int(addresses.strides[0])
+
+
+def bind(fields: npt.NDArray[np.int64], addresses: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Fields whose columns are addresses; `addresses` must outlive their use."""
+    bound = fields.copy()
+    for name in (PLANE, REST, SCALE):
+        bound[:, name] = [table(addresses, int(column)) for column in fields[:, name]]
+    return bound

@@ -8,28 +8,42 @@ first. A decoded level is the byte t + ROW_BIAS of the half-integer level t + 1/
 import numpy as np
 
 from vqindex.kernels.cpu import simd
-from vqindex.kernels.cpu.compile import kernel
-from vqindex.kernels.cpu.program import BITS, FIRST, PLANE_WORDS, PLANES, TABLE, WORDS
+from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.fields import field
+from vqindex.kernels.cpu.program import (
+    BITS,
+    FIRST,
+    PLANE_WORDS,
+    PLANES,
+    TABLE,
+    WORDS,
+)
 
 
-@kernel
+@inlined
 def decode_word(sign, rest, segment, word):
     """64 levels of one row, from its sign word and the address of its other planes."""
     index = simd.splat(np.int32(0))
-    bits = segment[BITS]
+    bits = field(segment, BITS)
     for plane in range(1, bits):
-        index = simd.append_bits(index, simd.load_word(rest + 8 * (segment[PLANES + plane] + word)))
+        index = simd.append_bits(
+            index, simd.load_word(rest + 8 * (field(segment, PLANES + plane) + word))
+        )
     if bits <= 5:
-        levels = simd.lookup16(simd.load(segment[TABLE]), index)
+        levels = simd.lookup16(simd.load(field(segment, TABLE)), index)
     else:
-        levels = simd.lookup128(segment[TABLE], index)
+        levels = simd.lookup128(field(segment, TABLE), index)
     return simd.invert_where(levels, sign)
 
 
-@kernel
+@inlined
 def sign_words(plane, segment, row):
     """The address of a row's first sign word of a segment; the next ones follow by 64 bytes."""
-    return plane + 64 * ((row >> 3) * segment[PLANE_WORDS] + segment[FIRST]) + 8 * (row & 7)
+    return (
+        plane
+        + 64 * ((row >> 3) * field(segment, PLANE_WORDS) + field(segment, FIRST))
+        + 8 * (row & 7)
+    )
 
 
 @kernel
@@ -39,12 +53,12 @@ def decode_row(plane, rest, segment, row, out):
     plane, rest   addresses of the block's sign plane and of this row's other planes
     """
     signs = sign_words(plane, segment, row)
-    for word in range(segment[WORDS]):
+    for word in range(field(segment, WORDS)):
         levels = decode_word(simd.load_word(signs + 64 * word), rest, segment, word)
         simd.store(out + 64 * word, levels)
 
 
-@kernel
+@inlined
 def dot_row(plane, rest, segment, row, query):
     """Sum over one row of level byte * query byte, ROW_BIAS included.
 
@@ -52,13 +66,13 @@ def dot_row(plane, rest, segment, row, query):
     """
     signs = sign_words(plane, segment, row)
     total = simd.splat(np.int32(0))
-    for word in range(segment[WORDS]):
+    for word in range(field(segment, WORDS)):
         levels = decode_word(simd.load_word(signs + 64 * word), rest, segment, word)
         total = simd.dot4(total, levels, simd.load(query + 64 * word))
     return simd.sum_lanes(total)
 
 
-@kernel
+@inlined
 def plane_sums(plane, segment, bit_planes, out):
     """For the 32 rows of a block, the sum of the query's entries where the sign bit is set.
 
@@ -68,11 +82,11 @@ def plane_sums(plane, segment, bit_planes, out):
 
     Source: reference.sign.bit_sliced.
     """
-    words = segment[WORDS]
+    words = field(segment, WORDS)
     step = 8 * words
     for group in range(4):
         s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = simd.splat(np.int32(0))
-        at = plane + 64 * (group * segment[PLANE_WORDS] + segment[FIRST])
+        at = plane + 64 * (group * field(segment, PLANE_WORDS) + field(segment, FIRST))
         for word in range(words):
             signs = simd.load(at + 64 * word)
             query = bit_planes + 8 * word
@@ -94,7 +108,7 @@ def plane_sums(plane, segment, bit_planes, out):
         simd.store_low_ints(out + 32 * group, total)
 
 
-@kernel
+@inlined
 def _count(total, signs, query_word):
     both = simd.and_(signs, simd.splat_word(simd.load_word(query_word)))
     return simd.add_words(total, simd.popcount_words(both))

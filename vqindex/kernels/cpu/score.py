@@ -3,139 +3,155 @@
     score = sum over segments of ((float(raw) + half) * gamma) * scale, + bias
 
 raw is exact in int32; each float32 step rounds once, in this order, so that one row or a block,
-one query or many, give the same bits.
+one query or many, give the same bits. Arguments that are not arrays are addresses.
 """
 
 import numpy as np
 
 from vqindex.kernels.cpu import decoded, scalar, simd
 from vqindex.kernels.cpu.compile import kernel
+from vqindex.kernels.cpu.fields import block_at, field, float_at, segment_at
 from vqindex.kernels.cpu.program import (
     BITS,
     BLOCK,
     BYTE_ROWS,
-    NONE,
     OPERAND,
     PLANE,
     PLANE_WORDS,
     REST,
-    REST_WORDS,
+    REST_BYTES,
     SCALE,
-    SLAB,
-    SLAB_ROWS,
+    UNBOUND,
     WORDS,
 )
 
-
-@kernel
-def block_at(columns, column, block, row_bytes):
-    """The address of a block in a column of `row_bytes` bytes a row."""
-    return columns[column, block // SLAB] + (block % SLAB) * (BLOCK * row_bytes)
+CHUNK = 64  # queries scored together against a decoded block
+LINE = 4 * CHUNK
 
 
 @kernel
-def float_at(columns, column, row):
-    """A row's entry of a float32 column."""
-    return simd.load_float(columns[column, row // SLAB_ROWS] + 4 * (row % SLAB_ROWS))
+def score_row(program, segments, bias, row, query, seed, half, gamma):
+    """The score of one row with one query.
 
-
-@kernel
-def score_row(columns, program, bias, row, query, seed, half, gamma):
-    """The score of one row.
-
-    columns   (columns, slabs) int64 addresses; program (segments, FIELDS) int64
-    bias      column of the bias, or NONE
-    query     address of the prepared query, all segments one after another
+    program             a bound program of `segments` segments; bias, a slab table or UNBOUND
+    query               the prepared query, all segments one after another
     seed, half, gamma   (segments,) int32, float32, float32 of this query
     """
     block, inside = row // BLOCK, row % BLOCK
     score = np.float32(0)
-    for s in range(program.shape[0]):
-        segment = program[s]
-        operand = query + segment[OPERAND]
-        row_bytes = 8 * segment[REST_WORDS]
-        rest = block_at(columns, segment[REST], block, row_bytes) + inside * row_bytes
-        if segment[BITS] < BYTE_ROWS:
+    for s in range(segments):
+        segment = segment_at(program, s)
+        operand = query + field(segment, OPERAND)
+        row_bytes = field(segment, REST_BYTES)
+        rest = block_at(field(segment, REST), block, row_bytes) + inside * row_bytes
+        if field(segment, BITS) < BYTE_ROWS:
             part = decoded.dot_floats(rest, segment, operand)
         else:
-            if segment[BITS] == BYTE_ROWS:
+            if field(segment, BITS) == BYTE_ROWS:
                 raw = decoded.dot_bytes(rest, segment, operand)
             else:
-                plane = block_at(columns, segment[PLANE], block, 8 * segment[PLANE_WORDS])
+                plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
                 raw = scalar.dot_row(plane, rest, segment, inside, operand)
-            part = (np.float32(raw + seed[s]) + half[s]) * gamma[s]
-        if segment[SCALE] != NONE:
-            part *= float_at(columns, segment[SCALE], row)
+            raw += simd.load_int(seed + 4 * s)
+            part = (np.float32(raw) + simd.load_float(half + 4 * s)) * simd.load_float(
+                gamma + 4 * s
+            )
+        if field(segment, SCALE) != UNBOUND:
+            part *= float_at(field(segment, SCALE), row)
         score += part
-    if bias != NONE:
-        score += float_at(columns, bias, row)
+    if bias != UNBOUND:
+        score += float_at(bias, row)
     return score
 
 
 @kernel
-def decode_block(columns, program, block, out, stride):
+def decode_block(program, segments, block, out, stride):
     """Decode the 32 rows of a block: each row's segments one after another, `stride` bytes."""
-    for s in range(program.shape[0]):
-        segment = program[s]
-        row_bytes = 8 * segment[REST_WORDS]
-        rest = block_at(columns, segment[REST], block, row_bytes)
+    for s in range(segments):
+        segment = segment_at(program, s)
+        row_bytes = field(segment, REST_BYTES)
+        rest = block_at(field(segment, REST), block, row_bytes)
         plane = np.int64(0)
-        if segment[BITS] > BYTE_ROWS:
-            plane = block_at(columns, segment[PLANE], block, 8 * segment[PLANE_WORDS])
+        if field(segment, BITS) > BYTE_ROWS:
+            plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
         for row in range(BLOCK):
-            to = out + row * stride + segment[OPERAND]
-            if segment[BITS] > BYTE_ROWS:
+            to = out + row * stride + field(segment, OPERAND)
+            if field(segment, BITS) > BYTE_ROWS:
                 scalar.decode_row(plane, rest + row * row_bytes, segment, row, to)
-            elif segment[BITS] == BYTE_ROWS:
+            elif field(segment, BITS) == BYTE_ROWS:
                 decoded.copy_bytes(rest + row * row_bytes, segment, to)
             else:
                 decoded.copy_floats(rest + row * row_bytes, segment, to)
 
 
 @kernel
-def raw_tile(segment, levels, stride, packed, group_stride, vectors, seed, out, out_stride):
+def raw_tile(segment, levels, stride, packed, group, vectors, seed, out):
     """Raw sums of a decoded block of 32 rows with 16 * vectors queries, as int32 or float32.
 
-    levels   address of the block's decoded rows of this segment, `stride` bytes apart
-    packed   address of the queries: groups of 16, `group_stride` bytes apart
-    seed     address of (16 * vectors,) int32; out address of (32, out_stride / 4)
+    levels   the block's decoded rows of this segment, `stride` bytes apart
+    packed   the queries, groups of 16, `group` bytes apart
+    seed     (16 * vectors,) int32; out (32, CHUNK)
     """
-    operand = segment[OPERAND]
-    steps = 16 * segment[WORDS]
-    if segment[BITS] < BYTE_ROWS:
-        query_bytes = group_stride // 16
+    operand = field(segment, OPERAND)
+    words = field(segment, WORDS)
+    if field(segment, BITS) < BYTE_ROWS:
+        each = group // 16
         for row in range(0, BLOCK, simd.FLOAT_ROWS):
-            at = levels + row * stride
             for query in range(0, 16 * vectors, simd.FLOAT_QUERIES):
-                asked = packed + query * query_bytes + operand
-                to = out + row * out_stride + 4 * query
-                simd.dot_float_tile(at, stride, asked, query_bytes, segment[WORDS], to, out_stride)
+                asked = packed + query * each + operand
+                to = out + LINE * row + 4 * query
+                simd.dot_float_tile(levels + row * stride, stride, asked, each, words, to, LINE)
         return
     asked = packed + 16 * operand
     full = vectors - vectors % simd.TILE_QUERIES
     for row in range(0, BLOCK, simd.TILE_ROWS):
         at = levels + row * stride
         for v in range(0, full, simd.TILE_QUERIES):
-            simd.dot_tile(
-                at, stride, asked + v * group_stride, group_stride, steps,
-                seed + 64 * v, out + row * out_stride + 64 * v, out_stride,
-            )  # fmt: skip
+            to = out + LINE * row + 64 * v
+            q = asked + v * group
+            simd.dot_tile(at, stride, q, group, 16 * words, seed + 64 * v, to, LINE)
     for v in range(full, vectors):
+        q = asked + v * group
         for row in range(0, BLOCK, simd.NARROW_ROWS):
-            simd.dot_narrow(
-                levels + row * stride, stride, asked + v * group_stride, group_stride, steps,
-                seed + 64 * v, out + row * out_stride + 64 * v, out_stride,
-            )  # fmt: skip
+            at, to = levels + row * stride, out + LINE * row + 64 * v
+            simd.dot_narrow(at, stride, q, group, 16 * words, seed + 64 * v, to, LINE)
 
 
 @kernel
-def combine(segment, columns, row, raw, half, gamma, previous):
-    """One segment's part of a row's scores with 16 queries, added to those before it."""
-    part = simd.load(raw)
-    if segment[BITS] >= BYTE_ROWS:
-        part = simd.add_float(simd.to_float(part), simd.load(half))
-        part = simd.multiply_float(part, simd.load(gamma))
-    if segment[SCALE] != NONE:
-        scale = float_at(columns, segment[SCALE], row)
-        part = simd.multiply_float(part, simd.splat_float(scale))
-    return simd.add_float(previous, part)
+def score_tile(
+    program, segments, bias, block, levels, stride, packed, group, vectors, seed, half, gamma,
+    padded, raw, tile,
+):  # fmt: skip
+    """Scores of a block's 32 rows with 16 * vectors queries, (32, CHUNK) float32 at `tile`.
+
+    levels              the decoded block, `stride` bytes a row
+    packed              the first query's group of 16, `group` bytes each
+    seed, half, gamma   at the first query, in (segments, padded) int32 and float32
+    raw                 scratch, (32, CHUNK) int32
+    """
+    for s in range(segments):
+        segment = segment_at(program, s)
+        skip = 4 * s * padded
+        rows = levels + field(segment, OPERAND)
+        raw_tile(segment, rows, stride, packed, group, vectors, seed + skip, raw)
+        is_float = field(segment, BITS) < BYTE_ROWS
+        scales = field(segment, SCALE)
+        for r in range(BLOCK):
+            row = block * BLOCK + r
+            scale = simd.splat_float(float_at(scales, row) if scales != UNBOUND else np.float32(1))
+            for v in range(vectors):
+                at = LINE * r + 64 * v
+                part = simd.load(raw + at)
+                if not is_float:
+                    part = simd.add_float(simd.to_float(part), simd.load(half + skip + 64 * v))
+                    part = simd.multiply_float(part, simd.load(gamma + skip + 64 * v))
+                part = simd.multiply_float(part, scale)
+                if s > 0:
+                    part = simd.add_float(simd.load(tile + at), part)
+                simd.store(tile + at, part)
+    if bias != UNBOUND:
+        for r in range(BLOCK):
+            offset = simd.splat_float(float_at(bias, block * BLOCK + r))
+            for v in range(vectors):
+                at = tile + LINE * r + 64 * v
+                simd.store(at, simd.add_float(simd.load(at), offset))

@@ -3,27 +3,21 @@
 Candidates of a query stand unordered in a buffer of more than k places. When it is full it is
 shrunk to its best k, and the k-th score becomes the threshold below which no row need be kept.
 The order (score, id) is total, so neither the order of arrival nor the number of threads matters.
+`ids` is the address of the id column's slab table.
 """
 
 import numpy as np
 
-from vqindex.kernels.cpu import simd
-from vqindex.kernels.cpu.compile import kernel
-from vqindex.kernels.cpu.program import SLAB_ROWS
+from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.fields import int64_at
 
 
-@kernel
-def id_at(ids, row):
-    """The id of a row; `ids` (slabs,) int64 addresses of the id column."""
-    return simd.load_int64(ids[row // SLAB_ROWS] + 8 * (row % SLAB_ROWS))
-
-
-@kernel
+@inlined
 def better(score, row, other_score, other_row, ids):
     """Whether one candidate goes before another."""
     if score != other_score:
         return score > other_score
-    return id_at(ids, row) < id_at(ids, other_row)
+    return int64_at(ids, row) < int64_at(ids, other_row)
 
 
 @kernel
@@ -114,7 +108,7 @@ def finish(scores, rows, counts, k, ids, alpha, out_scores, out_ids):
         sort_best(scores[query], rows[query], count, ids)
         for i in range(count):
             out_scores[query, i] = scores[query, i] + alpha[query]
-            out_ids[query, i] = id_at(ids, rows[query, i])
+            out_ids[query, i] = int64_at(ids, rows[query, i])
         for i in range(count, k):
             out_scores[query, i] = -np.inf
             out_ids[query, i] = -1

@@ -3,27 +3,33 @@
 import numpy as np
 
 from vqindex.kernels.cpu import scalar, simd
-from vqindex.kernels.cpu.compile import kernel
-from vqindex.kernels.cpu.program import BLOCK, NONE, PLANE, PLANE_WORDS, SCALE, WORDS
-from vqindex.kernels.cpu.score import block_at, score_row
+from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.fields import block_at, field, segment_at
+from vqindex.kernels.cpu.program import BLOCK, PLANE, PLANE_WORDS, SCALE, UNBOUND, WORDS
+from vqindex.kernels.cpu.score import score_row
 from vqindex.kernels.cpu.select import partition_best, push
 
 
 @kernel
 def plane_bounds(
-    columns, program, bias, ratio, blocks, masks, bit_planes, half, gamma, slack, sums, out
+    program, segments, bias, ratio, blocks, masks, bit_planes, half, gamma, slack, sums, out
 ):  # fmt: skip
-    """An upper bound of every row's score, from its signs alone.
+    """An upper bound of every row's score, from the signs of its first `segments` segments.
 
         bound = (sum over segments of (raw + half) * gamma + slack) * scale * ratio + bias
 
     raw is minus the sum of the query's entries where the sign is negative. For a code of one bit,
-    ratio = NONE and slack = 0, this is the score itself.
+    ratio UNBOUND and slack 0, this is the score itself.
 
-    bit_planes   address of the query's bit planes, segment after segment of (8, words) uint64
-    sums         scratch (32,) int32; out (blocks, 32) float32, -inf for rows not in the mask
+    bias, ratio   slab tables of a float32 and a float16 column, or UNBOUND
+    bit_planes    address of the query's bit planes, segment after segment of (8, words) uint64
+    half, gamma   addresses of (segments,) float32
+    sums          scratch (32,) int32; out (blocks, 32) float32, -inf for rows not in the mask
     """
     zero = simd.splat(np.int32(0))
+    more = simd.splat_float(slack)
+    sums_at, program_at = simd.address_of(sums), simd.address_of(program)
+    scales = field(program_at, SCALE)
     for i in range(blocks.size):
         block = blocks[i]
         if masks[i] == 0:
@@ -31,28 +37,28 @@ def plane_bounds(
             continue
         low = high = simd.splat_float(np.float32(0))
         planes = bit_planes
-        for s in range(program.shape[0]):
-            segment = program[s]
-            plane = block_at(columns, segment[PLANE], block, 8 * segment[PLANE_WORDS])
-            scalar.plane_sums(plane, segment, planes, simd.address_of(sums))
-            planes += 64 * segment[WORDS]
-            middle, unit = simd.splat_float(half[s]), simd.splat_float(gamma[s])
-            raw_low = simd.to_float(simd.subtract(zero, simd.load(simd.address_of(sums))))
-            raw_high = simd.to_float(simd.subtract(zero, simd.load(simd.address_of(sums) + 64)))
-            part = simd.multiply_float(simd.add_float(raw_low, middle), unit)
-            low = simd.add_float(low, part)
-            part = simd.multiply_float(simd.add_float(raw_high, middle), unit)
-            high = simd.add_float(high, part)
-        more = simd.splat_float(slack)
-        scale = block_at(columns, program[0][SCALE], block, 4)
+        for s in range(segments):
+            segment = segment_at(program_at, s)
+            plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
+            scalar.plane_sums(plane, segment, planes, sums_at)
+            planes += 64 * field(segment, WORDS)
+            middle = simd.splat_float(simd.load_float(half + 4 * s))
+            unit = simd.splat_float(simd.load_float(gamma + 4 * s))
+            part = simd.add_float(simd.to_float(simd.subtract(zero, simd.load(sums_at))), middle)
+            low = simd.add_float(low, simd.multiply_float(part, unit))
+            part = simd.add_float(
+                simd.to_float(simd.subtract(zero, simd.load(sums_at + 64))), middle
+            )
+            high = simd.add_float(high, simd.multiply_float(part, unit))
+        scale = block_at(scales, block, 4)
         low = simd.multiply_float(simd.add_float(low, more), simd.load(scale))
         high = simd.multiply_float(simd.add_float(high, more), simd.load(scale + 64))
-        if ratio != NONE:
-            factor = block_at(columns, ratio, block, 2)
+        if ratio != UNBOUND:
+            factor = block_at(ratio, block, 2)
             low = simd.multiply_float(low, simd.load_half(factor))
             high = simd.multiply_float(high, simd.load_half(factor + 32))
-        if bias != NONE:
-            offset = block_at(columns, bias, block, 4)
+        if bias != UNBOUND:
+            offset = block_at(bias, block, 4)
             low = simd.add_float(low, simd.load(offset))
             high = simd.add_float(high, simd.load(offset + 64))
         at = simd.address_of(out) + 4 * BLOCK * i
@@ -64,7 +70,7 @@ def plane_bounds(
                     out[i, r] = -np.inf
 
 
-@kernel
+@inlined
 def _hits(bounds, i, threshold):
     """Bit r is set where bound r of block i reaches the threshold and is not -inf."""
     at = simd.address_of(bounds) + 4 * BLOCK * i
@@ -88,7 +94,7 @@ def keep_bounds(bounds, blocks, k, ids, scores, rows, counts, thresholds):
 
 @kernel
 def top_k_staged(
-    columns, program, bias, ids, bounds, blocks, query, seed, half, gamma, k, first, first_rows,
+    program, bias, ids, bounds, blocks, query, seed, half, gamma, k, first, first_rows,
     scores, rows, counts, thresholds,
 ):  # fmt: skip
     """Keep the best k rows by full score among those whose bound allows it; how many were read.
@@ -99,6 +105,7 @@ def top_k_staged(
 
     first, first_rows   scratch (1, capacity) float32 and int64
     """
+    program_at, segments = simd.address_of(program), program.shape[0]
     shortlist = 2 * k + 32
     count = np.zeros(1, np.int64)
     least = np.full(1, -np.inf, np.float32)
@@ -108,7 +115,7 @@ def top_k_staged(
         count[0] = shortlist
     for i in range(count[0]):
         first[0, i] = score_row(
-            columns, program, bias, first_rows[0, i], query, seed, half, gamma
+            program_at, segments, bias, first_rows[0, i], query, seed, half, gamma
         )  # fmt: skip
     least[0] = -np.inf
     if count[0] >= k:
@@ -122,7 +129,7 @@ def top_k_staged(
             row = blocks[i] * BLOCK + simd.lowest_bit(hits)
             hits &= hits - np.uint32(1)
             read += 1
-            score = score_row(columns, program, bias, row, query, seed, half, gamma)
+            score = score_row(program_at, segments, bias, row, query, seed, half, gamma)
             if score >= thresholds[0]:
                 push(scores, rows, counts, thresholds, 0, score, row, k, ids)
     return read

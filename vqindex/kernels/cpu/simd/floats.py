@@ -11,6 +11,7 @@ from vqindex.kernels.cpu.simd.core import (
     I8,
     I16,
     I32,
+    I64,
     INTS,
     address,
     const,
@@ -21,6 +22,8 @@ from vqindex.kernels.cpu.simd.core import (
     vector,
     write,
 )
+
+_LANES = vec(I64, 16)
 
 
 @operation(vector, types.float32)
@@ -73,6 +76,28 @@ def add_float_where_above(b, total, x, threshold, step):
     above = b.fcmp_ordered(">", b.bitcast(x, FLOATS), b.bitcast(threshold, FLOATS))
     added = b.select(above, b.bitcast(step, FLOATS), const(F32, 16, 0.0))
     return b.bitcast(b.fadd(b.bitcast(total, FLOATS), added), INTS)
+
+
+@operation(vector, vector, vector, vector)
+def add_where_negative(b, total, x, step):
+    """int32 total + step in the lanes where float32 x < 0; -0.0 is not below 0."""
+    below = b.fcmp_ordered("<", b.bitcast(x, FLOATS), const(F32, 16, 0.0))
+    return b.add(total, b.select(below, step, const(I32, 16, 0)))
+
+
+@operation(vector, vector, vector)
+def copy_sign(b, x, y):
+    """float32 x, negated in the lanes where y < 0."""
+    below = b.fcmp_ordered("<", b.bitcast(y, FLOATS), const(F32, 16, 0.0))
+    return b.xor(x, b.select(below, const(I32, 16, 0x80000000), const(I32, 16, 0)))
+
+
+@operation(vector, vector, types.int64)
+def keep_lanes(b, x, lanes):
+    """The first `lanes` lanes of x, zero in the others."""
+    place = ir.Constant(_LANES, list(range(16)))
+    kept = b.icmp_signed("<", place, spread(b, lanes, 16))
+    return b.select(kept, x, const(I32, 16, 0))
 
 
 @operation(types.none, address, vector)

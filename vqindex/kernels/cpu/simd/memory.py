@@ -60,6 +60,12 @@ def store_word(b, where, value):
     write(b, where, value)
 
 
+@operation(types.int32, address)
+def load_int(b, where):
+    """One int32."""
+    return read(b, where, I32)
+
+
 @operation(types.int64, address)
 def load_int64(b, where):
     """One int64."""

@@ -1,0 +1,207 @@
+"""Codec: a transform, a quantizer and an optional sketch, and the metric they serve.
+
+    score = alpha(q) + bias[i] + sum over terms of scale_t[i] * <operand_t(q), codes_t[i]>
+
+With r = x - c the centred row and T the transform:
+    ip       <q, x> = <q, c> + <T q, T r>
+    cosine   the same, of rows and queries divided by their norms (a zero vector stays zero)
+    l2       -|q - x|^2 = -|q - c|^2 - |r|^2 + 2 <T (q - c), T r>
+The norm in the bias is the row's own, not its reconstruction's, so that an unbiased estimate of
+the inner product gives an unbiased distance.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.kernels.cpu import encode, program
+from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.operands import Operands, prepare
+from vqindex.quantizers.base import FittedQuantizer, Quantizer, divide, row_norms
+from vqindex.sketches.qjl import QJL
+from vqindex.transforms.base import FittedTransform, Transform
+
+ID = "id"
+BIAS = "bias"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an index is made of, before it has seen a row."""
+
+    metric: str
+    transform: Transform
+    quantizer: Quantizer
+    sketch: QJL | None
+    seed: int
+
+    @property
+    def sample_size(self) -> int:
+        """Rows that fitting wants; 0 when nothing is learned from data."""
+        return max(self.transform.sample_size, self.quantizer.sample_size)
+
+    def fit(self, sample: FloatArray | None, dim: int) -> "Codec":
+        """Fit every part, from a sample (n, dim) float32 or, if nothing is learned, from None."""
+        center = None
+        if sample is not None:
+            sample = _measured(sample, self.metric)
+            if self.quantizer.centered:
+                center = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+                sample = sample - center
+        transform = self.transform.fit(sample, dim, self.seed)
+        if sample is not None:
+            sample = transform.apply(sample)
+        quantizer = self.quantizer.fit(sample, transform.dim_out, self.seed)
+        sketch = None
+        if self.sketch is not None:
+            sketch = self.sketch.fit(None, transform.dim_out, self.seed, "sketch_")
+        return Codec(self.metric, dim, center, transform, quantizer, sketch)
+
+    def restore(self, arrays: Mapping[str, Array], dim: int) -> "Codec":
+        """The codec whose `arrays()` these are."""
+
+        def part(name: str) -> dict[str, Array]:
+            start = f"{name}."
+            return {k[len(start) :]: v for k, v in arrays.items() if k.startswith(start)}
+
+        transform = self.transform.restore(part("transform"), dim)
+        quantizer = self.quantizer.restore(part("quantizer"), transform.dim_out)
+        sketch = None
+        if self.sketch is not None:
+            sketch = self.sketch.restore(part("sketch"), transform.dim_out, "sketch_")
+        return Codec(self.metric, dim, arrays.get("center"), transform, quantizer, sketch)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What kernels need to score the codes of one codec.
+
+    fields   (segments, FIELDS) of every term
+    bias     column of the bias, or program.NONE
+    ratio    column of the signs' ratio, or program.NONE
+    staged   segments whose sign planes bound a score: the quantizer's, or 0 where signs say it all
+    plane    whether signs alone give the whole score
+    """
+
+    fields: npt.NDArray[np.int64]
+    bias: int
+    ratio: int
+    staged: int
+    plane: bool
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A fitted codec: turns rows into columns, queries into operands, columns into rows."""
+
+    metric: str
+    dim: int
+    center: FloatArray | None
+    transform: FittedTransform
+    quantizer: FittedQuantizer
+    sketch: FittedQuantizer | None
+
+    @property
+    def _terms(self) -> list[FittedQuantizer]:
+        return [self.quantizer] if self.sketch is None else [self.quantizer, self.sketch]
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """Every column of a row: terms, the bias under l2, the id."""
+        columns = [column for term in self._terms for column in term.columns]
+        if self.metric == "l2":
+            columns.append(Column(BIAS, np.dtype(np.float32)))
+        return (*columns, Column(ID, np.dtype(np.int64)))
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """See Scorer."""
+        index = {column.name: i for i, column in enumerate(self.columns)}
+        parts, operand = [], 0
+        for term in self._terms:
+            scale = index.get(term.scale, program.NONE) if term.scale else program.NONE
+            parts.append(term.layout.program(index, scale, operand))
+            operand += term.layout.operand_bytes
+        ratio = self.quantizer.ratio
+        signs = len(parts[0]) if (parts[0][:, program.BITS] > 0).all() else 0
+        return Scorer(
+            np.concatenate(parts),
+            index.get(BIAS, program.NONE),
+            index[ratio] if ratio else program.NONE,
+            signs if ratio else 0,
+            signs == 1 and len(self._terms) == 1 and int(parts[0][0, program.BITS]) == 1,
+        )
+
+    def _centered(self, x: FloatArray) -> FloatArray:
+        x = _measured(x, self.metric)
+        return x if self.center is None else x - self.center
+
+    def encode(self, x: FloatArray) -> dict[str, Array]:
+        """The columns of rows (n, dim) float32, all but the ids."""
+        r = self._centered(x)
+        y = self.transform.apply(r)
+        encoded = self.quantizer.encode(y)
+        columns = dict(encoded.columns)
+        if self.sketch is not None:
+            columns.update(self.sketch.encode(y - encoded.approximation).columns)
+        if self.metric == "l2":
+            squares = np.empty(len(r), np.float32)
+            encode.square_norms(r, 0, self.dim, squares)
+            columns[BIAS] = -squares
+        return columns
+
+    def operands(self, queries: FloatArray) -> Operands:
+        """Prepared queries, from (nq, dim) float32."""
+        q = _measured(queries, self.metric)
+        if self.metric == "l2":
+            r = q if self.center is None else q - self.center
+            alpha = -_square_sums(r)
+            y = self.transform.apply_query(r) * np.float32(2)
+        else:
+            alpha = np.zeros(len(q), np.float32)
+            if self.center is not None:
+                alpha = (q * self.center).sum(axis=1, dtype=np.float64).astype(np.float32)
+            y = self.transform.apply_query(q)
+        spread = [term.layout.spread(term.operand(y)) for term in self._terms]
+        values = spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
+        return prepare(self.scorer.fields, values, alpha, _square_sums(y))
+
+    def decode(self, columns: Mapping[str, Array]) -> FloatArray:
+        """The least-error reconstruction of rows, (n, dim) float32; unit vectors under cosine."""
+        y = self.quantizer.decode(columns)
+        if self.sketch is not None:
+            y = y + self.sketch.decode(columns)
+        x = self.transform.inverse(y)
+        return x if self.center is None else x + self.center
+
+    def arrays(self) -> dict[str, Array]:
+        """What a file must hold to make this again beside the recipe."""
+        parts = {"transform": self.transform, "quantizer": self.quantizer, "sketch": self.sketch}
+        out = {
+            f"{name}.{key}": array
+            for name, part in parts.items()
+            if part is not None
+            for key, array in part.arrays().items()
+        }
+        if self.center is not None:
+            out["center"] = self.center
+        return out
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what was fitted."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+
+def _square_sums(x: FloatArray) -> FloatArray:
+    out = np.empty(len(x), np.float32)
+    encode.square_norms(x, 0, x.shape[1], out)
+    return out
+
+
+def _measured(x: FloatArray, metric: str) -> FloatArray:
+    """Rows as the metric sees them: divided by their norms under cosine."""
+    return divide(x, row_norms(x)[:, None]) if metric == "cosine" else x

@@ -1,0 +1,174 @@
+"""Codes: the columns of all rows, in slabs of fixed-size blocks.
+
+A column gives every row a few entries of one dtype. Rows lie in blocks of 32, blocks in slabs of
+128; within a block, `interleave` rows may lie side by side, entry by entry, so that one vector
+load sees the same entry of several rows. Appending never copies what is there; removing a row
+moves the last one into its place. Kernels read slabs through a table of their addresses.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.errors import ReadOnlyError
+from vqindex.kernels.cpu.program import BLOCK, SLAB, SLAB_ROWS
+from vqindex.layouts.base import Column
+
+Array = npt.NDArray[Any]
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Zeros at a multiple of 64 bytes."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+class Codes:
+    """The codes of n rows: for each column a list of slabs.
+
+    addresses   (columns, slabs) int64: where each slab begins
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.columns = tuple(columns)
+        self.index = {column.name: i for i, column in enumerate(self.columns)}
+        self.n = 0
+        self.writable = True
+        self._slabs: list[list[Array]] = [[] for _ in self.columns]
+        self.addresses = np.zeros((len(self.columns), 0), np.int64)
+
+    @property
+    def nblocks(self) -> int:
+        """Blocks in use."""
+        return -(-self.n // BLOCK)
+
+    @property
+    def row_bytes(self) -> int:
+        """What each further row costs."""
+        return sum(column.row_bytes for column in self.columns)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the blocks in use; the untouched rest of the last slab is not resident."""
+        return self.nblocks * BLOCK * self.row_bytes
+
+    def _resize(self, slabs: int) -> None:
+        for column, have in zip(self.columns, self._slabs, strict=True):
+            del have[slabs:]
+            while len(have) < slabs:
+                have.append(_zeros(column.groups(SLAB), column.dtype))
+        self._readdress()
+
+    def _readdress(self) -> None:
+        where = [[slab.ctypes.data for slab in have] for have in self._slabs]
+        self.addresses = np.array(where, np.int64).reshape(len(self.columns), -1)
+
+    def _check_writable(self) -> None:
+        if not self.writable:
+            raise ReadOnlyError(
+                "this index is mapped from a file and cannot change; load it with mmap=False."
+            )
+
+    def append(self, rows: Mapping[str, Array]) -> None:
+        """Add rows: for each column its entries, (m, width) or, for width 1, (m,)."""
+        self._check_writable()
+        arrays = [np.asarray(rows[column.name]) for column in self.columns]
+        arrays = [a.reshape(len(a), -1) for a in arrays]
+        start, stop = self.n, self.n + len(arrays[0])
+        self._resize(-(-stop // SLAB_ROWS))
+        for i, array in enumerate(arrays):
+            for slab in range(start // SLAB_ROWS, -(-stop // SLAB_ROWS)):
+                first = slab * SLAB_ROWS
+                low, high = max(start, first), min(stop, first + SLAB_ROWS)
+                self._write(i, slab, low - first, array[low - start : high - start])
+        self.n = stop
+
+    def _write(self, i: int, slab: int, at: int, array: Array) -> None:
+        side = self.columns[i].interleave
+        groups = self._slabs[i][slab]
+        head = min(-at % side, len(array))
+        whole = (len(array) - head) // side * side
+        body = array[head : head + whole].reshape(-1, side, array.shape[1])
+        first = (at + head) // side
+        groups[first : first + len(body)] = body.transpose(0, 2, 1)
+        for j in [*range(head), *range(head + whole, len(array))]:
+            groups[(at + j) // side, :, (at + j) % side] = array[j]
+
+    def take(
+        self, rows: npt.NDArray[np.int64], names: Sequence[str] | None = None
+    ) -> dict[str, Array]:
+        """The entries of chosen rows, (m, width) for each column."""
+        found = {}
+        for column, slabs in zip(self.columns, self._slabs, strict=True):
+            if names is not None and column.name not in names:
+                continue
+            out = np.empty((len(rows), column.width), column.dtype)
+            for slab in np.unique(rows // SLAB_ROWS):
+                here = np.flatnonzero(rows // SLAB_ROWS == slab)
+                inside = rows[here] % SLAB_ROWS
+                side = column.interleave
+                out[here] = slabs[slab][inside // side, :, inside % side]
+            found[column.name] = out
+        return found
+
+    def column(self, name: str) -> Array:
+        """A copy of one column of width 1, (n,)."""
+        parts = [slab.reshape(-1) for slab in self._slabs[self.index[name]]]
+        whole = (
+            np.concatenate(parts) if parts else np.empty(0, self.columns[self.index[name]].dtype)
+        )
+        return whole[: self.n]
+
+    def move(self, source: int, target: int) -> None:
+        """Write row `source` over row `target`."""
+        self._check_writable()
+        for column, slabs in zip(self.columns, self._slabs, strict=True):
+            side = column.interleave
+            values = slabs[source // SLAB_ROWS][source % SLAB_ROWS // side, :, source % side]
+            slabs[target // SLAB_ROWS][target % SLAB_ROWS // side, :, target % side] = values
+
+    def truncate(self, n: int) -> None:
+        """Drop the rows from n on, and give slabs that are no longer needed back."""
+        self._check_writable()
+        for row in range(n, min(self.n, -(-n // BLOCK) * BLOCK)):
+            for column, slabs in zip(self.columns, self._slabs, strict=True):
+                side = column.interleave
+                slabs[row // SLAB_ROWS][row % SLAB_ROWS // side, :, row % side] = 0
+        self.n = n
+        self._resize(-(-n // SLAB_ROWS))
+
+    def chunks(self, name: str) -> Iterator[Array]:
+        """A column's blocks in use, slab by slab, each (groups, width, interleave)."""
+        i = self.index[name]
+        left = self.nblocks
+        for slab in self._slabs[i]:
+            groups = self.columns[i].groups(min(left, SLAB))[0]
+            yield slab[:groups]
+            left -= SLAB
+
+    @classmethod
+    def adopt(
+        cls, columns: Sequence[Column], n: int, arrays: Mapping[str, Array], writable: bool
+    ) -> "Codes":
+        """Codes over whole columns as `chunks` gave them, without copying but for the last slab.
+
+        arrays   for each column (groups, width, interleave), ceil(n / 32) blocks
+        """
+        codes = cls(columns)
+        codes.n = n
+        for column, have in zip(codes.columns, codes._slabs, strict=True):
+            whole, step = arrays[column.name], column.groups(SLAB)[0]
+            for start in range(0, len(whole), step):
+                slab = whole[start : start + step]
+                if writable and len(slab) < step:
+                    full = _zeros(column.groups(SLAB), column.dtype)
+                    full[: len(slab)] = slab
+                    slab = full
+                have.append(slab)
+        codes.writable = writable
+        codes._readdress()
+        return codes

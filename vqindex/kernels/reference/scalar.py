@@ -1,0 +1,91 @@
+"""What scalar codes mean: exact integers, then float32 in one fixed order.
+
+A level is a half-integer t + 1/2, so that a sum of level times query is an integer sum of t times
+query and half the query's own sum.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+
+def encode(
+    z: npt.NDArray[np.floating], thresholds: npt.NDArray[np.floating]
+) -> npt.NDArray[np.uint8]:
+    """Code of the cell that each coordinate falls in.
+
+        m = number of thresholds below |z|,  code = ksub / 2 * [z < 0] + m
+
+    A coordinate on a threshold belongs to the cell nearer zero, and -0.0 is positive.
+
+    z           (n, d)
+    thresholds  (ksub / 2 - 1,), ascending
+    returns     (n, d) uint8, below ksub
+    """
+    m: npt.NDArray[np.int64] = (np.abs(z)[..., None] > thresholds).sum(axis=-1)
+    return ((z < 0) * (len(thresholds) + 1) + m).astype(np.uint8)
+
+
+def levels_of(
+    codes: npt.NDArray[np.uint8], magnitudes: npt.NDArray[np.int8]
+) -> npt.NDArray[np.int8]:
+    """The integer t of each code, whose level is t + 1/2.
+
+        t = magnitudes[m],  or -magnitudes[m] - 1 where the sign bit is set
+
+    codes       (n, d) uint8, below ksub; the sign is the highest of their log2(ksub) bits
+    magnitudes  (ksub / 2,) int8, ascending, >= 0
+    returns     (n, d) int8
+    """
+    t = magnitudes[codes % len(magnitudes)]
+    return np.where(codes >= len(magnitudes), ~t, t)
+
+
+def raw(
+    codes: npt.NDArray[np.uint8],
+    magnitudes: npt.NDArray[np.int8],
+    query: npt.NDArray[np.int8],
+) -> npt.NDArray[np.int64]:
+    """Integer part of the inner products of rows and queries.
+
+        raw[i, s] = sum_j t[i, j] * query[s, j]
+
+    codes       (n, d) uint8
+    magnitudes  (ksub / 2,) int8
+    query       (nq, d) int8
+    returns     (n, nq) int64
+    """
+    return levels_of(codes, magnitudes).astype(np.int64) @ query.astype(np.int64).T
+
+
+def half(query: npt.NDArray[np.int8]) -> Floats:
+    """What the half in every level adds to `raw`: half the query's sum, (nq,) float32."""
+    total: npt.NDArray[np.int64] = query.sum(axis=1, dtype=np.int64)
+    return total.astype(np.float32) * np.float32(0.5)
+
+
+def score(
+    raw: Sequence[npt.NDArray[np.int64]],
+    half: Sequence[Floats],
+    gamma: Sequence[Floats],
+    scale: Sequence[Floats],
+    bias: Floats,
+) -> Floats:
+    """Scores of rows coded in segments, every operation rounded to float32, in this order.
+
+        score = (term_0 + term_1 + ...) + bias,  term = ((raw + half) * gamma) * scale
+
+    raw      (n, nq) int64, one for each segment; rounded to float32 first
+    half     (nq,) float32, one for each segment, from `half`
+    gamma    (nq,) float32, one for each segment: what one step of the int8 query is worth
+    scale    (n,) float32, one for each segment: the row's, the levels' unit included
+    bias     (n,) float32
+    returns  (n, nq) float32
+    """
+    parts = zip(raw, half, gamma, scale, strict=True)
+    terms = [((r.astype(np.float32) + h) * g) * s[:, None] for r, h, g, s in parts]
+    return reduce(np.add, terms) + bias[:, None]

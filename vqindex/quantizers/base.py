@@ -1,0 +1,107 @@
+"""What a quantizer is: a recipe, and the fitted part it makes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.kernels.cpu import encode
+from vqindex.layouts.base import Array, Column, FloatArray, Layout
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Rows as a quantizer coded them.
+
+    columns         entries of each column by name
+    approximation   (n, d) float32, what the scores stand for: score(q) ~ <q, approximation>
+    """
+
+    columns: dict[str, Array]
+    approximation: FloatArray
+
+
+class FittedQuantizer(Protocol):
+    """Codes vectors, already centred and rotated; frozen. A residual sketch is one as well."""
+
+    @property
+    def layout(self) -> Layout:
+        """How the codes lie."""
+        ...
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The layout's columns and the factors'."""
+        ...
+
+    @property
+    def scale(self) -> str | None:
+        """The column that multiplies the layout's raw sums, or None."""
+        ...
+
+    @property
+    def ratio(self) -> str | None:
+        """The column by which the scale is multiplied for signs alone, or None."""
+        ...
+
+    def encode(self, y: FloatArray) -> Encoded:
+        """Code rows (n, d) float32."""
+        ...
+
+    def decode(self, columns: Mapping[str, Array]) -> FloatArray:
+        """The least-error reconstruction, (n, d) float32."""
+        ...
+
+    def operand(self, y: FloatArray) -> FloatArray:
+        """Query entries (nq, layout dims) that meet the codes, from rotated queries (nq, d)."""
+        ...
+
+    def arrays(self) -> dict[str, Array]:
+        """What a file must hold to make this again beside the recipe."""
+        ...
+
+
+class Quantizer(Protocol):
+    """A recipe: frozen, small, made from a factory string and written back to one."""
+
+    names: ClassVar[tuple[str, ...]]
+    rotation: ClassVar[str]  # the transform used unless another is named
+
+    @property
+    def centered(self) -> bool:
+        """Whether the mean of a sample is taken off the rows first."""
+        ...
+
+    @property
+    def sample_size(self) -> int:
+        """Rows wanted for fitting; 0 when nothing is learned from data."""
+        ...
+
+    @property
+    def spec(self) -> str:
+        """The factory string."""
+        ...
+
+    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> FittedQuantizer:
+        """The fitted quantizer for `dim` dimensions; sample (n, dim) centred and rotated."""
+        ...
+
+    def restore(self, arrays: Mapping[str, Array], dim: int) -> FittedQuantizer:
+        """The fitted quantizer whose `arrays()` these are."""
+        ...
+
+
+def row_norms(y: FloatArray) -> FloatArray:
+    """Euclidean norm of each row, (n,) float32, in a fixed order."""
+    out = np.empty(len(y), np.float32)
+    encode.square_norms(y, 0, y.shape[1], out)
+    return np.sqrt(out)
+
+
+def divide(x: npt.NDArray[Any], by: npt.NDArray[Any]) -> FloatArray:
+    """x / by as float32, zero where `by` is zero."""
+    out = np.zeros(np.broadcast(x, by).shape, np.float64)
+    np.divide(x, by, out=out, where=by != 0)
+    return out.astype(np.float32)

@@ -1,0 +1,163 @@
+"""Lloyd-Max levels on rotated coordinates, with one scale a row: EDEN, DRIVE and TurboQuant.
+
+With z the rotated row in units where coordinates have variance one and u its levels, a row stands
+for scale * u, where scale is
+    unbiased   |r|^2 / <r, u>       inner products are unbiased over rotations (EDEN)
+    biased     <r, u> / |u|^2       least error of the reconstruction (EDEN)
+    fixed      |r| / sqrt(d)        TurboQuant_mse
+
+Sources: DRIVE, arXiv 2105.08339; EDEN, arXiv 2108.08842; TurboQuant, arXiv 2504.19874, Alg. 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal, final
+
+import numpy as np
+
+from vqindex.errors import SpecError
+from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.scalar import ScalarCodes, Segment
+from vqindex.quantizers.base import Encoded, divide, row_norms
+from vqindex.quantizers.levels import Levels, scalar_levels
+
+Scale = Literal["unbiased", "biased", "fixed"]
+SCALES: tuple[Scale, ...] = ("unbiased", "biased", "fixed")
+
+
+@final
+@dataclass(frozen=True)
+class LloydMax:
+    """Recipe: `bits` (1 to 8) a dimension, one scale a row.
+
+    scale    "unbiased", "biased" or "fixed", as above
+    center   take the mean of the first rows off all rows
+    """
+
+    bits: int = 4
+    scale: Scale = "unbiased"
+    center: bool = True
+
+    names: ClassVar[tuple[str, ...]] = ("EDEN", "TQ")
+    rotation: ClassVar[str] = "Hadamard"
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise SpecError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}.")
+        if not 1 <= self.bits <= 8:
+            raise SpecError(f"bits must be 1 to 8, got {self.bits}.")
+
+    @property
+    def centered(self) -> bool:
+        """See Quantizer."""
+        return self.center
+
+    @property
+    def sample_size(self) -> int:
+        """1,024 rows for the mean, none without centring."""
+        return 1024 if self.center else 0
+
+    @property
+    def spec(self) -> str:
+        """`TQ<b>` is EDEN<b>(scale=fixed,center=no)."""
+        name = "TQ" if self.scale == "fixed" else "EDEN"
+        options = []
+        if self.center != (name == "EDEN"):
+            options.append(f"center={'yes' if self.center else 'no'}")
+        if self.scale == "biased":
+            options.append("scale=biased")
+        return f"{name}{self.bits}" + (f"({','.join(options)})" if options else "")
+
+    @classmethod
+    def from_spec(cls, name: str, bits: int, options: Mapping[str, object]) -> "LloydMax":
+        """The recipe of `EDEN<b>` or `TQ<b>` with options `center` and, for EDEN, `scale`."""
+        defaults = {"EDEN": ("unbiased", True), "TQ": ("fixed", False)}[name]
+        scale = options.get("scale", defaults[0])
+        if name == "TQ" and scale != "fixed":
+            raise SpecError(f"TQ{bits} has a fixed scale; use EDEN{bits}(scale={scale}).")
+        return cls(bits, scale, bool(options.get("center", defaults[1])))  # type: ignore[arg-type]
+
+    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedLloydMax":
+        """See Quantizer; the levels depend on nothing but the dimension."""
+        return FittedLloydMax(dim, self.scale, scalar_levels(self.bits, dim))
+
+    def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedLloydMax":
+        """See Quantizer. The levels are read, not computed, so that a file means the same ever."""
+        levels = Levels(
+            self.bits, dim, arrays["magnitudes"], float(arrays["unit"]), arrays["thresholds"],
+            float(arrays["distortion"]),
+        )  # fmt: skip
+        return FittedLloydMax(dim, self.scale, levels)
+
+
+@final
+@dataclass(frozen=True)
+class FittedLloydMax:
+    """Codes rows by fixed levels; see the module."""
+
+    dim: int
+    rule: Scale
+    levels: Levels
+
+    @cached_property
+    def layout(self) -> ScalarCodes:
+        """One segment of every dimension."""
+        magnitudes = tuple(int(t) for t in self.levels.magnitudes)
+        return ScalarCodes((Segment(self.dim, magnitudes),))
+
+    @property
+    def scale(self) -> str:
+        """See FittedQuantizer."""
+        return "scale"
+
+    @property
+    def ratio(self) -> str | None:
+        """See FittedQuantizer."""
+        return "ratio" if self.levels.bits > 1 else None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Codes, a float32 scale and, beyond one bit, a float16 ratio of the signs' own scale."""
+        scale = Column("scale", np.dtype(np.float32))
+        ratio = (Column("ratio", np.dtype(np.float16)),) if self.ratio else ()
+        return (*self.layout.columns, scale, *ratio)
+
+    def encode(self, y: FloatArray) -> Encoded:
+        """See FittedQuantizer."""
+        norms = row_norms(y)
+        root = np.float32(np.sqrt(self.dim))
+        columns, sums, levels = self.layout.encode(
+            y, divide(root, norms)[:, None], [self.levels.thresholds]
+        )
+        dot, square, absolute = (sums[:, 0, i].astype(np.float64) for i in range(3))
+        if self.rule == "unbiased":
+            scale = divide(norms.astype(np.float64) ** 2, dot)
+        elif self.rule == "biased":
+            scale = divide(dot, square)
+        else:
+            scale = norms * np.float32(self.levels.unit) / root
+        columns["scale"] = scale
+        if self.ratio:
+            # Signs stand for +-1/2, hence the two: the scale at which they are unbiased.
+            columns["ratio"] = divide(2 * dot, absolute).astype(np.float16)
+        return Encoded(columns, scale[:, None] * levels)
+
+    def decode(self, columns: Mapping[str, Array]) -> FloatArray:
+        """See FittedQuantizer; an unbiased scale is shrunk by the expected 1 - distortion."""
+        shrink = 1 - self.levels.distortion if self.rule == "unbiased" else 1.0
+        scale = columns["scale"].reshape(-1, 1) * np.float32(shrink)
+        return self.layout.levels(columns) * scale
+
+    def operand(self, y: FloatArray) -> FloatArray:
+        """See FittedQuantizer."""
+        return y
+
+    def arrays(self) -> dict[str, Array]:
+        """See FittedQuantizer."""
+        return {
+            "magnitudes": self.levels.magnitudes,
+            "thresholds": self.levels.thresholds,
+            "unit": np.array(self.levels.unit),
+            "distortion": np.array(self.levels.distortion),
+        }

@@ -1,0 +1,106 @@
+"""Rows kept as they are: float32, float16, and int8 with one scale a row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, final
+
+import numpy as np
+
+from vqindex.errors import NonFiniteError, SpecError
+from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.decoded import DecodedCodes
+from vqindex.quantizers.base import Encoded
+
+_KINDS = {"F32": "f32", "F16": "f16", "SQ8": "i8"}
+
+
+@final
+@dataclass(frozen=True)
+class Originals:
+    """Recipe: kind "F32", "F16", or "SQ8": entries scale * (t + 1/2), scale = max |x| / 127.5."""
+
+    kind: str = "F32"
+
+    names: ClassVar[tuple[str, ...]] = ("F32", "F16", "SQ8")
+    rotation: ClassVar[str] = "None"
+    centered: ClassVar[bool] = False
+    sample_size: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in _KINDS:
+            raise SpecError(f"kind must be one of {', '.join(_KINDS)}, got {self.kind!r}.")
+
+    @property
+    def spec(self) -> str:
+        """See Quantizer."""
+        return self.kind
+
+    @classmethod
+    def from_spec(cls, name: str, bits: int, options: Mapping[str, object]) -> "Originals":
+        """The recipe of `F32`, `F16` or `SQ8`."""
+        return cls(f"{name}")
+
+    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedOriginals":
+        """See Quantizer; nothing is learned."""
+        return FittedOriginals(dim, _KINDS[self.kind])
+
+    def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedOriginals":
+        """See Quantizer."""
+        return FittedOriginals(dim, _KINDS[self.kind])
+
+
+@final
+@dataclass(frozen=True)
+class FittedOriginals:
+    """Keeps rows; see the module."""
+
+    dim: int
+    kind: str
+    ratio: ClassVar[None] = None
+
+    @cached_property
+    def layout(self) -> DecodedCodes:
+        """Rows as they lie."""
+        return DecodedCodes(self.dim, self.kind)
+
+    @property
+    def scale(self) -> str | None:
+        """See FittedQuantizer."""
+        return "scale" if self.kind == "i8" else None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The rows, and a float32 scale for int8."""
+        scale = (Column("scale", np.dtype(np.float32)),) if self.scale else ()
+        return (*self.layout.columns, *scale)
+
+    def encode(self, y: FloatArray) -> Encoded:
+        """See FittedQuantizer."""
+        if self.kind == "i8":
+            largest = np.abs(y).max(axis=1, initial=0, keepdims=True)
+            scale = largest / np.float32(127.5)
+            unit = np.where(scale > 0, scale, np.float32(1))
+            t = np.clip(np.floor(y / unit), -128, 127).astype(np.int8)
+            columns = self.layout.pack(t) | {"scale": scale[:, 0]}
+            return Encoded(columns, (t + np.float32(0.5)) * scale)
+        if self.kind == "f16":
+            with np.errstate(over="ignore"):
+                half = y.astype(np.float16)
+            if not np.isfinite(half).all():
+                raise NonFiniteError("F16 holds values up to 65504; scale the vectors or use F32.")
+            return Encoded(self.layout.pack(half), half.astype(np.float32))
+        return Encoded(self.layout.pack(y), y)
+
+    def decode(self, columns: Mapping[str, Array]) -> FloatArray:
+        """See FittedQuantizer."""
+        rows = self.layout.unpack(columns)
+        return rows * columns["scale"].reshape(-1, 1) if self.scale else rows
+
+    def operand(self, y: FloatArray) -> FloatArray:
+        """See FittedQuantizer."""
+        return y
+
+    def arrays(self) -> dict[str, Array]:
+        """See FittedQuantizer."""
+        return {}
