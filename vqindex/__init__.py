@@ -1,0 +1,49 @@
+"""vqindex: approximate nearest-neighbour search built around learned quantization."""
+
+from importlib.metadata import version as _version
+
+from vqindex.config import show_config, warmup
+from vqindex.errors import (
+    CorruptFileError,
+    DtypeError,
+    FormatVersionError,
+    IdError,
+    NonFiniteError,
+    ReadOnlyError,
+    ShapeError,
+    SpecError,
+)
+from vqindex.factory import index_factory
+from vqindex.indexes.flat import FlatIndex
+from vqindex.io import inspect, load, verify
+from vqindex.quantizers import LloydMax, Originals
+from vqindex.results import SearchResult
+from vqindex.sketches import QJL
+from vqindex.transforms import DenseRotation, HadamardRotation, Identity
+
+__version__ = _version("vqindex")
+
+__all__ = [
+    "QJL",
+    "CorruptFileError",
+    "DenseRotation",
+    "DtypeError",
+    "FlatIndex",
+    "FormatVersionError",
+    "HadamardRotation",
+    "IdError",
+    "Identity",
+    "LloydMax",
+    "NonFiniteError",
+    "Originals",
+    "ReadOnlyError",
+    "SearchResult",
+    "ShapeError",
+    "SpecError",
+    "index_factory",
+    "inspect",
+    "load",
+    "show_config",
+    "verify",
+    "warmup",
+]

@@ -19,8 +19,10 @@ import numpy.typing as npt
 
 from vqindex.kernels.cpu import encode, program
 from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import Operands, prepare
 from vqindex.quantizers.base import FittedQuantizer, Quantizer, divide, row_norms
+from vqindex.quantizers.originals import to_half
 from vqindex.sketches.qjl import QJL
 from vqindex.transforms.base import FittedTransform, Transform
 
@@ -36,7 +38,19 @@ class Recipe:
     transform: Transform
     quantizer: Quantizer
     sketch: QJL | None
+    keep: str | None
     seed: int
+
+    @property
+    def spec(self) -> str:
+        """The factory string of such an index."""
+        default = self.quantizer.rotation
+        parts = [] if self.transform.spec == default else [self.transform.spec]
+        sketch = f"+{self.sketch.spec}" if self.sketch else ""
+        parts.append(f"{self.quantizer.spec}{sketch}")
+        if self.keep:
+            parts.append(f"Keep({self.keep})")
+        return ",".join(parts)
 
     @property
     def sample_size(self) -> int:
@@ -58,7 +72,7 @@ class Recipe:
         sketch = None
         if self.sketch is not None:
             sketch = self.sketch.fit(None, transform.dim_out, self.seed, "sketch_")
-        return Codec(self.metric, dim, center, transform, quantizer, sketch)
+        return Codec(self.metric, dim, center, transform, quantizer, sketch, self.keep)
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> "Codec":
         """The codec whose `arrays()` these are."""
@@ -72,7 +86,8 @@ class Recipe:
         sketch = None
         if self.sketch is not None:
             sketch = self.sketch.restore(part("sketch"), transform.dim_out, "sketch_")
-        return Codec(self.metric, dim, arrays.get("center"), transform, quantizer, sketch)
+        center = arrays.get("center")
+        return Codec(self.metric, dim, center, transform, quantizer, sketch, self.keep)
 
 
 @dataclass(frozen=True)
@@ -103,6 +118,7 @@ class Codec:
     transform: FittedTransform
     quantizer: FittedQuantizer
     sketch: FittedQuantizer | None
+    keep: str | None
 
     @property
     def _terms(self) -> list[FittedQuantizer]:
@@ -110,11 +126,16 @@ class Codec:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """Every column of a row: terms, the bias under l2, the id."""
+        """Every column of a row: terms, the bias under l2, the kept original, the id."""
         columns = [column for term in self._terms for column in term.columns]
         if self.metric == "l2":
             columns.append(Column(BIAS, np.dtype(np.float32)))
-        return (*columns, Column(ID, np.dtype(np.int64)))
+        kept = self._kept.columns if self._kept else ()
+        return (*columns, *kept, Column(ID, np.dtype(np.int64)))
+
+    @cached_property
+    def _kept(self) -> DecodedCodes | None:
+        return DecodedCodes(self.dim, self.keep, "kept_") if self.keep else None
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -151,7 +172,14 @@ class Codec:
             squares = np.empty(len(r), np.float32)
             encode.square_norms(r, 0, self.dim, squares)
             columns[BIAS] = -squares
+        if self._kept is not None:
+            columns.update(self._kept.pack(to_half(x) if self.keep == "f16" else x))
         return columns
+
+    def kept(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        """The columns that hold originals, as they are."""
+        names = [column.name for column in self._kept.columns] if self._kept else []
+        return {name: columns[name] for name in names}
 
     def operands(self, queries: FloatArray) -> Operands:
         """Prepared queries, from (nq, dim) float32."""
@@ -168,6 +196,10 @@ class Codec:
         spread = [term.layout.spread(term.operand(y)) for term in self._terms]
         values = spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
         return prepare(self.scorer.fields, values, alpha, _square_sums(y))
+
+    def reconstruct(self, columns: Mapping[str, Array]) -> FloatArray:
+        """Rows, (n, dim) float32: the originals where they are kept, else as decoded."""
+        return self.decode(columns) if self._kept is None else self._kept.unpack(columns)
 
     def decode(self, columns: Mapping[str, Array]) -> FloatArray:
         """The least-error reconstruction of rows, (n, dim) float32; unit vectors under cosine."""

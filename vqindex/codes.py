@@ -27,6 +27,16 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
+def _by_slab(
+    rows: npt.NDArray[np.int64],
+) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """For each slab: its number, where `rows` names it, and which of its rows."""
+    slabs = rows // SLAB_ROWS
+    for slab in np.unique(slabs):
+        here = np.flatnonzero(slabs == slab)
+        yield int(slab), here, rows[here] % SLAB_ROWS
+
+
 class Codes:
     """The codes of n rows: for each column a list of slabs.
 
@@ -107,9 +117,7 @@ class Codes:
             if names is not None and column.name not in names:
                 continue
             out = np.empty((len(rows), column.width), column.dtype)
-            for slab in np.unique(rows // SLAB_ROWS):
-                here = np.flatnonzero(rows // SLAB_ROWS == slab)
-                inside = rows[here] % SLAB_ROWS
+            for slab, here, inside in _by_slab(rows):
                 side = column.interleave
                 out[here] = slabs[slab][inside // side, :, inside % side]
             found[column.name] = out
@@ -123,13 +131,14 @@ class Codes:
         )
         return whole[: self.n]
 
-    def move(self, source: int, target: int) -> None:
-        """Write row `source` over row `target`."""
+    def put(self, rows: npt.NDArray[np.int64], values: Mapping[str, Array]) -> None:
+        """Write the entries of chosen rows, (m, width) for each column or, for width 1, (m,)."""
         self._check_writable()
         for column, slabs in zip(self.columns, self._slabs, strict=True):
-            side = column.interleave
-            values = slabs[source // SLAB_ROWS][source % SLAB_ROWS // side, :, source % side]
-            slabs[target // SLAB_ROWS][target % SLAB_ROWS // side, :, target % side] = values
+            array = np.asarray(values[column.name]).reshape(len(rows), -1)
+            for slab, here, inside in _by_slab(rows):
+                side = column.interleave
+                slabs[slab][inside // side, :, inside % side] = array[here]
 
     def truncate(self, n: int) -> None:
         """Drop the rows from n on, and give slabs that are no longer needed back."""

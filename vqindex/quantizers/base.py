@@ -66,7 +66,8 @@ class FittedQuantizer(Protocol):
 class Quantizer(Protocol):
     """A recipe: frozen, small, made from a factory string and written back to one."""
 
-    names: ClassVar[tuple[str, ...]]
+    names: ClassVar[tuple[str, ...]]  # in factory strings, before the bits
+    options: ClassVar[tuple[str, ...]]  # in factory strings, in brackets
     rotation: ClassVar[str]  # the transform used unless another is named
 
     @property

@@ -79,7 +79,7 @@ def scalar_levels(bits: int, dim: int | None = None) -> Levels:
     Distortion reached on the grid, and what `lloyd_max` reaches off it, for N(0, 1):
 
         bits       1       2        3         4         5         6         7         8
-        grid  .363380 .117482 .0345482 .00950526 .00251395 .00066284 .00017304 .00008769
+        grid  .363380 .117482 .0345482 .00950526 .00251405 .00066254 .00017303 .00008769
         free  .363380 .117482 .0345478 .00950101 .00250467 .00064424 .00016348 .00004119
 
     At 8 bits all 128 magnitudes are taken, so that the levels are evenly spaced.
@@ -91,7 +91,7 @@ def scalar_levels(bits: int, dim: int | None = None) -> Levels:
     mass, _ = _moments(d, thresholds)
     grids = [_rounded(levels, mass)]
     if bits > 4:  # below, rounding costs nothing
-        units = levels[-1] / (MAGNITUDES - 0.5) * np.geomspace(1, 2, 9)
+        units = levels[-1] / (MAGNITUDES - 0.5) * np.geomspace(1, 2, 12)
         grids += [(_best_magnitudes(d, levels.size, unit), unit) for unit in units]
     magnitudes, unit = min(grids, key=lambda grid: _distortion(d, *_cells(*grid)))
     unit = _best_unit(d, magnitudes, unit)

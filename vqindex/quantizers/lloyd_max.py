@@ -40,6 +40,7 @@ class LloydMax:
     center: bool = True
 
     names: ClassVar[tuple[str, ...]] = ("EDEN", "TQ")
+    options: ClassVar[tuple[str, ...]] = ("center", "scale")
     rotation: ClassVar[str] = "Hadamard"
 
     def __post_init__(self) -> None:
@@ -70,13 +71,20 @@ class LloydMax:
         return f"{name}{self.bits}" + (f"({','.join(options)})" if options else "")
 
     @classmethod
-    def from_spec(cls, name: str, bits: int, options: Mapping[str, object]) -> "LloydMax":
+    def from_spec(
+        cls, name: str, bits: int | None, options: Mapping[str, object]
+    ) -> "LloydMax":
         """The recipe of `EDEN<b>` or `TQ<b>` with options `center` and, for EDEN, `scale`."""
+        if bits is None:
+            raise SpecError(f"{name} needs its bits, such as {name}4.")
         defaults = {"EDEN": ("unbiased", True), "TQ": ("fixed", False)}[name]
         scale = options.get("scale", defaults[0])
         if name == "TQ" and scale != "fixed":
             raise SpecError(f"TQ{bits} has a fixed scale; use EDEN{bits}(scale={scale}).")
-        return cls(bits, scale, bool(options.get("center", defaults[1])))  # type: ignore[arg-type]
+        center = options.get("center", defaults[1])
+        if not isinstance(center, bool):
+            raise SpecError(f"center must be yes or no, got {center!r}.")
+        return cls(bits, scale, center)  # type: ignore[arg-type]
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedLloydMax":
         """See Quantizer; the levels depend on nothing but the dimension."""

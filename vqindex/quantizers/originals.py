@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import ClassVar, final
 
 import numpy as np
+import numpy.typing as npt
 
 from vqindex.errors import NonFiniteError, SpecError
 from vqindex.layouts.base import Array, Column, FloatArray
@@ -13,6 +14,15 @@ from vqindex.layouts.decoded import DecodedCodes
 from vqindex.quantizers.base import Encoded
 
 _KINDS = {"F32": "f32", "F16": "f16", "SQ8": "i8"}
+
+
+def to_half(x: FloatArray) -> npt.NDArray[np.float16]:
+    """Rows as float16; NonFiniteError where a value is too large for it."""
+    with np.errstate(over="ignore"):
+        half = x.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise NonFiniteError("float16 holds values up to 65504; scale the vectors or use float32.")
+    return half
 
 
 @final
@@ -23,6 +33,7 @@ class Originals:
     kind: str = "F32"
 
     names: ClassVar[tuple[str, ...]] = ("F32", "F16", "SQ8")
+    options: ClassVar[tuple[str, ...]] = ()
     rotation: ClassVar[str] = "None"
     centered: ClassVar[bool] = False
     sample_size: ClassVar[int] = 0
@@ -37,9 +48,11 @@ class Originals:
         return self.kind
 
     @classmethod
-    def from_spec(cls, name: str, bits: int, options: Mapping[str, object]) -> "Originals":
+    def from_spec(
+        cls, name: str, bits: int | None, options: Mapping[str, object]
+    ) -> "Originals":
         """The recipe of `F32`, `F16` or `SQ8`."""
-        return cls(f"{name}")
+        return cls(name)
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedOriginals":
         """See Quantizer; nothing is learned."""
@@ -85,10 +98,7 @@ class FittedOriginals:
             columns = self.layout.pack(t) | {"scale": scale[:, 0]}
             return Encoded(columns, (t + np.float32(0.5)) * scale)
         if self.kind == "f16":
-            with np.errstate(over="ignore"):
-                half = y.astype(np.float16)
-            if not np.isfinite(half).all():
-                raise NonFiniteError("F16 holds values up to 65504; scale the vectors or use F32.")
+            half = to_half(y)
             return Encoded(self.layout.pack(half), half.astype(np.float32))
         return Encoded(self.layout.pack(y), y)
 

@@ -32,18 +32,19 @@ Projection = Literal["orthogonal", "gaussian"]
 @final
 @dataclass(frozen=True)
 class QJL:
-    """Recipe: `bits` signs of an "orthogonal" (fast) or "gaussian" projection."""
+    """Recipe: `bits` signs, one a dimension if None, of an "orthogonal" (fast) or "gaussian" S."""
 
-    bits: int = 64
+    bits: int | None = None
     projection: Projection = "orthogonal"
 
     names: ClassVar[tuple[str, ...]] = ("QJL",)
+    options: ClassVar[tuple[str, ...]] = ("projection",)
     rotation: ClassVar[str] = "None"
     centered: ClassVar[bool] = False
     sample_size: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        if self.bits < 1:
+        if self.bits is not None and self.bits < 1:
             raise SpecError(f"QJL needs at least one bit, got {self.bits}.")
         if self.projection not in ("orthogonal", "gaussian"):
             raise SpecError(
@@ -54,34 +55,36 @@ class QJL:
     def spec(self) -> str:
         """See Quantizer."""
         options = "" if self.projection == "orthogonal" else f"(projection={self.projection})"
-        return f"QJL{self.bits}{options}"
+        return f"QJL{self.bits or ''}{options}"
 
     @classmethod
-    def from_spec(cls, name: str, bits: int, options: Mapping[str, object]) -> "QJL":
-        """The recipe of `QJL<m>`."""
+    def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> "QJL":
+        """The recipe of `QJL<m>` or `QJL`."""
         return cls(bits, options.get("projection", "orthogonal"))  # type: ignore[arg-type]
 
     def fit(
         self, sample: FloatArray | None, dim: int, seed: int, prefix: str = ""
     ) -> "FittedQJL":
         """See Quantizer; nothing is learned. `prefix` keeps a sketch's columns apart."""
-        count = -(-self.bits // dim)
+        bits = self.bits or dim
+        count = -(-bits // dim)
         seeds = np.random.SeedSequence([seed, 0x514A4C]).generate_state(count)
         if self.projection == "orthogonal":
             blocks = [HadamardRotation().fit(None, dim, int(s)) for s in seeds]
         else:
             blocks = [_gaussian(dim, int(s)) for s in seeds]
-        return FittedQJL(dim, self.bits, self.projection, tuple(blocks), prefix)
+        return FittedQJL(dim, bits, self.projection, tuple(blocks), prefix)
 
     def restore(self, arrays: Mapping[str, Array], dim: int, prefix: str = "") -> "FittedQJL":
         """See Quantizer."""
         recipe = HadamardRotation() if self.projection == "orthogonal" else DenseRotation()
         blocks = []
-        for i in range(-(-self.bits // dim)):
+        bits = self.bits or dim
+        for i in range(-(-bits // dim)):
             start = f"block{i}."
             own = {k[len(start) :]: v for k, v in arrays.items() if k.startswith(start)}
             blocks.append(recipe.restore(own, dim))
-        return FittedQJL(dim, self.bits, self.projection, tuple(blocks), prefix)
+        return FittedQJL(dim, bits, self.projection, tuple(blocks), prefix)
 
 
 def _gaussian(dim: int, seed: int) -> FittedTransform:

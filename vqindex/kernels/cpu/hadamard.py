@@ -36,9 +36,9 @@ def rotate(x, out, signs, mixes):  # type: ignore[no-untyped-def]
     for top in range(0, n, rows):
         m = min(rows, n - top)
         y = out[top : top + m]
-        _rotate(x[top : top + m], y, signs[0], mixes[0], a[:m], b[:m], sums)
+        _rotate(x[top : top + m], y, signs[0], mixes[:1], a[:m], b[:m], sums)
         for i in range(1, signs.shape[0]):
-            _rotate(y, y, signs[i], mixes[i], a[:m], b[:m], sums)
+            _rotate(y, y, signs[i], mixes[i : i + 1], a[:m], b[:m], sums)
 
 
 @kernel
@@ -52,38 +52,47 @@ def unrotate(y, out, signs, mixes):  # type: ignore[no-untyped-def]
     for top in range(0, n, rows):
         m = min(rows, n - top)
         x = out[top : top + m]
-        _unrotate(y[top : top + m], x, signs[last], mixes[last], a[:m], b[:m], sums)
+        _unrotate(y[top : top + m], x, signs[last], mixes[last:], a[:m], b[:m], sums)
         for i in range(last - 1, -1, -1):
-            _unrotate(x, x, signs[i], mixes[i], a[:m], b[:m], sums)
+            _unrotate(x, x, signs[i], mixes[i : i + 1], a[:m], b[:m], sums)
 
 
 @kernel
 def _rotate(x, out, signs, mix, a, b, sums):  # type: ignore[no-untyped-def]
     n, d = x.shape
-    p = mix.shape[0]
+    p = mix.shape[1]
     width = d // p
     _multiply(x, signs, a)
     if width >= LANES:
         a = _spread(a, b, width)
-        _mix(mix, a.reshape(n, p, width), out.reshape(n, p, width), sums)
+        matmul(mix, a.reshape(n, p, width), out.reshape(n, p, width), sums)
     else:
-        matmul(a.reshape(n * width, p), mix, b.reshape(n * width, p), sums)
-        out[:] = _spread(b, a, width)
+        matmul(a.reshape(1, n * width, p), mix, b.reshape(1, n * width, p), sums)
+        _copy(_spread(b, a, width), out)
 
 
 @kernel
 def _unrotate(y, out, signs, mix, a, b, sums):  # type: ignore[no-untyped-def]
     n, d = y.shape
-    p = mix.shape[0]
+    p = mix.shape[1]
     width = d // p
     if width >= LANES:
-        _mix(mix, y.reshape(n, p, width), a.reshape(n, p, width), sums)
+        matmul(mix, y.reshape(n, p, width), a.reshape(n, p, width), sums)
         _multiply(_gather(a, b, width), signs, out)
     else:
-        a[:] = y
+        _copy(y, a)
         a = _gather(a, b, width)
-        matmul(a.reshape(n * width, p), mix, out.reshape(n * width, p), sums)
+        matmul(a.reshape(1, n * width, p), mix, out.reshape(1, n * width, p), sums)
         _multiply(out, signs, out)
+
+
+@kernel
+def _copy(x, out):  # type: ignore[no-untyped-def]
+    """out[:] = x, which takes Numba seconds to compile."""
+    for r in range(x.shape[0]):
+        v, y = x[r], out[r]
+        for j in range(v.size):
+            y[j] = v[j]
 
 
 @kernel
@@ -141,56 +150,67 @@ def _pairs_to_halves(x, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _mix(mix, x, out, scratch):  # type: ignore[no-untyped-def]
-    for r in range(x.shape[0]):
-        matmul(mix, x[r], out[r], scratch)
+def matmul(a, b, out, scratch):  # type: ignore[no-untyped-def]
+    """out[g] = a[g] @ b[g], each element summed over the inner index from first to last.
+
+    a        (1 or m, n, >= inner), where one matrix serves every g
+    b        (1 or m, inner, width rounded up to LANES), likewise
+    out      (m, n, width)
+    scratch  (4 * LANES,)
+    """
+    _fours(a, b, out, scratch)
+    _rest(a, b, out)
 
 
 @kernel
-def matmul(a, b, out, s):  # type: ignore[no-untyped-def]
-    """out = a @ b, each element summed over the inner index from first to last.
+def _fours(a, b, out, s):  # type: ignore[no-untyped-def]
+    """`matmul` for four rows at a time: four products to each load and store of a sum."""
+    inner = b.shape[1]
+    whole = inner - inner % 4
+    for g in range(out.shape[0]):
+        x, m, y = a[min(g, a.shape[0] - 1)], b[min(g, b.shape[0] - 1)], out[g]
+        for c in range(0, y.shape[1], LANES):
+            for r in range(0, y.shape[0] - 3, 4):
+                x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
+                s[: 4 * LANES] = 0
+                for j in range(0, whole, 4):
+                    v0, v1, v2, v3 = m[j][c:], m[j + 1][c:], m[j + 2][c:], m[j + 3][c:]
+                    p0, p1, p2, p3 = x0[j], x0[j + 1], x0[j + 2], x0[j + 3]
+                    q0, q1, q2, q3 = x1[j], x1[j + 1], x1[j + 2], x1[j + 3]
+                    f0, f1, f2, f3 = x2[j], x2[j + 1], x2[j + 2], x2[j + 3]
+                    g0, g1, g2, g3 = x3[j], x3[j + 1], x3[j + 2], x3[j + 3]
+                    for t in range(LANES):
+                        u0, u1, u2, u3 = v0[t], v1[t], v2[t], v3[t]
+                        s[t] = s[t] + p0 * u0 + p1 * u1 + p2 * u2 + p3 * u3
+                        k = t + LANES
+                        s[k] = s[k] + q0 * u0 + q1 * u1 + q2 * u2 + q3 * u3
+                        k = t + 2 * LANES
+                        s[k] = s[k] + f0 * u0 + f1 * u1 + f2 * u2 + f3 * u3
+                        k = t + 3 * LANES
+                        s[k] = s[k] + g0 * u0 + g1 * u1 + g2 * u2 + g3 * u3
+                for j in range(whole, inner):
+                    v, p, q, f, h = m[j][c:], x0[j], x1[j], x2[j], x3[j]
+                    for t in range(LANES):
+                        s[t] += p * v[t]
+                        s[t + LANES] += q * v[t]
+                        s[t + 2 * LANES] += f * v[t]
+                        s[t + 3 * LANES] += h * v[t]
+                for i in range(4):
+                    z = y[r + i][c:]
+                    for t in range(min(LANES, z.size)):
+                        z[t] = s[i * LANES + t]
 
-    a (n, >= inner), b (inner, width rounded up to LANES), out (n, width), s (4 * LANES,) scratch
-    """
-    n, width = out.shape
-    inner = b.shape[0]
-    fours = inner - inner % 4
-    whole = n - n % 4
-    for c in range(0, width, LANES):
-        for r in range(0, whole, 4):
-            x0, x1, x2, x3 = a[r], a[r + 1], a[r + 2], a[r + 3]
-            s[: 4 * LANES] = 0
-            for j in range(0, fours, 4):  # four products to each load and store of a sum
-                v0, v1, v2, v3 = b[j][c:], b[j + 1][c:], b[j + 2][c:], b[j + 3][c:]
-                p0, p1, p2, p3 = x0[j], x0[j + 1], x0[j + 2], x0[j + 3]
-                q0, q1, q2, q3 = x1[j], x1[j + 1], x1[j + 2], x1[j + 3]
-                f0, f1, f2, f3 = x2[j], x2[j + 1], x2[j + 2], x2[j + 3]
-                g0, g1, g2, g3 = x3[j], x3[j + 1], x3[j + 2], x3[j + 3]
-                for t in range(LANES):
-                    w0, w1, w2, w3 = v0[t], v1[t], v2[t], v3[t]
-                    s[t] = s[t] + p0 * w0 + p1 * w1 + p2 * w2 + p3 * w3
-                    u = t + LANES
-                    s[u] = s[u] + q0 * w0 + q1 * w1 + q2 * w2 + q3 * w3
-                    u = t + 2 * LANES
-                    s[u] = s[u] + f0 * w0 + f1 * w1 + f2 * w2 + f3 * w3
-                    u = t + 3 * LANES
-                    s[u] = s[u] + g0 * w0 + g1 * w1 + g2 * w2 + g3 * w3
-            for j in range(fours, inner):
-                v = b[j][c:]
-                p, q, f, g = x0[j], x1[j], x2[j], x3[j]
-                for t in range(LANES):
-                    s[t] += p * v[t]
-                    s[t + LANES] += q * v[t]
-                    s[t + 2 * LANES] += f * v[t]
-                    s[t + 3 * LANES] += g * v[t]
-            for i in range(4):
-                y = out[r + i][c:]
-                for t in range(min(LANES, y.size)):
-                    y[t] = s[i * LANES + t]
-    for r in range(whole, n):
-        x, y = a[r], out[r]
-        y[:] = 0
-        for j in range(inner):
-            p, v = x[j], b[j]
-            for t in range(y.size):
-                y[t] += p * v[t]
+
+@kernel
+def _rest(a, b, out):  # type: ignore[no-untyped-def]
+    """The last rows of `matmul`, fewer than four."""
+    n = out.shape[1]
+    for g in range(out.shape[0]):
+        x, m, y = a[min(g, a.shape[0] - 1)], b[min(g, b.shape[0] - 1)], out[g]
+        for r in range(n - n % 4, n):
+            u, z = x[r], y[r]
+            z[:] = 0
+            for j in range(m.shape[0]):
+                p, v = u[j], m[j]
+                for t in range(z.size):
+                    z[t] += p * v[t]

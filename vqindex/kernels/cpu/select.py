@@ -93,11 +93,10 @@ def sort_best(scores, rows, count, ids):
 
 
 @kernel
-def finish(scores, rows, counts, k, ids, alpha, out_scores, out_ids):
+def finish(scores, rows, counts, k, ids, out_scores, out_ids):
     """Each query's best k, best first, padded with -inf and -1.
 
     scores, rows   (nq, capacity) float32, int64: candidates; counts (nq,) int64
-    alpha          (nq,) float32 added to every score of a query
     out_scores     (nq, k) float32; out_ids (nq, k) int64
     """
     for query in range(counts.size):
@@ -107,7 +106,7 @@ def finish(scores, rows, counts, k, ids, alpha, out_scores, out_ids):
             count = k
         sort_best(scores[query], rows[query], count, ids)
         for i in range(count):
-            out_scores[query, i] = scores[query, i] + alpha[query]
+            out_scores[query, i] = scores[query, i]
             out_ids[query, i] = int64_at(ids, rows[query, i])
         for i in range(count, k):
             out_scores[query, i] = -np.inf

@@ -79,6 +79,11 @@ def _hits(bounds, i, threshold):
     return low | (simd.at_least(simd.load(at + 64), least) << np.uint32(16))
 
 
+def shortlist(k: int) -> int:
+    """How many rows of highest bound are scored first."""
+    return 2 * k + 32
+
+
 @kernel
 def keep_bounds(bounds, blocks, k, ids, scores, rows, counts, thresholds):
     """Keep the k rows of highest bound; candidates as in search.top_k_blocks, nq = 1."""
@@ -103,16 +108,16 @@ def top_k_staged(
     rows reach, so a row whose bound is below it cannot be among the best unless its bound fails.
     That threshold depends on no order of visit.
 
-    first, first_rows   scratch (1, capacity) float32 and int64
+    first, first_rows   scratch (1, 2 * s + 32) float32 and int64 for the s rows of highest bound
     """
     program_at, segments = simd.address_of(program), program.shape[0]
-    shortlist = 2 * k + 32
+    wanted = (first.shape[1] - 32) // 2
     count = np.zeros(1, np.int64)
     least = np.full(1, -np.inf, np.float32)
-    keep_bounds(bounds, blocks, shortlist, ids, first, first_rows, count, least)
-    if count[0] > shortlist:
-        partition_best(first[0], first_rows[0], count[0], shortlist, ids)
-        count[0] = shortlist
+    keep_bounds(bounds, blocks, wanted, ids, first, first_rows, count, least)
+    if count[0] > wanted:
+        partition_best(first[0], first_rows[0], count[0], wanted, ids)
+        count[0] = wanted
     for i in range(count[0]):
         first[0, i] = score_row(
             program_at, segments, bias, first_rows[0, i], query, seed, half, gamma

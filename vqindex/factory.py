@@ -1,0 +1,117 @@
+"""Factory strings to recipes and back.
+
+    [transform,]codec[+QJL<bits>][,Keep(f32|f16)]
+
+    transform   None Haar Hadamard
+    codec       F32 F16 SQ8 EDEN<b> TQ<b> TQprod<b> QJL<m>
+
+A part takes options in brackets: `EDEN4(center=no)`, `QJL64(projection=gaussian)`. QJL without a
+number has a bit for each dimension, and `TQprod<b>` is `TQ<b - 1>+QJL`. The `spec` of an index
+makes such an index again.
+"""
+
+import re
+from typing import Any
+
+from vqindex import arrays
+from vqindex.codec import Recipe
+from vqindex.errors import SpecError
+from vqindex.indexes.flat import FlatIndex
+from vqindex.quantizers import QUANTIZERS, Quantizer
+from vqindex.sketches import QJL
+from vqindex.transforms import TRANSFORMS, default_transform
+
+CODECS: dict[str, Any] = {name: kind for kind in (*QUANTIZERS, QJL) for name in kind.names}
+_NAMES = sorted([*CODECS, *TRANSFORMS, "TQprod", "Keep"], key=len, reverse=True)
+_PART = re.compile(rf"({'|'.join(_NAMES)})(\d+)?(?:\(([^()]*)\))?")
+
+GRAMMAR = (
+    f"[transform,]codec[+QJL<bits>][,Keep(f32|f16)]; transforms: {', '.join(TRANSFORMS)}; "
+    f"codecs: {', '.join([*CODECS, 'TQprod'])}, such as EDEN4 or Haar,TQ2+QJL"
+)
+
+
+def index_factory(spec: str, metric: str = "cosine", seed: int = 0) -> FlatIndex:
+    """An empty index from a factory string; see the module for the grammar.
+
+    metric   "l2" (squared Euclidean distance), "ip" (inner product) or "cosine"
+    seed     of everything random
+    Raises SpecError, naming what is known.
+    """
+    recipe = parse(spec, metric, seed)
+    return FlatIndex(
+        metric=recipe.metric, transform=recipe.transform, quantizer=recipe.quantizer,
+        sketch=recipe.sketch, keep=recipe.keep, seed=recipe.seed,
+    )  # fmt: skip
+
+
+def parse(spec: str, metric: str, seed: int) -> Recipe:
+    """The recipe of a factory string."""
+    if not isinstance(spec, str):
+        raise SpecError(f"an index spec must be a string, got {spec!r}.")
+    parts = [part.strip() for part in re.split(r",(?![^()]*\))", spec)]
+    keep = None
+    if len(parts) > 1 and parts[-1].startswith("Keep"):
+        keep = _keep(parts.pop(), spec)
+    transform = None
+    if len(parts) > 1 and _match(parts[0], spec)[0] in TRANSFORMS:
+        name, bits, options = _match(parts.pop(0), spec)
+        transform = TRANSFORMS[name].from_spec(name, bits, options)
+    if len(parts) != 1:
+        raise _unknown(spec)
+    quantizer, sketch = _codec(parts[0], spec)
+    if transform is None:
+        transform = default_transform(quantizer.rotation)
+    return Recipe(arrays.metric(metric), transform, quantizer, sketch, keep, arrays.seed(seed))
+
+
+def _unknown(spec: str) -> SpecError:
+    return SpecError(f"unknown index spec {spec!r}; needed: {GRAMMAR}.")
+
+
+def _match(part: str, spec: str) -> tuple[str, int | None, dict[str, Any]]:
+    found = _PART.fullmatch(part)
+    if found is None:
+        raise _unknown(spec)
+    name, bits, inside = found.groups()
+    options = {}
+    for item in filter(None, (inside or "").split(",")):
+        key, equals, value = (text.strip() for text in item.partition("="))
+        if not equals or key in options:
+            raise SpecError(f"options are written name=value, once each; got {item!r} in {spec!r}.")
+        options[key] = {"yes": True, "no": False}.get(value, value)
+    return name, None if bits is None else int(bits), options
+
+
+def _made(kind: Any, name: str, bits: int | None, options: dict[str, Any]) -> Any:
+    for key in options:
+        if key not in kind.options:
+            known = ", ".join(kind.options) or "none"
+            raise SpecError(f"{name} has no option {key!r}; it has {known}.")
+    return kind.from_spec(name, bits, options)
+
+
+def _codec(part: str, spec: str) -> tuple[Quantizer, QJL | None]:
+    first, plus, second = part.partition("+")
+    name, bits, options = _match(first, spec)
+    sketch = None
+    if name == "TQprod":
+        if bits is None or bits < 2 or plus or options:
+            raise SpecError(f"TQprod takes 2 to 9 bits and nothing else, got {part!r}.")
+        name, bits, sketch = "TQ", bits - 1, QJL()
+    if name not in CODECS:
+        raise _unknown(spec)
+    quantizer: Quantizer = _made(CODECS[name], name, bits, options)
+    if plus:
+        name, bits, options = _match(second, spec)
+        if name != "QJL":
+            raise _unknown(spec)
+        sketch = _made(QJL, name, bits, options)
+    return quantizer, sketch
+
+
+def _keep(part: str, spec: str) -> str:
+    for kind in ("f32", "f16"):
+        if part.replace(" ", "") == f"Keep({kind})":
+            return kind
+    raise SpecError(f"Keep takes f32 or f16, got {part!r} in {spec!r}.")

@@ -1,0 +1,373 @@
+"""FlatIndex: every row is a candidate for every query."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex import arrays, container
+from vqindex import threads as pool
+from vqindex.codec import Recipe
+from vqindex.errors import IdError, ReadOnlyError, SpecError
+from vqindex.indexes import state
+from vqindex.indexes.rows import Rows
+from vqindex.indexes.scan import Scan, Settings, scores_of_blocks
+from vqindex.kernels.cpu.program import BLOCK
+from vqindex.kernels.cpu.score import CHUNK
+from vqindex.layouts.base import FloatArray
+from vqindex.progress import Progress, ProgressLike
+from vqindex.quantizers.base import Quantizer
+from vqindex.quantizers.lloyd_max import LloydMax
+from vqindex.results import SearchResult, shown
+from vqindex.sketches.qjl import QJL
+from vqindex.transforms import default_transform
+from vqindex.transforms.base import Transform
+
+QUERIES = 4096  # queries prepared at a time
+RANGE_BLOCKS = 128  # blocks scored at a time by range_search
+
+Ids = npt.NDArray[np.int64]
+
+
+@final
+class FlatIndex:
+    """An exhaustive index over quantized codes.
+
+    metric      "l2" (squared Euclidean distance), "ip" (inner product) or "cosine"
+    transform   a rotation or other map before coding; the quantizer's own choice if None
+    quantizer   the recipe of the codes, LloydMax(bits=4) unless given
+    sketch      a residual sketch, QJL(bits), scored as one more term
+    keep        "f32" or "f16" keeps the originals beside the codes, for `reconstruct`
+    seed        of everything random
+
+    The dimension is that of the first rows added. Many threads may search while none changes the
+    index; changes wait for searches and searches for changes. Results do not depend on threads,
+    on how rows or queries are split among calls, or on the CPU.
+    """
+
+    def __init__(
+        self,
+        *,
+        metric: str = "cosine",
+        transform: Transform | None = None,
+        quantizer: Quantizer | None = None,
+        sketch: QJL | None = None,
+        keep: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        quantizer = LloydMax() if quantizer is None else quantizer
+        if keep not in (None, "f32", "f16"):
+            raise SpecError(f'keep must be None, "f32" or "f16", got {keep!r}.')
+        self._recipe = Recipe(
+            arrays.metric(metric),
+            default_transform(quantizer.rotation) if transform is None else transform,
+            quantizer,
+            sketch,
+            keep,
+            arrays.seed(seed),
+        )
+        self._rows: Rows | None = None
+        self._settings = Settings()
+        self._lock = pool.ReadWriteLock()
+
+    # What it is
+
+    def __len__(self) -> int:
+        return 0 if self._rows is None else self._rows.codes.n
+
+    def __contains__(self, id: object) -> bool:
+        if isinstance(id, bool) or not isinstance(id, int | np.integer) or self._rows is None:
+            return False
+        with self._lock.read():
+            return bool(self._rows.ids.find(np.array([id], np.int64))[0] >= 0)
+
+    def __repr__(self) -> str:
+        return f"FlatIndex({self.spec!r}, metric={self.metric!r}, n={len(self)}, dim={self.dim})"
+
+    @property
+    def dim(self) -> int | None:
+        """Dimension of the rows, None before the first."""
+        return None if self._rows is None else self._rows.dim
+
+    @property
+    def metric(self) -> str:
+        """ "l2", "ip" or "cosine"."""
+        return self._recipe.metric
+
+    @property
+    def spec(self) -> str:
+        """The factory string that makes such an index."""
+        return self._recipe.spec
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return self._recipe.seed
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether rows are coded; until a learned codec has its sample they are kept exactly."""
+        return self._rows is not None and self._rows.fitted
+
+    @property
+    def ids(self) -> Ids:
+        """The id of each row, (n,) int64, in the order that masks refer to."""
+        with self._lock.read():
+            return np.empty(0, np.int64) if self._rows is None else self._rows.id_column
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `search` uses where it is told nothing else."""
+        return asdict(self._settings)
+
+    def configure(self, **settings: Any) -> None:
+        """Change the default settings of `search`."""
+        self._settings = self._with(settings)
+
+    def _with(self, settings: Mapping[str, Any]) -> Settings:
+        known = asdict(self._settings)
+        for name in settings:
+            if name not in known:
+                raise TypeError(
+                    f"unknown search setting {name!r}; this index has {', '.join(known)}."
+                )
+        return replace(self._settings, **settings)
+
+    @property
+    def bytes_per_row(self) -> int:
+        """What each further row costs: codes, factors, kept original and id."""
+        return 0 if self._rows is None else self._rows.codes.row_bytes
+
+    @property
+    def nbytes(self) -> dict[str, int]:
+        """Bytes in use: "codes" (all columns), "model" (what was fitted), "id_map", "total"."""
+        if self._rows is None:
+            return {"codes": 0, "model": 0, "id_map": 0, "total": 0}
+        with self._lock.read():
+            parts = {
+                "codes": self._rows.codes.nbytes,
+                "model": self._rows.codec.nbytes,
+                "id_map": self._rows.ids.nbytes,
+            }
+        return parts | {"total": sum(parts.values())}
+
+    # Changing it
+
+    def _writable(self, dim: int) -> Rows:
+        if self._rows is None:
+            return Rows(self._recipe, dim)
+        if not self._rows.codes.writable:
+            raise ReadOnlyError(
+                "this index is mapped from a file and cannot change; load it with mmap=False."
+            )
+        return self._rows
+
+    def fit(self, sample: Any) -> "FlatIndex":
+        """Fit what the codec learns from a sample (m, d), instead of from the first rows added.
+
+        Rows added before are coded anew where they are still kept exactly; once the codec is
+        fitted, ValueError.
+        """
+        vectors = arrays.vectors(sample, self.dim, "sample")
+        if vectors.n == 0:
+            raise ValueError("fitting needs at least one row, got none.")
+        whole = vectors.chunk(0, vectors.n)
+        with self._lock.write():
+            rows = self._writable(vectors.dim)
+            if rows.fitted and self._recipe.sample_size:
+                raise ValueError("this index is fitted already; make a new one to fit it anew.")
+            if self._recipe.sample_size:
+                rows.fit(whole)
+            self._rows = rows
+        return self
+
+    def add(
+        self,
+        x: Any,
+        ids: Any = None,
+        *,
+        threads: int | None = None,
+        progress: ProgressLike = False,
+    ) -> Ids:
+        """Add rows (n, d) and return their ids (n,) int64.
+
+        ids   non-negative and new, or None: consecutive, after the largest there ever was
+        Raises ShapeError, DtypeError, NonFiniteError or IdError, and then, as on an interrupt,
+        nothing was added.
+        """
+        vectors = arrays.vectors(x, self.dim)
+        given = None if ids is None else arrays.ids(ids, vectors.n)
+        vectors.check()
+        tell = Progress(progress, vectors.n, "add")
+        with self._lock.write():
+            rows = self._writable(vectors.dim)
+            if given is None:
+                given = np.arange(rows.ids.next_id, rows.ids.next_id + vectors.n, dtype=np.int64)
+            else:
+                rows.check_new(given)
+            rows.append(vectors, given, pool.resolve(threads), tell)
+            self._rows = rows
+        return given
+
+    def upsert(
+        self, x: Any, ids: Any, *, threads: int | None = None, progress: ProgressLike = False
+    ) -> Ids:
+        """Add rows (n, d), in place of those whose ids are there already; ids as in `add`."""
+        vectors = arrays.vectors(x, self.dim)
+        given = arrays.ids(ids, vectors.n)
+        vectors.check()
+        tell = Progress(progress, vectors.n, "upsert")
+        with self._lock.write():
+            rows = self._writable(vectors.dim)
+            rows.replace(vectors, given, pool.resolve(threads), tell)
+            self._rows = rows
+        return given
+
+    def remove(self, ids: Any) -> int:
+        """Remove rows by id and return how many there were; missing ids are ignored."""
+        given = arrays.id_list(ids)
+        with self._lock.write():
+            if self._rows is None:
+                return 0
+            return self._writable(self._rows.dim).remove(given)
+
+    # Asking it
+
+    def search(
+        self,
+        q: Any,
+        k: int = 10,
+        filter: Any = None,
+        *,
+        threads: int | None = None,
+        progress: ProgressLike = False,
+        **settings: Any,
+    ) -> SearchResult:
+        """The k nearest rows of each query (nq, d), or of one query (d,).
+
+        filter   which rows may be found: a boolean mask aligned with `ids`, an array of ids, a
+                 callable on an int64 array of ids that returns a mask, or a list of one of these
+                 for each query
+        eps0     (setting) width of the first stage's bound; stages="off" does without it
+        Fewer than k rows: padded with id -1 and distance infinity. Ties go to the lower id.
+        Raises ShapeError, DtypeError or NonFiniteError for queries, TypeError for a setting that
+        is not known.
+        """
+        chosen = self._with(settings)
+        k, workers = arrays.positive_int(k, "k"), pool.resolve(threads)
+        with self._lock.read():
+            queries, single = arrays.queries(q, self.dim or np.shape(q)[-1])
+            scores = np.full((len(queries), k), -np.inf, np.float32)
+            ids = np.full((len(queries), k), -1, np.int64)
+            stats = {"rows": len(self), "scored": 0}
+            if self._rows is not None and len(self) and len(queries):
+                filters = arrays.row_filters(filter, self._rows.id_column, len(queries)) \
+                    if filter is not None else None
+                scan = Scan(self._rows.codes, self._rows.codec, k, chosen)
+                tell = Progress(progress, len(queries), "search")
+                step = 1 if isinstance(filters, list) else QUERIES
+                for start in range(0, len(queries), step):
+                    stop = min(start + step, len(queries))
+                    allowed = filters[start] if isinstance(filters, list) else filters
+                    operands = self._rows.codec.operands(queries[start:stop])
+                    best = scan.run(operands, allowed, workers)
+                    scores[start:stop, : scan.k] = best[0] + operands.alpha[:, None]
+                    ids[start:stop, : scan.k] = best[1]
+                    tell(stop)
+                stats["scored"] = scan.read
+        return SearchResult.from_scores(scores, ids, self.metric, single, stats)
+
+    def range_search(
+        self, q: Any, radius: float, filter: Any = None
+    ) -> tuple[Ids, FloatArray, Ids]:
+        """All rows at a distance of at most `radius` from each query (nq, d) or (d,).
+
+        returns limits (nq + 1,) int64, distances (limits[-1],) float32 and ids: those of query i
+        stand at limits[i]:limits[i + 1], nearest first, ties by lower id. Distances are those of
+        `search`: squared for l2, 1 - cosine, minus the inner product.
+        """
+        if isinstance(radius, bool) or not isinstance(radius, int | float | np.number):
+            raise TypeError(f"radius must be a number, got {radius!r}.")
+        with self._lock.read():
+            queries, _ = arrays.queries(q, self.dim or np.shape(q)[-1])
+            found = [self._within(queries[i : i + CHUNK], float(radius), filter, i, len(queries))
+                     for i in range(0, len(queries), CHUNK)]
+        each = [pair for part in found for pair in part]
+        limits = np.cumsum([0, *(len(ids) for _, ids in each)], dtype=np.int64)
+        distances = np.concatenate([np.empty(0, np.float32), *(d for d, _ in each)])
+        return limits, distances, np.concatenate([np.empty(0, np.int64), *(i for _, i in each)])
+
+    def _within(
+        self, queries: FloatArray, radius: float, filter: Any, first: int, total: int
+    ) -> list[tuple[FloatArray, Ids]]:
+        if self._rows is None or not len(self) or not len(queries):
+            return [(np.empty(0, np.float32), np.empty(0, np.int64))] * len(queries)
+        rows, column = self._rows, self._rows.id_column
+        filters = None if filter is None else arrays.row_filters(filter, column, total)
+        operands = rows.codec.operands(queries)
+        found: list[list[tuple[FloatArray, Ids]]] = [[] for _ in queries]
+        for start in range(0, rows.codes.nblocks, RANGE_BLOCKS):
+            stop = min(start + RANGE_BLOCKS, rows.codes.nblocks)
+            scores = scores_of_blocks(rows.codes, rows.codec, operands, start, stop)
+            distances, _ = shown(scores + operands.alpha, self.metric)
+            here = slice(start * BLOCK, start * BLOCK + len(scores))
+            for i in range(len(queries)):
+                allowed = filters[first + i] if isinstance(filters, list) else filters
+                near = distances[:, i] <= radius
+                if allowed is not None:
+                    near &= allowed[here]
+                found[i].append((distances[near, i], column[here][near]))
+        return [_in_order(parts) for parts in found]
+
+    def reconstruct(self, ids: Any) -> FloatArray:
+        """Rows by id, (m, d) float32: the originals if kept, else the least-error reconstruction.
+
+        Under cosine a row that is not kept comes back with norm one. KeyError for a missing id.
+        """
+        given = arrays.id_list(ids)
+        with self._lock.read():
+            if self._rows is None:
+                if len(given):
+                    raise KeyError(f"id {int(given[0])} is not in the index, which is empty.")
+                return np.empty((0, 0), np.float32)
+            return self._rows.reconstruct(given)
+
+    # Keeping it
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the index to a file, whole or not at all; see vqindex.load."""
+        with self._lock.read():
+            container.write(path, *self._state())
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
+        return state.dump(self._recipe, self._rows, asdict(self._settings))
+
+    @classmethod
+    def restore(cls, recipe: Recipe, contents: container.Contents, writable: bool) -> "FlatIndex":
+        """The index that a file describes; CorruptFileError where it does not fit the recipe."""
+        index = cls(
+            metric=recipe.metric, transform=recipe.transform, quantizer=recipe.quantizer,
+            sketch=recipe.sketch, keep=recipe.keep, seed=recipe.seed,
+        )  # fmt: skip
+        index._rows, settings = state.restore(recipe, contents, writable)
+        index._settings = state.checked_settings(settings, index._with)
+        return index
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with self._lock.read():
+            return _unpickle, (self._recipe, container.to_bytes(*self._state()))
+
+
+def _unpickle(recipe: Recipe, data: bytes) -> FlatIndex:
+    return FlatIndex.restore(recipe, container.from_bytes(data), writable=True)
+
+
+def _in_order(parts: list[tuple[FloatArray, Ids]]) -> tuple[FloatArray, Ids]:
+    """Nearest first, ties by lower id."""
+    distances = np.concatenate([p[0] for p in parts])
+    ids = np.concatenate([p[1] for p in parts])
+    order = np.lexsort((ids, distances))
+    return distances[order], ids[order]

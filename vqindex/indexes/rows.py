@@ -1,0 +1,138 @@
+"""Rows: what an index holds, whatever it does with it: codes, ids, and the codec they share.
+
+A codec that learns is fitted from `fit(sample)` or else from exactly the first rows added, as
+many as it asks for; until then rows are kept as float32 and searched exactly. So how rows are
+split among calls changes nothing.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex import threads as pool
+from vqindex.arrays import Vectors
+from vqindex.codec import ID, Codec, Recipe
+from vqindex.codes import Codes
+from vqindex.errors import IdError
+from vqindex.indexes.id_map import IdMap, plan_removal
+from vqindex.layouts.base import Array, FloatArray
+from vqindex.quantizers.originals import Originals
+from vqindex.transforms.identity import Identity
+
+CHUNK_ROWS = 1024  # rows encoded at a time: they stay in the second-level cache
+
+Ids = npt.NDArray[np.int64]
+
+
+@final
+class Rows:
+    """Codes and ids of an index; not safe for threads by itself."""
+
+    def __init__(self, recipe: Recipe, dim: int) -> None:
+        self.recipe = recipe
+        self.dim = dim
+        self.fitted = recipe.sample_size == 0
+        self.codec = recipe.fit(None, dim) if self.fitted else self.waiting.fit(None, dim)
+        self.codes = Codes(self.codec.columns)
+        self.ids = IdMap()
+
+    @property
+    def waiting(self) -> Recipe:
+        """Rows as they come, for as long as there are too few to fit."""
+        own = self.recipe
+        return Recipe(own.metric, Identity(), Originals("F32"), None, own.keep, own.seed)
+
+    @property
+    def id_column(self) -> Ids:
+        """The id of each row, (n,)."""
+        return self.codes.column(ID)
+
+    def fit(self, sample: FloatArray) -> None:
+        """Fit the codec from a sample (m, dim) and encode what is there."""
+        self._adopt(self.recipe.fit(sample, self.dim))
+
+    def _adopt(self, codec: Codec) -> None:
+        """Encode every row anew, by a codec that takes the place of the waiting one."""
+        old, codes = self.codes, Codes(codec.columns)
+        for start in range(0, old.n, CHUNK_ROWS):
+            rows = old.take(np.arange(start, min(start + CHUNK_ROWS, old.n)))
+            encoded = codec.encode(self.codec.decode(rows)) | self.codec.kept(rows)
+            codes.append(encoded | {ID: rows[ID]})
+        self.codes, self.codec, self.fitted = codes, codec, True
+
+    def append(
+        self, vectors: Vectors, ids: Ids, threads: int, progress: Callable[[int], None]
+    ) -> None:
+        """Add rows under ids that are not there yet; on any failure nothing has changed."""
+        before = self.codes, self.codec, self.fitted, self.codes.n
+        try:
+            start = 0
+            while start < vectors.n:
+                stop = min(start + threads * CHUNK_ROWS, vectors.n)
+                if not self.fitted:
+                    stop = min(stop, start + self.recipe.sample_size - self.codes.n)
+                self._append(vectors, ids, start, stop, threads)
+                if not self.fitted and self.codes.n == self.recipe.sample_size:
+                    rows = self.codes.take(np.arange(self.codes.n))
+                    self.fit(self.codec.decode(rows))
+                start = stop
+                progress(start)
+            self.ids.insert(ids, before[3])
+        except BaseException:
+            self.codes, self.codec, self.fitted, n = before
+            self.codes.truncate(n)
+            raise
+
+    def _append(self, vectors: Vectors, ids: Ids, start: int, stop: int, threads: int) -> None:
+        def encoded(a: int, b: int) -> dict[str, Array]:
+            return self.codec.encode(vectors.chunk(a, b)) | {ID: ids[a:b]}
+
+        edges = [(a, min(a + CHUNK_ROWS, stop)) for a in range(start, stop, CHUNK_ROWS)]
+        for rows in pool.run([partial(encoded, a, b) for a, b in edges], threads):
+            self.codes.append(rows)
+
+    def replace(
+        self, vectors: Vectors, ids: Ids, threads: int, progress: Callable[[int], None]
+    ) -> None:
+        """Add rows, or write over those whose ids are there; on failure nothing has changed."""
+        there = self.ids.find(ids) >= 0
+        old, new = np.flatnonzero(there), np.flatnonzero(~there)
+        whole = vectors.chunk(0, vectors.n)
+        self.append(Vectors(whole[new], len(new), self.dim, vectors.name), ids[new], threads, progress)
+        for start in range(0, len(old), CHUNK_ROWS):
+            here = old[start : start + CHUNK_ROWS]
+            values = self.codec.encode(np.ascontiguousarray(whole[here])) | {ID: ids[here]}
+            self.codes.put(self.ids.find(ids[here]), values)
+
+    def remove(self, ids: Ids) -> int:
+        """Drop the rows of these ids, if there; the last rows fill their places."""
+        rows = self.ids.find(ids)
+        found = np.unique(rows[rows >= 0])
+        if not len(found):
+            return 0
+        removed = self.codes.take(found)[ID].ravel()
+        targets, sources = plan_removal(found, self.codes.n)
+        moved = self.codes.take(sources)
+        self.codes.put(targets, moved)
+        self.codes.truncate(self.codes.n - len(found))
+        self.ids.remove(removed)
+        self.ids.assign(moved[ID].ravel(), targets)
+        return len(found)
+
+    def reconstruct(self, ids: Ids) -> FloatArray:
+        """The rows of these ids, (m, dim) float32."""
+        rows = self.ids.find(ids)
+        if (rows < 0).any():
+            raise KeyError(f"id {int(ids[rows < 0][0])} is not in the index.")
+        return self.codec.reconstruct(self.codes.take(rows))
+
+    def check_new(self, ids: Ids) -> None:
+        """Raise IdError if an id is already there."""
+        rows = self.ids.find(ids)
+        if (rows >= 0).any():
+            raise IdError(
+                f"id {int(ids[rows >= 0][0])} is already in the index; use upsert to replace rows."
+            )

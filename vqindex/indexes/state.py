@@ -1,0 +1,120 @@
+"""What a file holds of an index: its recipe as text, its model and its columns as arrays.
+
+    model.<name>   what the codec learned, or drew at random
+    codes.<name>   a column's blocks, (groups, width, interleave)
+
+Everything read is held against what the recipe says before a kernel may see an address of it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+
+from vqindex import container
+from vqindex.codec import Codec, Recipe
+from vqindex.codes import Codes
+from vqindex.errors import CorruptFileError
+from vqindex.indexes.id_map import IdMap
+from vqindex.indexes.rows import Rows
+from vqindex.kernels.cpu.program import BLOCK
+from vqindex.layouts.base import Array
+
+T = TypeVar("T")
+
+
+def dump(
+    recipe: Recipe, rows: Rows | None, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The arrays and the text of an index."""
+    about: dict[str, Any] = {
+        "spec": recipe.spec, "metric": recipe.metric, "seed": recipe.seed, "settings": settings,
+        "n": 0, "dim": None, "fitted": False, "next_id": 0,
+    }  # fmt: skip
+    arrays: dict[str, Any] = {}
+    if rows is not None:
+        about |= {
+            "n": rows.codes.n, "dim": rows.dim, "fitted": rows.fitted,
+            "next_id": rows.ids.next_id,
+        }  # fmt: skip
+        arrays = {f"model.{name}": array for name, array in rows.codec.arrays().items()}
+        for column in rows.codes.columns:
+            shape = column.groups(rows.codes.nblocks)
+            parts = rows.codes.chunks(column.name)
+            arrays[f"codes.{column.name}"] = container.Chunks(column.dtype, shape, parts)
+    return arrays, {"index": json.dumps(about, sort_keys=True)}
+
+
+def describe(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The text of an index, its types checked."""
+    try:
+        about = json.loads(metadata["index"])
+        wanted = {
+            "spec": str, "metric": str, "seed": int, "settings": dict, "n": int,
+            "dim": int | None, "fitted": bool, "next_id": int,
+        }  # fmt: skip
+        fits = all(
+            isinstance(about[name], kind) and (kind is bool or not isinstance(about[name], bool))
+            for name, kind in wanted.items()
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CorruptFileError("the file does not describe an index.") from error
+    rowless = about.get("dim") is None
+    if not fits or about["n"] < 0 or (about["n"] > 0 if rowless else about["dim"] < 1):
+        raise CorruptFileError("the file's description of its index makes no sense.")
+    return dict(about)
+
+
+def restore(
+    recipe: Recipe, contents: container.Contents, writable: bool
+) -> tuple[Rows | None, dict[str, Any]]:
+    """The rows and the settings of a file that fits the recipe, else CorruptFileError."""
+    about = describe(contents.metadata)
+    if about["dim"] is None:
+        return None, about["settings"]
+    rows = Rows.__new__(Rows)
+    rows.recipe, rows.dim, rows.fitted = recipe, about["dim"], about["fitted"]
+    rows.codec = _codec(recipe, rows, _part(contents.arrays, "model."))
+    arrays = _part(contents.arrays, "codes.")
+    blocks = -(-about["n"] // BLOCK)
+    for column in rows.codec.columns:
+        array = arrays.get(column.name)
+        if array is None or array.dtype != column.dtype or array.shape != column.groups(blocks):
+            got = "nothing" if array is None else f"{array.dtype} {array.shape}"
+            raise CorruptFileError(
+                f"column {column.name} must be {column.dtype} {column.groups(blocks)}, got {got}."
+            )
+    rows.codes = Codes.adopt(rows.codec.columns, about["n"], arrays, writable)
+    rows.ids = IdMap.rebuild(rows.id_column, about["next_id"])
+    return rows, about["settings"]
+
+
+def _codec(recipe: Recipe, rows: Rows, arrays: Mapping[str, Array]) -> Codec:
+    source = recipe if rows.fitted else rows.waiting
+    with _as_corrupt("the model does not fit the index's spec"):
+        return source.restore(arrays, rows.dim)
+
+
+def checked_settings(settings: Mapping[str, Any], check: Callable[[Mapping[str, Any]], T]) -> T:
+    """Settings as the index takes them, else CorruptFileError."""
+    with _as_corrupt("the file's search settings are not this index's"):
+        return check(settings)
+
+
+class _as_corrupt:  # noqa: N801
+    """Errors of making something from a file's contents become CorruptFileError."""
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, KeyError | TypeError | ValueError) and not isinstance(
+            error, CorruptFileError
+        ):
+            raise CorruptFileError(f"{self._message}: {error}.") from error
+
+
+def _part(arrays: Mapping[str, Array], start: str) -> dict[str, Array]:
+    return {name[len(start) :]: a for name, a in arrays.items() if name.startswith(start)}

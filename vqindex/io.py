@@ -1,0 +1,51 @@
+"""Indexes and files: load, inspect, verify. An index saves itself."""
+
+import os
+from typing import Any
+
+from vqindex import container, factory
+from vqindex.container.reading import Verify
+from vqindex.errors import CorruptFileError, SpecError
+from vqindex.indexes import state
+from vqindex.indexes.flat import FlatIndex
+
+Path = str | os.PathLike[str]
+
+
+def load(path: Path, mmap: bool = False, verify: Verify = "full") -> FlatIndex:
+    """The index that was saved to a file.
+
+    mmap     leave codes in the file and read them as they are needed; the index cannot change
+    verify   "full" checks every byte, "header" what describes them, "none" only what safety needs
+    Raises CorruptFileError, FormatVersionError or OSError.
+    """
+    contents = container.read(path, mmap=mmap, verify=verify)
+    about = state.describe(contents.metadata)
+    try:
+        recipe = factory.parse(about["spec"], about["metric"], about["seed"])
+    except (SpecError, TypeError, ValueError) as error:
+        raise CorruptFileError(f"{os.fspath(path)} holds an index of no known kind: {error}") from error
+    try:
+        return FlatIndex.restore(recipe, contents, writable=not mmap)
+    except CorruptFileError as error:
+        raise CorruptFileError(f"{os.fspath(path)}: {error}") from error
+
+
+def inspect(path: Path) -> dict[str, Any]:
+    """What a file says of its index, without reading its codes."""
+    summary = container.inspect(path)
+    about = state.describe(summary["metadata"])
+    return {
+        "path": os.fspath(path),
+        "version": summary["version"],
+        "created_by": summary["created_by"],
+        **about,
+        "file_bytes": summary["file_bytes"],
+        "tensors": summary["tensors"],
+    }
+
+
+def verify(path: Path) -> None:
+    """Check every byte of a file and that it makes an index; CorruptFileError where it is damaged."""
+    container.verify(path)
+    load(path, mmap=True, verify="none")
