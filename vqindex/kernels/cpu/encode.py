@@ -43,10 +43,10 @@ def encode(
     signed = np.zeros(64 * words, np.float32)
     codes = np.zeros(64, np.uint8)
     scratch_at, signed_at = simd.address_of(scratch), simd.address_of(signed)
-    codes_at = simd.address_of(codes)
     one = simd.splat(np.int32(1))
     negative_bit = np.uint8(1 << (bits - 1))
     for i in range(values.shape[0]):
+        codes_at = simd.address_of(codes)  # in the loop, for Numba frees what is not named again
         for j in range(dims):
             scratch[j] = values[i, start + j]
         factor = simd.splat_float(factors[i])

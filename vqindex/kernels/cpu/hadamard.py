@@ -11,26 +11,33 @@ from numpy.typing import NDArray
 
 from vqindex.kernels.cpu.compile import kernel
 
+Floats = NDArray[np.float32]
+
 LANES = 32  # columns summed side by side; a constant, so that LLVM unrolls the loop over them
-_BLOCK_FLOATS = 4096  # a block of rows this large stays in cache, twice
+_BLOCK_FLOATS = 4096  # rows rotated at a time: they stay in the first-level cache, twice
+_ROWS = 64  # rows of `matmul` that share one passage of the matrix through the cache
 
 
-def pack(mixes: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+def pack(mixes: Floats, dim: int) -> Floats:
     """Lay mixing matrices out as the kernels read them.
 
-    mixes (rounds, p, p) float32 for `rotate`, each of them transposed for `unrotate`
-    returns (rounds, p, p rounded up to LANES), each transposed where it is the right operand
+    mixes    (rounds, p, p) for `rotate`, each of them transposed for `unrotate`
+    returns  (rounds, p, p rounded up to LANES), each transposed where it is the right operand
     """
-    p = mixes.shape[1]
-    facing = mixes if dim // p >= LANES else mixes.transpose(0, 2, 1)
-    return np.ascontiguousarray(np.pad(facing, ((0, 0), (0, 0), (0, -p % LANES))))
+    wide = dim // mixes.shape[1] >= LANES
+    return pad(mixes if wide else mixes.transpose(0, 2, 1))
+
+
+def pad(matrices: Floats) -> Floats:
+    """Matrices (m, n, d) with zero columns up to a multiple of LANES, as right operands."""
+    return np.ascontiguousarray(np.pad(matrices, ((0, 0), (0, 0), (0, -matrices.shape[2] % LANES))))
 
 
 @kernel
-def rotate(x, out, signs, mixes):  # type: ignore[no-untyped-def]
+def rotate(x: Floats, out: Floats, signs: Floats, mixes: Floats) -> None:
     """reference.hadamard.rotate; x, out (n, d), signs (rounds, d), mixes as `pack` leaves them."""
     n, d = x.shape
-    rows = max(1, min(n, _BLOCK_FLOATS // d))
+    rows = _block_rows(n, d, d // mixes.shape[1])
     a, b = np.empty((rows, d), np.float32), np.empty((rows, d), np.float32)
     sums = np.empty(4 * LANES, np.float32)
     for top in range(0, n, rows):
@@ -42,10 +49,10 @@ def rotate(x, out, signs, mixes):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def unrotate(y, out, signs, mixes):  # type: ignore[no-untyped-def]
+def unrotate(y: Floats, out: Floats, signs: Floats, mixes: Floats) -> None:
     """The inverse of `rotate`, for mixes that were transposed before `pack`."""
     n, d = y.shape
-    rows = max(1, min(n, _BLOCK_FLOATS // d))
+    rows = _block_rows(n, d, d // mixes.shape[1])
     a, b = np.empty((rows, d), np.float32), np.empty((rows, d), np.float32)
     sums = np.empty(4 * LANES, np.float32)
     last = signs.shape[0] - 1
@@ -58,36 +65,60 @@ def unrotate(y, out, signs, mixes):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _rotate(x, out, signs, mix, a, b, sums):  # type: ignore[no-untyped-def]
+def matmul(x: Floats, matrix: Floats, out: Floats) -> None:
+    """out = x @ matrix; x (n, inner), out (n, width), matrix (1, inner, width) through `pad`."""
+    n, inner = x.shape
+    width = out.shape[1]
+    sums = np.empty(4 * LANES, np.float32)
+    for top in range(0, n, _ROWS):
+        m = min(_ROWS, n - top)
+        a, y = x[top : top + m], out[top : top + m]
+        _products(a.reshape(1, m, inner), matrix, y.reshape(1, m, width), sums)
+
+
+@kernel
+def _block_rows(n: int, d: int, width: int) -> int:
+    rows = max(1, _BLOCK_FLOATS // d)
+    if width < 4:
+        rows += -rows % 4  # `_fours` takes four at a time
+    return max(1, min(rows, n))
+
+
+@kernel
+def _rotate(
+    x: Floats, out: Floats, signs: Floats, mix: Floats, a: Floats, b: Floats, sums: Floats
+) -> None:
     n, d = x.shape
     p = mix.shape[1]
     width = d // p
     _multiply(x, signs, a)
     if width >= LANES:
         a = _spread(a, b, width)
-        matmul(mix, a.reshape(n, p, width), out.reshape(n, p, width), sums)
+        _products(mix, a.reshape(n, p, width), out.reshape(n, p, width), sums)
     else:
-        matmul(a.reshape(1, n * width, p), mix, b.reshape(1, n * width, p), sums)
+        _products(a.reshape(1, n * width, p), mix, b.reshape(1, n * width, p), sums)
         _copy(_spread(b, a, width), out)
 
 
 @kernel
-def _unrotate(y, out, signs, mix, a, b, sums):  # type: ignore[no-untyped-def]
+def _unrotate(
+    y: Floats, out: Floats, signs: Floats, mix: Floats, a: Floats, b: Floats, sums: Floats
+) -> None:
     n, d = y.shape
     p = mix.shape[1]
     width = d // p
     if width >= LANES:
-        matmul(mix, y.reshape(n, p, width), a.reshape(n, p, width), sums)
+        _products(mix, y.reshape(n, p, width), a.reshape(n, p, width), sums)
         _multiply(_gather(a, b, width), signs, out)
     else:
         _copy(y, a)
         a = _gather(a, b, width)
-        matmul(a.reshape(1, n * width, p), mix, out.reshape(1, n * width, p), sums)
+        _products(a.reshape(1, n * width, p), mix, out.reshape(1, n * width, p), sums)
         _multiply(out, signs, out)
 
 
 @kernel
-def _copy(x, out):  # type: ignore[no-untyped-def]
+def _copy(x: Floats, out: Floats) -> None:
     """out[:] = x, which takes Numba seconds to compile."""
     for r in range(x.shape[0]):
         v, y = x[r], out[r]
@@ -96,7 +127,7 @@ def _copy(x, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _multiply(x, signs, out):  # type: ignore[no-untyped-def]
+def _multiply(x: Floats, signs: Floats, out: Floats) -> None:
     for r in range(x.shape[0]):
         v, y = x[r], out[r]
         for j in range(v.size):
@@ -104,7 +135,7 @@ def _multiply(x, signs, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _spread(a, b, width):  # type: ignore[no-untyped-def]
+def _spread(a: Floats, b: Floats, width: int) -> Floats:
     """Butterflies along the first axis of each row (width, p), which becomes the last: (p, width).
 
     Each of the log2(width) passes reads two halves and writes pairs, so every pass is the same
@@ -118,8 +149,8 @@ def _spread(a, b, width):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _gather(a, b, width):  # type: ignore[no-untyped-def]
-    """`_spread` backwards: butterflies along the last axis of (p, width), which becomes the first."""
+def _gather(a: Floats, b: Floats, width: int) -> Floats:
+    """`_spread` backwards: butterflies along the last axis of (p, width), now to be the first."""
     while width > 1:
         _pairs_to_halves(a, b)
         a, b = b, a
@@ -128,7 +159,7 @@ def _gather(a, b, width):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _halves_to_pairs(x, out):  # type: ignore[no-untyped-def]
+def _halves_to_pairs(x: Floats, out: Floats) -> None:
     half = x.shape[1] // 2
     for r in range(x.shape[0]):
         v, y = x[r], out[r]
@@ -139,7 +170,7 @@ def _halves_to_pairs(x, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pairs_to_halves(x, out):  # type: ignore[no-untyped-def]
+def _pairs_to_halves(x: Floats, out: Floats) -> None:
     half = x.shape[1] // 2
     for r in range(x.shape[0]):
         v, y = x[r], out[r]
@@ -150,21 +181,21 @@ def _pairs_to_halves(x, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def matmul(a, b, out, scratch):  # type: ignore[no-untyped-def]
+def _products(a: Floats, b: Floats, out: Floats, s: Floats) -> None:
     """out[g] = a[g] @ b[g], each element summed over the inner index from first to last.
 
-    a        (1 or m, n, >= inner), where one matrix serves every g
-    b        (1 or m, inner, width rounded up to LANES), likewise
-    out      (m, n, width)
-    scratch  (4 * LANES,)
+    a    (1 or m, n, >= inner), where one matrix serves every g
+    b    (1 or m, inner, width rounded up to LANES), likewise
+    out  (m, n, width)
+    s    (4 * LANES,), scratch
     """
-    _fours(a, b, out, scratch)
+    _fours(a, b, out, s)
     _rest(a, b, out)
 
 
 @kernel
-def _fours(a, b, out, s):  # type: ignore[no-untyped-def]
-    """`matmul` for four rows at a time: four products to each load and store of a sum."""
+def _fours(a: Floats, b: Floats, out: Floats, s: Floats) -> None:
+    """`_products` for four rows at a time: four products to each load and store of a sum."""
     inner = b.shape[1]
     whole = inner - inner % 4
     for g in range(out.shape[0]):
@@ -202,8 +233,8 @@ def _fours(a, b, out, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _rest(a, b, out):  # type: ignore[no-untyped-def]
-    """The last rows of `matmul`, fewer than four."""
+def _rest(a: Floats, b: Floats, out: Floats) -> None:
+    """The last rows of `_products`, fewer than four."""
     n = out.shape[1]
     for g in range(out.shape[0]):
         x, m, y = a[min(g, a.shape[0] - 1)], b[min(g, b.shape[0] - 1)], out[g]

@@ -5,7 +5,8 @@
     generic  whatever LLVM makes of plain vector code, on any CPU that Numba supports
 
 `VQINDEX_CPU_LEVEL` forces a level, for tests and comparisons. LLVM may still use newer
-instructions for plain code, unless `NUMBA_CPU_NAME` holds it back as well.
+instructions for plain code, unless `NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=` (or `x86-64`)
+hold it back as well.
 """
 
 import os

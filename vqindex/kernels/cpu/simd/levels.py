@@ -110,7 +110,10 @@ def dot4_ir(b: Any, total: Any, rows: Any, queries: Any) -> Any:
 
 @operation(vector, vector, vector, vector)
 def dot4(b, total, rows, queries):
-    """Lane j: total_j + the sum of row byte * query byte over bytes 4j..4j+3; ROW_BIAS stays in."""
+    """Lane j: total_j + the sum of row byte * query byte over bytes 4j..4j+3.
+
+    Rows are offset by ROW_BIAS, which stays in; query bytes are -127..127.
+    """
     return dot4_ir(b, total, rows, queries)
 
 
