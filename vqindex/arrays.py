@@ -92,16 +92,20 @@ def vectors(x: Any, dim: int | None = None, name: str = "vectors") -> Vectors:
     return Vectors(source, shape[0], shape[1], name)
 
 
-def queries(q: Any, dim: int, name: str = "queries") -> tuple[NDArray[np.float32], bool]:
-    """Rows (nq, dim) float32 as `Vectors.chunk` gives them, and whether q was one of shape (dim,).
+def queries(
+    q: Any, dim: int | None = None, name: str = "queries"
+) -> tuple[NDArray[np.float32], bool]:
+    """Rows (nq, d) float32 as `Vectors.chunk` gives them, and whether q was one of shape (d,).
 
+    dim  the d it must have; None where it is not known yet, in an index without rows
     Raises ShapeError, DtypeError or NonFiniteError.
     """
     source = _source(q, name)
     _require_real(source, name)
     shape = tuple(source.shape)
-    if len(shape) not in (1, 2) or shape[-1] != dim:
-        raise ShapeError(f"{name} must have shape (nq, {dim}) or ({dim},), got {shape}")
+    if len(shape) not in (1, 2) or shape[-1] == 0 or dim not in (None, shape[-1]):
+        d = "d" if dim is None else dim
+        raise ShapeError(f"{name} must have shape (nq, {d}) or ({d},), got {shape}")
     single = len(shape) == 1
     if single:
         source = _array(source, name)[None, :]

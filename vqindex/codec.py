@@ -27,6 +27,7 @@ from vqindex.sketches.qjl import QJL
 from vqindex.transforms.base import FittedTransform, Transform
 
 ID = "id"
+MOST_NOISE = 0.25  # of a sketch, for signs to bound the score; beyond it they tell too little
 BIAS = "bias"
 
 
@@ -55,7 +56,7 @@ class Recipe:
     @property
     def sample_size(self) -> int:
         """Rows that fitting wants; 0 when nothing is learned from data."""
-        return max(self.transform.sample_size, self.quantizer.sample_size)
+        return max(int(self.transform.sample_size), int(self.quantizer.sample_size))
 
     def fit(self, sample: FloatArray | None, dim: int) -> "Codec":
         """Fit every part, from a sample (n, dim) float32 or, if nothing is learned, from None."""
@@ -99,6 +100,7 @@ class Scorer:
     ratio    column of the signs' ratio, or program.NONE
     staged   segments whose sign planes bound a score: the quantizer's, or 0 where signs say it all
     plane    whether signs alone give the whole score
+    error    spread of a staged score about its estimate from signs, over |q| * scale * ratio
     """
 
     fields: npt.NDArray[np.int64]
@@ -106,6 +108,7 @@ class Scorer:
     ratio: int
     staged: int
     plane: bool
+    error: float
 
 
 @dataclass(frozen=True)
@@ -152,9 +155,27 @@ class Codec:
             np.concatenate(parts),
             index.get(BIAS, program.NONE),
             index[ratio] if ratio else program.NONE,
-            signs if ratio else 0,
+            signs if ratio and self._sketch_noise <= MOST_NOISE else 0,
             signs == 1 and len(self._terms) == 1 and int(parts[0][0, program.BITS]) == 1,
+            self._sign_error,
         )
+
+    @property
+    def _sketch_noise(self) -> float:
+        """Variance that the sketch adds to a score, over that of an estimate from signs.
+
+        An unbiased estimate of distortion D has relative variance D / (1 - D), which is pi/2 - 1
+        for signs; the sketch's is relative to the residual that it codes.
+        """
+        if self.sketch is None:
+            return 0.0
+        share = self.sketch.distortion / (1 - self.sketch.distortion)
+        return self.quantizer.distortion * share / (np.pi / 2 - 1)
+
+    @property
+    def _sign_error(self) -> float:
+        """Signs stand for +-1/2 and err by sqrt(1 - 2/pi) of a coordinate; a sketch adds noise."""
+        return 0.5 * float(np.sqrt((1 - 2 / np.pi) * (1 + self._sketch_noise)))
 
     def _centered(self, x: FloatArray) -> FloatArray:
         x = _measured(x, self.metric)
@@ -203,21 +224,20 @@ class Codec:
 
     def decode(self, columns: Mapping[str, Array]) -> FloatArray:
         """The least-error reconstruction of rows, (n, dim) float32; unit vectors under cosine."""
-        y = self.quantizer.decode(columns)
-        if self.sketch is not None:
-            y = y + self.sketch.decode(columns)
+        y = self.quantizer.expand(columns)
+        if self.sketch is None:
+            y = y * np.float32(self.quantizer.shrink)
+        else:
+            y = y + self.sketch.expand(columns) * np.float32(self.sketch.shrink)
         x = self.transform.inverse(y)
         return x if self.center is None else x + self.center
 
     def arrays(self) -> dict[str, Array]:
         """What a file must hold to make this again beside the recipe."""
-        parts = {"transform": self.transform, "quantizer": self.quantizer, "sketch": self.sketch}
-        out = {
-            f"{name}.{key}": array
-            for name, part in parts.items()
-            if part is not None
-            for key, array in part.arrays().items()
-        }
+        parts = {"transform": self.transform.arrays(), "quantizer": self.quantizer.arrays()}
+        if self.sketch is not None:
+            parts["sketch"] = self.sketch.arrays()
+        out = {f"{name}.{key}": a for name, part in parts.items() for key, a in part.items()}
         if self.center is not None:
             out["center"] = self.center
         return out

@@ -86,8 +86,7 @@ class Codes:
     def append(self, rows: Mapping[str, Array]) -> None:
         """Add rows: for each column its entries, (m, width) or, for width 1, (m,)."""
         self._check_writable()
-        arrays = [np.asarray(rows[column.name]) for column in self.columns]
-        arrays = [a.reshape(len(a), -1) for a in arrays]
+        arrays = [np.asarray(rows[c.name]).reshape(-1, c.width) for c in self.columns]
         start, stop = self.n, self.n + len(arrays[0])
         self._resize(-(-stop // SLAB_ROWS))
         for i, array in enumerate(arrays):
@@ -135,7 +134,7 @@ class Codes:
         """Write the entries of chosen rows, (m, width) for each column or, for width 1, (m,)."""
         self._check_writable()
         for column, slabs in zip(self.columns, self._slabs, strict=True):
-            array = np.asarray(values[column.name]).reshape(len(rows), -1)
+            array = np.asarray(values[column.name]).reshape(-1, column.width)
             for slab, here, inside in _by_slab(rows):
                 side = column.interleave
                 slabs[slab][inside // side, :, inside % side] = array[here]
@@ -143,10 +142,8 @@ class Codes:
     def truncate(self, n: int) -> None:
         """Drop the rows from n on, and give slabs that are no longer needed back."""
         self._check_writable()
-        for row in range(n, min(self.n, -(-n // BLOCK) * BLOCK)):
-            for column, slabs in zip(self.columns, self._slabs, strict=True):
-                side = column.interleave
-                slabs[row // SLAB_ROWS][row % SLAB_ROWS // side, :, row % side] = 0
+        rows = np.arange(n, min(self.n, -(-n // SLAB_ROWS) * SLAB_ROWS))
+        self.put(rows, {c.name: np.zeros((len(rows), c.width), c.dtype) for c in self.columns})
         self.n = n
         self._resize(-(-n // SLAB_ROWS))
 

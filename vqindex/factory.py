@@ -21,7 +21,8 @@ from vqindex.quantizers import QUANTIZERS, Quantizer
 from vqindex.sketches import QJL
 from vqindex.transforms import TRANSFORMS, default_transform
 
-CODECS: dict[str, Any] = {name: kind for kind in (*QUANTIZERS, QJL) for name in kind.names}
+_KINDS: tuple[Any, ...] = (*QUANTIZERS, QJL)
+CODECS = {name: kind for kind in _KINDS for name in kind.names}
 _NAMES = sorted([*CODECS, *TRANSFORMS, "TQprod", "Keep"], key=len, reverse=True)
 _PART = re.compile(rf"({'|'.join(_NAMES)})(\d+)?(?:\(([^()]*)\))?")
 

@@ -24,7 +24,9 @@ def load(path: Path, mmap: bool = False, verify: Verify = "full") -> FlatIndex:
     try:
         recipe = factory.parse(about["spec"], about["metric"], about["seed"])
     except (SpecError, TypeError, ValueError) as error:
-        raise CorruptFileError(f"{os.fspath(path)} holds an index of no known kind: {error}") from error
+        raise CorruptFileError(
+            f"{os.fspath(path)} holds an index of no known kind: {error}"
+        ) from error
     try:
         return FlatIndex.restore(recipe, contents, writable=not mmap)
     except CorruptFileError as error:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from vqindex import arrays, container
 from vqindex import threads as pool
 from vqindex.codec import Recipe
-from vqindex.errors import IdError, ReadOnlyError, SpecError
+from vqindex.errors import ReadOnlyError, SpecError
 from vqindex.indexes import state
 from vqindex.indexes.rows import Rows
 from vqindex.indexes.scan import Scan, Settings, scores_of_blocks
@@ -264,8 +264,9 @@ class FlatIndex:
             ids = np.full((len(queries), k), -1, np.int64)
             stats = {"rows": len(self), "scored": 0}
             if self._rows is not None and len(self) and len(queries):
-                filters = arrays.row_filters(filter, self._rows.id_column, len(queries)) \
-                    if filter is not None else None
+                filters = None
+                if filter is not None:
+                    filters = arrays.row_filters(filter, self._rows.id_column, len(queries))
                 scan = Scan(self._rows.codes, self._rows.codec, k, chosen)
                 tell = Progress(progress, len(queries), "search")
                 step = 1 if isinstance(filters, list) else QUERIES
@@ -293,8 +294,10 @@ class FlatIndex:
             raise TypeError(f"radius must be a number, got {radius!r}.")
         with self._lock.read():
             queries, _ = arrays.queries(q, self.dim or np.shape(q)[-1])
-            found = [self._within(queries[i : i + CHUNK], float(radius), filter, i, len(queries))
-                     for i in range(0, len(queries), CHUNK)]
+            found = [
+                self._within(queries[i : i + CHUNK], float(radius), filter, i, len(queries))
+                for i in range(0, len(queries), CHUNK)
+            ]
         each = [pair for part in found for pair in part]
         limits = np.cumsum([0, *(len(ids) for _, ids in each)], dtype=np.int64)
         distances = np.concatenate([np.empty(0, np.float32), *(d for d, _ in each)])

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqindex.errors import CorruptFileError, IdError
-from vqindex.kernels.cpu import ids as table_of_ids
+from vqindex.kernels.cpu import ids as hashing
 
 Ints = NDArray[np.int64]
 _END = 2**63  # the first integer that is no id
 _LEAST = 64  # slots of the smallest table
 _SPARSE = 8  # slots per id from which a table is made smaller
+_RESTORE = "restore the file from a copy"
 
 
 def plan_removal(rows: Ints, n: int) -> tuple[Ints, Ints]:
@@ -65,32 +66,30 @@ class IdMap:
             raise IdError(
                 f"{m} new ids from {self._next_id} on must be below 2**63: pass ids yourself"
             )
-        return np.arange(m, dtype=np.int64) + self._next_id if m else np.empty(0, np.int64)
+        return np.arange(self._next_id, self._next_id + m, dtype=np.int64)
 
     def find(self, ids: Ints) -> Ints:
         """Rows (m,) of ids (m,) of any sign, -1 where an id is missing."""
         if self._table is None:
             return np.where((ids >= 0) & (ids < self._n), ids, -1)
         rows = np.empty_like(ids)
-        table_of_ids.find(self._table, ids, rows)
+        hashing.find(self._table, ids, rows)
         return rows
 
     def insert(self, ids: Ints, first_row: int) -> None:
         """Give new ids (m,), each >= 0, the rows first_row..first_row+m-1.
 
-        Raises IdError at an id that is there already; those before it stay inserted, so look
-        first.
+        Raises IdError at an id that is there already, and nothing was inserted.
         """
         if not len(ids):
             return
-        if self._table is None and first_row == self._n and _consecutive(ids, self._n):
-            inserted = len(ids)
-        else:
+        if self._table is not None or first_row != self._n or not _consecutive(ids, self._n):
             table = self._with_room(self._n + len(ids))
-            inserted = table_of_ids.insert(table, ids, first_row)
-        self._n += inserted
-        if inserted < len(ids):
-            raise IdError(f"ids must be new and all differ, got {ids[inserted]} once more")
+            inserted = hashing.insert(table, ids, first_row)
+            if inserted < len(ids):
+                hashing.remove(table, ids[:inserted])
+                raise IdError(f"ids must be new and all differ, got {ids[inserted]} once more")
+        self._n += len(ids)
         self._next_id = max(self._next_id, int(ids.max()) + 1)
 
     def remove(self, ids: Ints) -> None:
@@ -102,17 +101,17 @@ class IdMap:
             self._n -= m
             return
         table = self._with_room(self._n)
-        self._n -= table_of_ids.remove(table, ids)
+        self._n -= hashing.remove(table, ids)
         if not self._n:
             self._table = None
         elif len(table) >= max(_SPARSE * self._n, 2 * _LEAST):
-            self._resize(_capacity(self._n))
+            self._table = _resized(table, _capacity(self._n))
 
     def assign(self, ids: Ints, rows: Ints) -> None:
         """Change the rows of ids (m,), all different, to rows (m,); missing ids are ignored."""
         if self._table is None and np.array_equal(ids, rows):
             return
-        table_of_ids.assign(self._with_room(self._n), ids, rows)
+        hashing.assign(self._with_room(self._n), ids, rows)
 
     @classmethod
     def rebuild(cls, ids: Ints, next_id: int) -> "IdMap":
@@ -137,20 +136,12 @@ class IdMap:
     def _with_room(self, n: int) -> Ints:
         """The table, large enough for n ids."""
         if self._table is None:
-            self._table = _empty(_capacity(n))
-            table_of_ids.insert(self._table, np.arange(self._n), 0)
+            table = _empty(_capacity(n))
+            hashing.insert(table, np.arange(self._n), 0)
+            self._table = table
         elif len(self._table) < _capacity(n):
-            self._resize(_capacity(n))
+            self._table = _resized(self._table, _capacity(n))
         return self._table
-
-    def _resize(self, capacity: int) -> None:
-        assert self._table is not None
-        resized = _empty(capacity)
-        table_of_ids.copy(self._table, resized)
-        self._table = resized
-
-
-_RESTORE = "restore the file from a copy"
 
 
 def _consecutive(ids: Ints, first: int) -> bool:
@@ -166,3 +157,9 @@ def _capacity(n: int) -> int:
 
 def _empty(capacity: int) -> Ints:
     return np.full((capacity, 2), -1, np.int64)
+
+
+def _resized(table: Ints, capacity: int) -> Ints:
+    resized = _empty(capacity)
+    hashing.copy(table, resized)
+    return resized

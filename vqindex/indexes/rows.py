@@ -101,7 +101,9 @@ class Rows:
         there = self.ids.find(ids) >= 0
         old, new = np.flatnonzero(there), np.flatnonzero(~there)
         whole = vectors.chunk(0, vectors.n)
-        self.append(Vectors(whole[new], len(new), self.dim, vectors.name), ids[new], threads, progress)
+        self.append(
+            Vectors(whole[new], len(new), self.dim, vectors.name), ids[new], threads, progress
+        )
         for start in range(0, len(old), CHUNK_ROWS):
             here = old[start : start + CHUNK_ROWS]
             values = self.codec.encode(np.ascontiguousarray(whole[here])) | {ID: ids[here]}

@@ -9,7 +9,6 @@ Scores are the same bits whichever way is taken and however threads share the wo
 search leaves a row out only when its bound fails.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,9 +27,6 @@ from vqindex.layouts.operands import GROUP, Operands
 BATCH = 8  # queries from which a decoded block is worth its decoding
 LISTED = 16  # a query reads listed rows when one row in so many passes its filter
 SHARED_BLOCKS = 1024  # blocks from which one query is worth a second thread
-
-# One sign is worth sqrt(1 - 2/pi) of a coordinate's spread in error; signs stand for +-1/2.
-_SIGN_ERROR = 0.5 * np.sqrt(1 - 2 / np.pi)
 
 Ids = npt.NDArray[np.int64]
 Best = tuple[FloatArray, Ids]
@@ -118,7 +114,7 @@ class Scan:
         query, seed, half, gamma, _alive = _one(operands, q)
         planes = operands.bit_planes[q]
         exact = self.scorer.plane
-        slack = 0.0 if exact else self.settings.eps0 * _SIGN_ERROR * float(operands.norms[q])
+        slack = 0.0 if exact else self.settings.eps0 * self.scorer.error * float(operands.norms[q])
 
         def part(start: int, stop: int) -> None:
             stages.plane_bounds(
@@ -161,9 +157,7 @@ class Scan:
         tasks = [partial(self._block_task, operands, blocks[a:b], masks[a:b]) for a, b in edges]
         return _merged(pool.run(tasks, threads), self.k)
 
-    def _block_task(
-        self, operands: Operands, blocks: Ids, masks: npt.NDArray[np.uint32]
-    ) -> Best:
+    def _block_task(self, operands: Operands, blocks: Ids, masks: npt.NDArray[np.uint32]) -> Best:
         kept = _Kept(operands.nq, operands.seed.shape[1], self.k)
         stride = operands.row_bytes
         search.top_k_blocks(
@@ -231,7 +225,9 @@ def block_masks(n: int, allowed: npt.NDArray[np.bool_] | None) -> npt.NDArray[np
     return np.packbits(padded, bitorder="little").view("<u4").astype(np.uint32)
 
 
-def scores_of_blocks(codes: Codes, codec: Codec, operands: Operands, first: int, last: int) -> FloatArray:
+def scores_of_blocks(
+    codes: Codes, codec: Codec, operands: Operands, first: int, last: int
+) -> FloatArray:
     """Scores of the rows of blocks first..last-1 with at most CHUNK queries, (rows, nq)."""
     program = bind(codec.scorer.fields, codes.addresses)
     blocks = np.arange(first, last)

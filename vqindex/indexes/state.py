@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-
 from vqindex import container
 from vqindex.codec import Codec, Recipe
 from vqindex.codes import Codes
@@ -101,7 +100,7 @@ def checked_settings(settings: Mapping[str, Any], check: Callable[[Mapping[str, 
         return check(settings)
 
 
-class _as_corrupt:  # noqa: N801
+class _as_corrupt:
     """Errors of making something from a file's contents become CorruptFileError."""
 
     def __init__(self, message: str) -> None:

@@ -6,6 +6,7 @@ raw(q, i) = sum_j (t_ij + 1/2) q_j       int8 rows, with an int8 query
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from vqindex.kernels.cpu import program
 from vqindex.kernels.cpu.program import FIELDS
 from vqindex.layouts.base import Array, Column, FloatArray
 
-_KINDS = {
+_KINDS: dict[str, tuple[int, np.dtype[Any]]] = {
     "f32": (program.FLOAT_ROWS, np.dtype(np.float32)),
     "f16": (program.HALF_ROWS, np.dtype(np.float16)),
     "i8": (program.BYTE_ROWS, np.dtype(np.int8)),

@@ -139,17 +139,17 @@ class ScalarCodes:
         n = len(values)
         plane = np.zeros((n, self.words), np.uint64)
         rest = np.zeros((n, int(self.plane_offsets[8])), np.uint64)
-        sums = np.empty((n, len(self.segments), 3), np.float32)
+        sums = np.empty((len(self.segments), n, 3), np.float32)
         levels = np.empty((n, self.dims), np.float32)
         for i, (segment, (dim, word)) in enumerate(zip(self.segments, self._starts, strict=True)):
             encode.encode(
                 values, dim, segment.dims, factors[:, i].copy(),
-                np.asarray(thresholds[i], np.float32),
+                np.array(thresholds[i], np.float32),
                 np.array(segment.magnitudes, np.float32) + np.float32(0.5),
-                plane, rest, word, self.plane_offsets, sums[:, i], levels,
+                plane, rest, word, self.plane_offsets, sums[i], levels,
             )  # fmt: skip
         columns = {f"{self.prefix}plane": plane, f"{self.prefix}rest": rest}
-        return {c.name: columns[c.name] for c in self.columns}, sums, levels
+        return {c.name: columns[c.name] for c in self.columns}, sums.swapaxes(0, 1), levels
 
     def pack(self, codes: npt.NDArray[np.uint8]) -> dict[str, Array]:
         """Columns of codes (n, dims): the sign in bit `bits - 1`, the magnitude index below."""

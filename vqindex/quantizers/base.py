@@ -50,8 +50,18 @@ class FittedQuantizer(Protocol):
         """Code rows (n, d) float32."""
         ...
 
-    def decode(self, columns: Mapping[str, Array]) -> FloatArray:
-        """The least-error reconstruction, (n, d) float32."""
+    @property
+    def distortion(self) -> float:
+        """Expected square error of the least-error reconstruction, over the row's square norm."""
+        ...
+
+    @property
+    def shrink(self) -> float:
+        """What makes of `expand` the least-error reconstruction."""
+        ...
+
+    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
+        """What the scores of coded rows stand for, (n, d) float32, as Encoded.approximation."""
         ...
 
     def operand(self, y: FloatArray) -> FloatArray:

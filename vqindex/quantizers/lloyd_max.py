@@ -71,9 +71,7 @@ class LloydMax:
         return f"{name}{self.bits}" + (f"({','.join(options)})" if options else "")
 
     @classmethod
-    def from_spec(
-        cls, name: str, bits: int | None, options: Mapping[str, object]
-    ) -> "LloydMax":
+    def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> "LloydMax":
         """The recipe of `EDEN<b>` or `TQ<b>` with options `center` and, for EDEN, `scale`."""
         if bits is None:
             raise SpecError(f"{name} needs its bits, such as {name}4.")
@@ -136,7 +134,7 @@ class FittedLloydMax:
         norms = row_norms(y)
         root = np.float32(np.sqrt(self.dim))
         columns, sums, levels = self.layout.encode(
-            y, divide(root, norms)[:, None], [self.levels.thresholds]
+            y, divide(np.full(len(y), root), norms)[:, None], [self.levels.thresholds]
         )
         dot, square, absolute = (sums[:, 0, i].astype(np.float64) for i in range(3))
         if self.rule == "unbiased":
@@ -147,15 +145,24 @@ class FittedLloydMax:
             scale = norms * np.float32(self.levels.unit) / root
         columns["scale"] = scale
         if self.ratio:
-            # Signs stand for +-1/2, hence the two: the scale at which they are unbiased.
-            columns["ratio"] = divide(2 * dot, absolute).astype(np.float16)
+            # The scale at which signs, standing for +-1/2, are unbiased: 2 |y|^2 / sum |y|.
+            square_norms = norms.astype(np.float64) ** 2
+            columns["ratio"] = divide(divide(2 * square_norms, absolute), scale).astype(np.float16)
         return Encoded(columns, scale[:, None] * levels)
 
-    def decode(self, columns: Mapping[str, Array]) -> FloatArray:
-        """See FittedQuantizer; an unbiased scale is shrunk by the expected 1 - distortion."""
-        shrink = 1 - self.levels.distortion if self.rule == "unbiased" else 1.0
-        scale = columns["scale"].reshape(-1, 1) * np.float32(shrink)
-        return self.layout.levels(columns) * scale
+    @property
+    def distortion(self) -> float:
+        """See FittedQuantizer: of the levels, exact for a uniformly rotated row."""
+        return self.levels.distortion
+
+    @property
+    def shrink(self) -> float:
+        """See FittedQuantizer; an unbiased scale is too long by 1 / (1 - distortion)."""
+        return 1 - self.distortion if self.rule == "unbiased" else 1.0
+
+    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
+        """See FittedQuantizer."""
+        return self.layout.levels(columns) * columns["scale"].reshape(-1, 1)
 
     def operand(self, y: FloatArray) -> FloatArray:
         """See FittedQuantizer."""

@@ -48,9 +48,7 @@ class Originals:
         return self.kind
 
     @classmethod
-    def from_spec(
-        cls, name: str, bits: int | None, options: Mapping[str, object]
-    ) -> "Originals":
+    def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> "Originals":
         """The recipe of `F32`, `F16` or `SQ8`."""
         return cls(name)
 
@@ -71,6 +69,8 @@ class FittedOriginals:
     dim: int
     kind: str
     ratio: ClassVar[None] = None
+    distortion: ClassVar[float] = 0.0
+    shrink: ClassVar[float] = 1.0
 
     @cached_property
     def layout(self) -> DecodedCodes:
@@ -102,7 +102,7 @@ class FittedOriginals:
             return Encoded(self.layout.pack(half), half.astype(np.float32))
         return Encoded(self.layout.pack(y), y)
 
-    def decode(self, columns: Mapping[str, Array]) -> FloatArray:
+    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
         """See FittedQuantizer."""
         rows = self.layout.unpack(columns)
         return rows * columns["scale"].reshape(-1, 1) if self.scale else rows

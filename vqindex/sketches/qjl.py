@@ -47,9 +47,7 @@ class QJL:
         if self.bits is not None and self.bits < 1:
             raise SpecError(f"QJL needs at least one bit, got {self.bits}.")
         if self.projection not in ("orthogonal", "gaussian"):
-            raise SpecError(
-                f"projection must be orthogonal or gaussian, got {self.projection!r}."
-            )
+            raise SpecError(f"projection must be orthogonal or gaussian, got {self.projection!r}.")
 
     @property
     def spec(self) -> str:
@@ -62,18 +60,18 @@ class QJL:
         """The recipe of `QJL<m>` or `QJL`."""
         return cls(bits, options.get("projection", "orthogonal"))  # type: ignore[arg-type]
 
-    def fit(
-        self, sample: FloatArray | None, dim: int, seed: int, prefix: str = ""
-    ) -> "FittedQJL":
+    def fit(self, sample: FloatArray | None, dim: int, seed: int, prefix: str = "") -> "FittedQJL":
         """See Quantizer; nothing is learned. `prefix` keeps a sketch's columns apart."""
         bits = self.bits or dim
         count = -(-bits // dim)
         seeds = np.random.SeedSequence([seed, 0x514A4C]).generate_state(count)
         if self.projection == "orthogonal":
-            blocks = [HadamardRotation().fit(None, dim, int(s)) for s in seeds]
+            blocks: tuple[FittedTransform, ...] = tuple(
+                HadamardRotation().fit(None, dim, int(s)) for s in seeds
+            )
         else:
-            blocks = [_gaussian(dim, int(s)) for s in seeds]
-        return FittedQJL(dim, bits, self.projection, tuple(blocks), prefix)
+            blocks = tuple(_gaussian(dim, int(s)) for s in seeds)
+        return FittedQJL(dim, bits, self.projection, blocks, prefix)
 
     def restore(self, arrays: Mapping[str, Array], dim: int, prefix: str = "") -> "FittedQJL":
         """See Quantizer."""
@@ -128,10 +126,13 @@ class FittedQJL:
         ratio = math.exp(math.lgamma(d / 2) - math.lgamma((d + 1) / 2))
         return math.sqrt(d) * ratio / math.sqrt(math.pi)
 
+    @property
+    def _unit(self) -> np.float32:
+        return np.float32(math.sqrt(self.dim) if self.projection == "orthogonal" else 1)
+
     def operand(self, y: FloatArray) -> FloatArray:
         """See FittedQuantizer: S y, (nq, bits)."""
-        unit = np.float32(math.sqrt(self.dim) if self.projection == "orthogonal" else 1)
-        parts = [block.apply(y) * unit for block in self.blocks]
+        parts = [block.apply(y) * self._unit for block in self.blocks]
         return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, : self.bits])
 
     def encode(self, y: FloatArray) -> Encoded:
@@ -139,35 +140,38 @@ class FittedQJL:
         columns = self.layout.pack(self.operand(y) < 0)
         norms = row_norms(y)
         columns[self.scale] = norms * np.float32(2 / (self.bits * self.mean_magnitude))
-        return Encoded(columns, self._back(columns))
+        return Encoded(columns, self.expand(columns))
 
-    def _back(self, columns: Mapping[str, Array]) -> FloatArray:
-        """The vector whose inner product with a query is the estimate."""
+    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
+        """See FittedQuantizer: S^T signs, scaled."""
         signs = np.where(self.layout.unpack(columns), np.float32(-0.5), np.float32(0.5))
         padded = np.zeros((len(signs), len(self.blocks) * self.dim), np.float32)
         padded[:, : self.bits] = signs
         total = np.zeros((len(signs), self.dim), np.float32)
         for i, block in enumerate(self.blocks):
-            part = np.ascontiguousarray(padded[:, i * self.dim : (i + 1) * self.dim])
-            total += block.inverse(part)
-        unit = np.float32(math.sqrt(self.dim) if self.projection == "orthogonal" else 1)
-        return total * unit * columns[self.scale].reshape(-1, 1)
+            total += block.inverse(padded[:, i * self.dim : (i + 1) * self.dim].copy())
+        return total * self._unit * columns[self.scale].reshape(-1, 1)
 
-    def decode(self, columns: Mapping[str, Array]) -> FloatArray:
-        """See FittedQuantizer: the unbiased vector, shrunk by |e|^2 over its expected square.
+    @cached_property
+    def shrink(self) -> float:
+        """See FittedQuantizer: |e|^2 over the expected square norm of `expand`.
 
-        A block of m_b of the m rows adds (m_b / m)^2 (d / (m_b c^2) - 1) to the expected square
-        of an orthogonal projection; a Gaussian one has 1 + (d - 1) / (m c^2) + (1 / c^2 - 1) / m.
+        A block of m_b of the m rows adds (m_b / m)^2 (d / (m_b c^2) - 1) to the relative square
+        norm 1 of an orthogonal projection; a Gaussian one has 1 + (d - c^2) / (m c^2).
         """
-        c = self.mean_magnitude
-        if self.projection == "orthogonal":
-            square = 1.0
-            for i in range(len(self.blocks)):
-                rows = min(self.dim, self.bits - i * self.dim)
-                square += (rows / self.bits) ** 2 * (self.dim / (rows * c * c) - 1)
-        else:
-            square = 1 + (self.dim - 1 + 1 - c * c) / (self.bits * c * c)
-        return self._back(columns) / np.float32(square)
+        square = 1.0
+        c2 = self.mean_magnitude**2
+        if self.projection == "gaussian":
+            return 1 / (1 + (self.dim - c2) / (self.bits * c2))
+        for i in range(len(self.blocks)):
+            rows = min(self.dim, self.bits - i * self.dim)
+            square += (rows / self.bits) ** 2 * (self.dim / (rows * c2) - 1)
+        return 1 / square
+
+    @property
+    def distortion(self) -> float:
+        """See FittedQuantizer."""
+        return 1 - self.shrink
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""

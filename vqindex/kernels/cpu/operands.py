@@ -18,6 +18,7 @@ def quantize(queries, program, entries, seed, half, gamma):
     seed, half, gamma   (segments, >= nq) int32, float32, float32: -ROW_BIAS * sum of the entries,
                         half that sum, and the scale
     """
+    limit = np.float32(127)
     for q in range(queries.shape[0]):
         for s in range(program.shape[0]):
             start = program[s][OPERAND]
@@ -25,10 +26,11 @@ def quantize(queries, program, entries, seed, half, gamma):
             largest = np.float32(0)
             for j in range(start, stop):
                 largest = max(largest, abs(queries[q, j]))
-            unit = largest / np.float32(127)
+            unit = largest / limit
             total = 0
             for j in range(start, stop):
-                entry = np.int8(np.rint(queries[q, j] / unit)) if unit > 0 else np.int8(0)
+                steps = queries[q, j] / unit if unit > 0 else np.float32(0)
+                entry = np.int8(min(max(np.rint(steps), -limit), limit))  # a unit may be denormal
                 entries[q, j] = entry
                 total += entry
             seed[s, q] = -simd.ROW_BIAS * total

@@ -20,9 +20,7 @@ def raw(rows: npt.NDArray[np.int8], query: npt.NDArray[np.int8]) -> npt.NDArray[
     return rows.astype(np.int64) @ query.astype(np.int64).T
 
 
-def dot(
-    rows: npt.NDArray[np.floating], query: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def dot(rows: npt.NDArray[np.floating], query: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Inner products, every product and sum rounded to float32, in this order.
 
     Lane j of sixteen adds up dimensions j, j + 16, ... one after another, from zero; then lanes

@@ -18,8 +18,10 @@ Matrix = npt.NDArray[np.float64]
 
 def sylvester(order: int) -> Matrix:
     """The Walsh-Hadamard matrix of a power of two, in Sylvester's (natural) order."""
-    pair = np.array([[1.0, 1.0], [1.0, -1.0]])
-    return reduce(np.kron, [pair] * (order.bit_length() - 1), np.ones((1, 1)))
+    h = np.ones((1, 1))
+    while len(h) < order:
+        h = np.block([[h, h], [h, -h]])
+    return h
 
 
 def round_matrix(signs: npt.NDArray[np.floating], mix: npt.NDArray[np.floating]) -> Matrix:
