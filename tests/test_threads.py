@@ -347,6 +347,7 @@ def test_readers_never_see_half_a_write():
         for _ in range(100):
             with lock.write():
                 count = state[0] + 1
+                time.sleep(1e-5)
                 state[0] = count
                 time.sleep(1e-5)
                 state[1] = count

@@ -48,6 +48,6 @@ def inspect(path: Path) -> dict[str, Any]:
 
 
 def verify(path: Path) -> None:
-    """Check every byte of a file and that it makes an index; CorruptFileError where it is damaged."""
+    """Check every byte of a file and that it makes an index; CorruptFileError otherwise."""
     container.verify(path)
     load(path, mmap=True, verify="none")

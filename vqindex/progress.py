@@ -35,7 +35,7 @@ class Progress:
         left = elapsed / share - elapsed if share else 0.0
         bar = ("#" * round(24 * share)).ljust(24, ".")
         end = "\n" if done >= self._total else ""
-        sys.stderr.write(
-            f"\r{self._label} [{bar}] {done:,}/{self._total:,} {elapsed:.1f} s, {left:.1f} s left {end}"
-        )
+        counts = f"{done:,}/{self._total:,}"
+        times = f"{elapsed:.1f} s, {left:.1f} s left"
+        sys.stderr.write(f"\r{self._label} [{bar}] {counts} {times} {end}")
         sys.stderr.flush()

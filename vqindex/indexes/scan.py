@@ -11,6 +11,7 @@ search leaves a row out only when its bound fails.
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ class Scan:
             )  # fmt: skip
 
         edges = np.linspace(0, len(blocks), share + 1).astype(int)
-        pool.run([partial(part, a, b) for a, b in zip(edges, edges[1:], strict=False)], share)
+        pool.run([partial(part, a, b) for a, b in pairwise(edges)], share)
         kept = _Kept(1, 1, self.k)
         if exact:
             stages.keep_bounds(

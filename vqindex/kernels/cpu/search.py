@@ -70,10 +70,9 @@ def top_k_blocks(
                     while hits != 0:
                         lane = 16 * v + simd.lowest_bit(hits)
                         hits &= hits - np.uint32(1)
-                        row = blocks[i] * BLOCK + r
-                        push(
-                            scores, rows, counts, thresholds, first + lane, tile[r, lane], row, k, ids
-                        )  # fmt: skip
+                        row, query = blocks[i] * BLOCK + r, first + lane
+                        found = tile[r, lane]
+                        push(scores, rows, counts, thresholds, query, found, row, k, ids)
 
 
 @kernel

@@ -26,7 +26,7 @@ from vqindex.kernels.cpu.simd.core import (
 )
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def address_of(_context: Any, array: Any) -> Any:
     """The address of an array's first element."""
 
