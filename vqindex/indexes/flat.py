@@ -18,6 +18,7 @@ from vqindex.indexes.scan import Scan, Settings, scores_of_blocks
 from vqindex.kernels.cpu.program import BLOCK
 from vqindex.kernels.cpu.score import CHUNK
 from vqindex.layouts.base import FloatArray
+from vqindex.locks import ReadWriteLock
 from vqindex.progress import Progress, ProgressLike
 from vqindex.quantizers.base import Quantizer
 from vqindex.quantizers.lloyd_max import LloydMax
@@ -71,7 +72,7 @@ class FlatIndex:
         )
         self._rows: Rows | None = None
         self._settings = Settings()
-        self._lock = pool.ReadWriteLock()
+        self._lock = ReadWriteLock()
 
     # What it is
 
@@ -205,7 +206,7 @@ class FlatIndex:
         with self._lock.write():
             rows = self._writable(vectors.dim)
             if given is None:
-                given = np.arange(rows.ids.next_id, rows.ids.next_id + vectors.n, dtype=np.int64)
+                given = rows.ids.next_ids(vectors.n)
             else:
                 rows.check_new(given)
             rows.append(vectors, given, pool.resolve(threads), tell)
@@ -259,7 +260,7 @@ class FlatIndex:
         chosen = self._with(settings)
         k, workers = arrays.positive_int(k, "k"), pool.resolve(threads)
         with self._lock.read():
-            queries, single = arrays.queries(q, self.dim or np.shape(q)[-1])
+            queries, single = arrays.queries(q, self.dim)
             scores = np.full((len(queries), k), -np.inf, np.float32)
             ids = np.full((len(queries), k), -1, np.int64)
             stats = {"rows": len(self), "scored": 0}
@@ -293,7 +294,7 @@ class FlatIndex:
         if isinstance(radius, bool) or not isinstance(radius, int | float | np.number):
             raise TypeError(f"radius must be a number, got {radius!r}.")
         with self._lock.read():
-            queries, _ = arrays.queries(q, self.dim or np.shape(q)[-1])
+            queries, _ = arrays.queries(q, self.dim)
             found = [
                 self._within(queries[i : i + CHUNK], float(radius), filter, i, len(queries))
                 for i in range(0, len(queries), CHUNK)

@@ -136,7 +136,8 @@ class Scan:
             first = _Kept(1, 1, stages.shortlist(self.k))
             self.read += stages.top_k_staged(
                 self.program, self.bias, self.ids, bounds, blocks, query, seed, half, gamma, self.k,
-                first.scores, first.rows, kept.scores, kept.rows, kept.counts, kept.thresholds,
+                first.scores, first.rows, first.counts, first.thresholds,
+                kept.scores, kept.rows, kept.counts, kept.thresholds,
             )  # fmt: skip
         return self._finish(kept)
 

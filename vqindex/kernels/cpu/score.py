@@ -38,7 +38,7 @@ def score_row(program, segments, bias, row, query, seed, half, gamma):
     seed, half, gamma   (segments,) int32, float32, float32 of this query
     """
     block, inside = row // BLOCK, row % BLOCK
-    score = np.float32(0)
+    score = np.float32(-0.0)  # x + -0.0 is x, of either zero, as in score_tile
     for s in range(segments):
         segment = segment_at(program, s)
         operand = query + field(segment, OPERAND)

@@ -46,15 +46,23 @@ def partition_best(scores, rows, count, k, ids):
             return
 
 
+@inlined
+def lowest_of(scores, k):
+    """The lowest of the first k scores."""
+    lowest = scores[0]
+    for i in range(1, k):
+        if scores[i] < lowest:
+            lowest = scores[i]
+    return lowest
+
+
 @kernel
 def push(scores, rows, counts, thresholds, query, score, row, k, ids):
     """Add a candidate whose score is not below the query's threshold."""
     count = counts[query]
     if count == scores.shape[1]:
         partition_best(scores[query], rows[query], count, k, ids)
-        lowest = scores[query, 0]
-        for i in range(1, k):
-            lowest = min(lowest, scores[query, i])
+        lowest = lowest_of(scores[query], k)
         thresholds[query] = lowest
         count = k
         counts[query] = k

@@ -7,7 +7,7 @@ from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, segment_at
 from vqindex.kernels.cpu.program import BLOCK, PLANE, PLANE_WORDS, SCALE, UNBOUND, WORDS
 from vqindex.kernels.cpu.score import score_row
-from vqindex.kernels.cpu.select import partition_best, push
+from vqindex.kernels.cpu.select import lowest_of, partition_best, push
 
 
 @kernel
@@ -99,8 +99,8 @@ def keep_bounds(bounds, blocks, k, ids, scores, rows, counts, thresholds):
 
 @kernel
 def top_k_staged(
-    program, bias, ids, bounds, blocks, query, seed, half, gamma, k, first, first_rows,
-    scores, rows, counts, thresholds,
+    program, bias, ids, bounds, blocks, query, seed, half, gamma, k,
+    first, first_rows, found, least, scores, rows, counts, thresholds,
 ):  # fmt: skip
     """Keep the best k rows by full score among those whose bound allows it; how many were read.
 
@@ -108,28 +108,27 @@ def top_k_staged(
     rows reach, so a row whose bound is below it cannot be among the best unless its bound fails.
     That threshold depends on no order of visit.
 
-    first, first_rows   scratch (1, 2 * s + 32) float32 and int64 for the s rows of highest bound
+    first, first_rows, found, least   candidates of their own, of capacity 2 * s + 32, for the s
+                                      rows of highest bound
     """
     program_at, segments = simd.address_of(program), program.shape[0]
     wanted = (first.shape[1] - 32) // 2
-    count = np.zeros(1, np.int64)
-    least = np.full(1, -np.inf, np.float32)
-    keep_bounds(bounds, blocks, wanted, ids, first, first_rows, count, least)
-    if count[0] > wanted:
-        partition_best(first[0], first_rows[0], count[0], wanted, ids)
-        count[0] = wanted
-    for i in range(count[0]):
+    keep_bounds(bounds, blocks, wanted, ids, first, first_rows, found, least)
+    count = found[0]
+    if count > wanted:
+        partition_best(first[0], first_rows[0], count, wanted, ids)
+        count = wanted
+    for i in range(count):
         first[0, i] = score_row(
             program_at, segments, bias, first_rows[0, i], query, seed, half, gamma
         )  # fmt: skip
-    least[0] = -np.inf
-    if count[0] >= k:
-        partition_best(first[0], first_rows[0], count[0], k, ids)
-        least[0] = first[0, :k].min()
-    thresholds[0] = least[0]
+    if count >= k:
+        partition_best(first[0], first_rows[0], count, k, ids)
+        thresholds[0] = lowest_of(first[0], k)
+    bar = thresholds[0]
     read = 0
     for i in range(blocks.size):
-        hits = _hits(bounds, i, least[0])
+        hits = _hits(bounds, i, bar)
         while hits != 0:
             row = blocks[i] * BLOCK + simd.lowest_bit(hits)
             hits &= hits - np.uint32(1)

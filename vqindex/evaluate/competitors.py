@@ -1,0 +1,127 @@
+"""Adapters: an index, of this library or another, as `measure` sees it."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqindex.factory import index_factory
+
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+class Competitor(Protocol):
+    """What can be measured: an adapter of an index, of this library or another."""
+
+    @property
+    def library(self) -> str:
+        """Whose index it is."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The factory string."""
+        ...
+
+    def threads(self, count: int) -> AbstractContextManager[None]:
+        """Use so many threads inside a `with`."""
+        ...
+
+    def add(self, x: Floats) -> None:
+        """Train on rows (n, d) and add them under ids 0 to n - 1."""
+        ...
+
+    def search(self, q: Floats, k: int) -> Ids:
+        """Ids (nq, k) of the nearest rows of queries (nq, d)."""
+        ...
+
+    @property
+    def bytes_per_row(self) -> int:
+        """What each row costs in memory."""
+        ...
+
+
+@final
+class Ours:
+    """An index of this library."""
+
+    library = "vqindex"
+
+    def __init__(self, spec: str, metric: str, seed: int = 0) -> None:
+        self.name = spec
+        self._index = index_factory(spec, metric=metric, seed=seed)
+        self._threads = 1
+
+    @contextmanager
+    def threads(self, count: int) -> Iterator[None]:
+        """See Competitor."""
+        before, self._threads = self._threads, count
+        try:
+            yield
+        finally:
+            self._threads = before
+
+    def add(self, x: Floats) -> None:
+        """See Competitor."""
+        self._index.add(x, threads=self._threads)
+
+    def search(self, q: Floats, k: int) -> Ids:
+        """See Competitor."""
+        return self._index.search(q, k, threads=self._threads).ids
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Codes, factors and an 8-byte id."""
+        return self._index.bytes_per_row
+
+
+@final
+class Faiss:
+    """An index of FAISS, from its own factory string; cosine is inner product of unit vectors.
+
+    Raises ImportError without faiss.
+    """
+
+    library = "FAISS"
+
+    def __init__(self, spec: str, metric: str) -> None:
+        try:
+            import faiss
+        except ImportError as error:
+            raise ImportError('FAISS is missing: pip install "vqindex[faiss]"') from error
+        self.name, self._faiss, self._metric = spec, faiss, metric
+        self._index: Any = None
+
+    @contextmanager
+    def threads(self, count: int) -> Iterator[None]:
+        """See Competitor; FAISS has one setting for the whole process."""
+        before = self._faiss.omp_get_max_threads()
+        self._faiss.omp_set_num_threads(count)
+        try:
+            yield
+        finally:
+            self._faiss.omp_set_num_threads(before)
+
+    def add(self, x: Floats) -> None:
+        """See Competitor."""
+        if self._metric == "cosine":
+            norms = np.linalg.norm(x, axis=1, keepdims=True).astype(np.float32)
+            x = x / np.where(norms > 0, norms, np.float32(1))
+        l2, ip = self._faiss.METRIC_L2, self._faiss.METRIC_INNER_PRODUCT
+        kind = l2 if self._metric == "l2" else ip
+        self._index = self._faiss.index_factory(x.shape[1], self.name, kind)
+        self._index.train(x)
+        self._index.add(x)
+
+    def search(self, q: Floats, k: int) -> Ids:
+        """See Competitor."""
+        ids: Ids = self._index.search(q, k)[1]
+        return ids
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Codes and factors; the flat indexes of FAISS keep no ids."""
+        return int(self._index.sa_code_size())
