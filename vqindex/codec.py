@@ -17,18 +17,26 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.kernels.cpu import encode, program
+from vqindex.errors import CorruptFileError, NonFiniteError
+from vqindex.kernels.cpu import program
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import Operands, prepare
-from vqindex.quantizers.base import FittedQuantizer, Quantizer, divide, row_norms
+from vqindex.quantizers.base import (
+    FittedQuantizer,
+    Quantizer,
+    divide,
+    row_norms,
+    square_norms,
+)
 from vqindex.quantizers.originals import to_half
 from vqindex.sketches.qjl import QJL
-from vqindex.transforms.base import FittedTransform, Transform
+from vqindex.transforms.base import FittedTransform, Transform, stored
 
 ID = "id"
 MOST_NOISE = 0.25  # of a sketch, for signs to bound the score; beyond it they tell too little
 BIAS = "bias"
+MOST_SQUARE = 2.0**120  # of a norm: sums of a few products of two such stay finite in float32
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,11 @@ class Recipe:
         sketch = None
         if self.sketch is not None:
             sketch = self.sketch.restore(part("sketch"), transform.dim_out, "sketch_")
-        center = arrays.get("center")
+        center = None
+        if self.quantizer.centered:
+            center = stored(arrays, "center", np.float32, 1)
+            if center.shape != (dim,):
+                raise CorruptFileError(f"'center' must have shape {(dim,)}, got {center.shape}.")
         return Codec(self.metric, dim, center, transform, quantizer, sketch, self.keep)
 
 
@@ -190,9 +202,7 @@ class Codec:
         if self.sketch is not None:
             columns.update(self.sketch.encode(y - encoded.approximation).columns)
         if self.metric == "l2":
-            squares = np.empty(len(r), np.float32)
-            encode.square_norms(r, 0, self.dim, squares)
-            columns[BIAS] = -squares
+            columns[BIAS] = -square_norms(r)
         if self._kept is not None:
             columns.update(self._kept.pack(to_half(x) if self.keep == "f16" else x))
         return columns
@@ -207,7 +217,7 @@ class Codec:
         q = _measured(queries, self.metric)
         if self.metric == "l2":
             r = q if self.center is None else q - self.center
-            alpha = -_square_sums(r)
+            alpha = -square_norms(r)
             y = self.transform.apply_query(r) * np.float32(2)
         else:
             alpha = np.zeros(len(q), np.float32)
@@ -216,7 +226,7 @@ class Codec:
             y = self.transform.apply_query(q)
         spread = [term.layout.spread(term.operand(y)) for term in self._terms]
         values = spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
-        return prepare(self.scorer.fields, values, alpha, _square_sums(y))
+        return prepare(self.scorer.fields, values, alpha, square_norms(y))
 
     def reconstruct(self, columns: Mapping[str, Array]) -> FloatArray:
         """Rows, (n, dim) float32: the originals where they are kept, else as decoded."""
@@ -248,12 +258,22 @@ class Codec:
         return sum(array.nbytes for array in self.arrays().values())
 
 
-def _square_sums(x: FloatArray) -> FloatArray:
-    out = np.empty(len(x), np.float32)
-    encode.square_norms(x, 0, x.shape[1], out)
-    return out
-
-
 def _measured(x: FloatArray, metric: str) -> FloatArray:
-    """Rows as the metric sees them: divided by their norms under cosine."""
-    return divide(x, row_norms(x)[:, None]) if metric == "cosine" else x
+    """Rows as the metric sees them: divided by their norms under cosine.
+
+    Raises NonFiniteError for rows so long that scores under another metric would overflow.
+    """
+    if metric != "cosine":
+        if (square_norms(x) > MOST_SQUARE).any():
+            raise NonFiniteError(
+                f"under {metric!r} vectors must have norms up to 1e18, or distances overflow "
+                f"float32; got entries up to {np.abs(x).max():.3g}: scale all vectors alike."
+            )
+        return x
+    norms = row_norms(x)
+    odd = np.flatnonzero(~((norms > 1e-15) & (norms < 1e15)))
+    if len(odd):  # squares near the ends of float32's range; powers of two scale exactly
+        x = x.copy()
+        x[odd] = np.ldexp(x[odd], -np.frexp(np.abs(x[odd]).max(axis=1, keepdims=True))[1])
+        norms[odd] = row_norms(x[odd])
+    return divide(x, norms[:, None])

@@ -89,12 +89,12 @@ class Codes:
         arrays = [np.asarray(rows[c.name]).reshape(-1, c.width) for c in self.columns]
         start, stop = self.n, self.n + len(arrays[0])
         self._resize(-(-stop // SLAB_ROWS))
+        self.n = stop  # first, so that `truncate` takes back what an interrupt leaves half done
         for i, array in enumerate(arrays):
             for slab in range(start // SLAB_ROWS, -(-stop // SLAB_ROWS)):
                 first = slab * SLAB_ROWS
                 low, high = max(start, first), min(stop, first + SLAB_ROWS)
                 self._write(i, slab, low - first, array[low - start : high - start])
-        self.n = stop
 
     def _write(self, i: int, slab: int, at: int, array: Array) -> None:
         side = self.columns[i].interleave

@@ -1,19 +1,21 @@
 """Measurements as a table, which is also Markdown, and as a picture."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from vqindex.evaluate import Measurement
 
 # Okabe and Ito's blue and vermilion, told apart by colour-blind readers; shapes differ as well.
-_OURS, _OTHERS = ("#0072B2", "o"), ("#D55E00", "s")
-_GAP = 3.0  # pixels between a label and anything else
+_STYLES = {"vqindex": ("#0072B2", "o"), "FAISS": ("#D55E00", "s")}
+_RINGS = (9, 16, 25, 36, 50, 70, 95)  # pixels from a point to its label
+_GAP = 3  # pixels between a label and anything else
 
 
 def table(measurements: Sequence[Measurement]) -> str:
     """One line for each system: median rates, and in brackets how far the rounds lie apart."""
-    depths = list(measurements[0].recall) if measurements else []
+    depths = list(measurements[0].recall)
     header = ["library", "index", "bytes/row", *(f"recall@{k}" for k in depths)]
     header += ["batch QPS", "single QPS", "build s"]
     rows = [
@@ -25,26 +27,25 @@ def table(measurements: Sequence[Measurement]) -> str:
         for m in measurements
     ]  # fmt: skip
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    rule = [("-" * w if i < 2 else "-" * (w - 1) + ":") for i, w in enumerate(widths)]
+    rule = ["-" * w if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     return "\n".join(_line(cells, widths) for cells in (header, rule, *rows))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (
-        cell.ljust(width) if i < 2 else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
+    pairs = list(zip(cells, widths, strict=True))
+    padded = [cell.ljust(width) for cell, width in pairs[:2]]
+    padded += [cell.rjust(width) for cell, width in pairs[2:]]
     return f"| {' | '.join(padded)} |"
 
 
 def plot(measurements: Sequence[Measurement], title: str, path: Path, k: int = 10) -> None:
-    """A PNG of recall@k against bytes a row and against batch queries per second.
+    """A PNG of recall@k against bytes a row and against queries per second.
 
     Raises ImportError without matplotlib.
     """
     figure = draw(measurements, title, k)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
 
 
 def draw(measurements: Sequence[Measurement], title: str, k: int = 10) -> Any:
@@ -52,40 +53,82 @@ def draw(measurements: Sequence[Measurement], title: str, k: int = 10) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError('the picture needs matplotlib: pip install "vqindex[plot]"') from error
-    figure = Figure(figsize=(13, 6), dpi=130, layout="constrained")
+        raise ImportError('matplotlib is missing: pip install "vqindex[plot]"') from error
+    figure = Figure(figsize=(13, 6), dpi=120, layout="constrained")
     figure.suptitle(title)
     memory, speed = figure.subplots(1, 2, sharey=True)
     recall = [m.recall[k] for m in measurements]
-    _scatter(memory, measurements, [float(m.bytes_per_row) for m in measurements], recall)
-    _scatter(speed, measurements, [m.batch.median for m in measurements], recall)
+    panels = {
+        memory: [(float(m.bytes_per_row), r) for m, r in zip(measurements, recall, strict=True)],
+        speed: [(m.batch.median, r) for m, r in zip(measurements, recall, strict=True)],
+    }
+    for axes, points in panels.items():
+        _scatter(axes, measurements, points)
     memory.set(xlabel="bytes per row (left is smaller)", ylabel=f"recall@{k} (up is better)")
-    speed.set(xlabel="queries per second, in one batch (right is faster)")
+    speed.set(xlabel="queries per second, all in one call (right is faster)")
     memory.legend(loc="lower right")
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # labels are placed in pixels: nothing may move from now on
-    for axes in (memory, speed):
-        _label(axes, [m.name for m in measurements])
+    figure.set_layout_engine("none")  # labels are placed in pixels: from here on nothing moves
+    for axes, points in panels.items():
+        _label(axes, measurements, points)
     return figure
 
 
 def _scatter(
-    axes: Any, measurements: Sequence[Measurement], x: list[float], y: list[float]
+    axes: Any, measurements: Sequence[Measurement], points: Sequence[tuple[float, float]]
 ) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axes.set_xscale("log")
-    axes.margins(x=0.16, y=0.1)
-    axes.grid(True, which="both", color="0.92", linewidth=0.8)
+    axes.margins(x=0.15, y=0.1)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(True, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
-    for library in dict.fromkeys(m.library for m in measurements):
-        color, marker = _OURS if library == "vqindex" else _OTHERS
-        chosen = [i for i, m in enumerate(measurements) if m.library == library]
-        axes.scatter(
-            [x[i] for i in chosen], [y[i] for i in chosen],
-            color=color, marker=marker, s=36, label=library, zorder=3,
+    for library, (color, marker) in _STYLES.items():
+        own = [p for p, m in zip(points, measurements, strict=True) if m.library == library]
+        if own:
+            axes.scatter(*zip(*own, strict=True), c=color, marker=marker, s=34, label=library)
+
+
+def _label(
+    axes: Any, measurements: Sequence[Measurement], points: Sequence[tuple[float, float]]
+) -> None:
+    """Name every point at the nearest place where the name touches no other and no point."""
+    from matplotlib.transforms import Bbox
+
+    pixels = axes.transData.transform(points)
+    taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in pixels]
+    if axes.get_legend():
+        taken.append(axes.get_legend().get_window_extent())
+    for m, point in zip(measurements, pixels, strict=True):
+        color = _STYLES[m.library][0]
+        text = axes.annotate(
+            m.name, point, xycoords="figure pixels", color=color, fontsize=9, ha="center",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkB": 3},
         )  # fmt: skip
+        size = text.get_window_extent()
+        for center in _places(point, size.width, size.height):
+            half_width, half_height = size.width / 2 + _GAP, size.height / 2 + _GAP
+            box = Bbox.from_extents(
+                center[0] - half_width, center[1] - half_height,
+                center[0] + half_width, center[1] + half_height,
+            )  # fmt: skip
+            inside = axes.bbox.contains(*box.min) and axes.bbox.contains(*box.max)
+            if inside and box.count_overlaps(taken) == 0:
+                break
+        text.set_position(center)
+        taken.append(box)
 
 
-def _label(axes: Any, names: Sequence[str]) -> None:
-    """Name every point beside it, at the nearest place where no name or point is touched."""
-
-    ...
+def _places(point: Sequence[float], width: float, height: float) -> Iterator[tuple[float, float]]:
+    """Centres of a label around a point, the nearest and the rightmost first."""
+    for ring in _RINGS:
+        for step in (0, 8, 2, -2, 6, -6, 4, -4, 1, -1, 7, -7, 3, -3, 5, -5):
+            across, up = math.cos(step * math.pi / 8), math.sin(step * math.pi / 8)
+            yield (
+                point[0] + across * (ring + width / 2),
+                point[1] + up * (ring + height / 2),
+            )

@@ -2,7 +2,7 @@
 
 from vqindex.evaluate.competitors import Competitor, Faiss, Ours
 from vqindex.evaluate.figures import distance_recall, distortion, mrr, ndcg, recall
-from vqindex.evaluate.measure import Measurement, Rate, measure
+from vqindex.evaluate.measurement import Measurement, Rate, measure
 
 __all__ = [
     "Competitor",

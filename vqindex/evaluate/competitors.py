@@ -108,8 +108,8 @@ class Faiss:
     def add(self, x: Floats) -> None:
         """See Competitor."""
         if self._metric == "cosine":
-            norms = np.linalg.norm(x, axis=1, keepdims=True).astype(np.float32)
-            x = x / np.where(norms > 0, norms, np.float32(1))
+            norms = np.linalg.norm(x, axis=1, keepdims=True)
+            x = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
         l2, ip = self._faiss.METRIC_L2, self._faiss.METRIC_INNER_PRODUCT
         kind = l2 if self._metric == "l2" else ip
         self._index = self._faiss.index_factory(x.shape[1], self.name, kind)

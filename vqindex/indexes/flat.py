@@ -11,7 +11,7 @@ import numpy.typing as npt
 from vqindex import arrays, container
 from vqindex import threads as pool
 from vqindex.codec import Recipe
-from vqindex.errors import ReadOnlyError, SpecError
+from vqindex.errors import ReadOnlyError, ShapeError, SpecError
 from vqindex.indexes import state
 from vqindex.indexes.rows import Rows
 from vqindex.indexes.scan import Scan, Settings, scores_of_blocks
@@ -83,7 +83,7 @@ class FlatIndex:
         if isinstance(id, bool) or not isinstance(id, int | np.integer) or self._rows is None:
             return False
         with self._lock.read():
-            return bool(self._rows.ids.find(np.array([id], np.int64))[0] >= 0)
+            return 0 <= int(id) < 2**63 and bool(self._rows.ids.find(np.array([int(id)]))[0] >= 0)
 
     def __repr__(self) -> str:
         return f"FlatIndex({self.spec!r}, metric={self.metric!r}, n={len(self)}, dim={self.dim})"
@@ -164,6 +164,8 @@ class FlatIndex:
             raise ReadOnlyError(
                 "this index is mapped from a file and cannot change; load it with mmap=False."
             )
+        if self._rows.dim != dim:  # another thread added the first rows in between
+            raise ShapeError(f"vectors must have shape (n, {self._rows.dim}), got (n, {dim})")
         return self._rows
 
     def fit(self, sample: Any) -> "FlatIndex":
@@ -293,10 +295,14 @@ class FlatIndex:
         """
         if isinstance(radius, bool) or not isinstance(radius, int | float | np.number):
             raise TypeError(f"radius must be a number, got {radius!r}.")
+        if np.isnan(radius):
+            raise ValueError("radius must not be NaN.")
+        with np.errstate(over="ignore"):  # beyond float32 is as good as infinite
+            limit = np.float32(radius)
         with self._lock.read():
             queries, _ = arrays.queries(q, self.dim)
             found = [
-                self._within(queries[i : i + CHUNK], float(radius), filter, i, len(queries))
+                self._within(queries[i : i + CHUNK], limit, filter, i, len(queries))
                 for i in range(0, len(queries), CHUNK)
             ]
         each = [pair for part in found for pair in part]
@@ -305,7 +311,7 @@ class FlatIndex:
         return limits, distances, np.concatenate([np.empty(0, np.int64), *(i for _, i in each)])
 
     def _within(
-        self, queries: FloatArray, radius: float, filter: Any, first: int, total: int
+        self, queries: FloatArray, radius: np.float32, filter: Any, first: int, total: int
     ) -> list[tuple[FloatArray, Ids]]:
         if self._rows is None or not len(self) or not len(queries):
             return [(np.empty(0, np.float32), np.empty(0, np.int64))] * len(queries)

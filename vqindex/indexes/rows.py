@@ -5,7 +5,8 @@ many as it asks for; until then rows are kept as float32 and searched exactly. S
 split among calls changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import final
 
@@ -67,47 +68,68 @@ class Rows:
         self, vectors: Vectors, ids: Ids, threads: int, progress: Callable[[int], None]
     ) -> None:
         """Add rows under ids that are not there yet; on any failure nothing has changed."""
+        n = self.codes.n
+        with self._all_or_nothing():
+            self._extend(vectors, ids, threads, progress)
+            self.ids.insert(ids, n)
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Whatever fails or interrupts what adds rows, those that were there are as they were."""
         before = self.codes, self.codec, self.fitted, self.codes.n
         try:
-            start = 0
-            while start < vectors.n:
-                stop = min(start + threads * CHUNK_ROWS, vectors.n)
-                if not self.fitted:
-                    stop = min(stop, start + self.recipe.sample_size - self.codes.n)
-                self._append(vectors, ids, start, stop, threads)
-                if not self.fitted and self.codes.n == self.recipe.sample_size:
-                    rows = self.codes.take(np.arange(self.codes.n))
-                    self.fit(self.codec.decode(rows))
-                start = stop
-                progress(start)
-            self.ids.insert(ids, before[3])
+            yield
         except BaseException:
             self.codes, self.codec, self.fitted, n = before
             self.codes.truncate(n)
             raise
 
-    def _append(self, vectors: Vectors, ids: Ids, start: int, stop: int, threads: int) -> None:
+    def _extend(
+        self, vectors: Vectors, ids: Ids, threads: int, progress: Callable[[int], None]
+    ) -> None:
+        start = 0
+        while start < vectors.n:
+            stop = min(start + threads * CHUNK_ROWS, vectors.n)
+            if not self.fitted:
+                stop = min(stop, start + self.recipe.sample_size - self.codes.n)
+            for rows in self._encoded(vectors, ids, start, stop, threads):
+                self.codes.append(rows)
+            if not self.fitted and self.codes.n == self.recipe.sample_size:
+                rows = self.codes.take(np.arange(self.codes.n))
+                self.fit(self.codec.decode(rows))
+            start = stop
+            progress(start)
+
+    def _encoded(
+        self, vectors: Vectors, ids: Ids, start: int, stop: int, threads: int
+    ) -> list[dict[str, Array]]:
+        """The columns of rows start..stop-1, a chunk at a time."""
+
         def encoded(a: int, b: int) -> dict[str, Array]:
             return self.codec.encode(vectors.chunk(a, b)) | {ID: ids[a:b]}
 
         edges = [(a, min(a + CHUNK_ROWS, stop)) for a in range(start, stop, CHUNK_ROWS)]
-        for rows in pool.run([partial(encoded, a, b) for a, b in edges], threads):
-            self.codes.append(rows)
+        return pool.run([partial(encoded, a, b) for a, b in edges], threads)
 
     def replace(
         self, vectors: Vectors, ids: Ids, threads: int, progress: Callable[[int], None]
     ) -> None:
         """Add rows, or write over those whose ids are there; on failure nothing has changed."""
-        there = self.ids.find(ids) >= 0
-        old, new = np.flatnonzero(there), np.flatnonzero(~there)
+        rows, n = self.ids.find(ids), self.codes.n
+        old, new = rows >= 0, rows < 0
         whole = vectors.chunk(0, vectors.n)
-        self.append(
-            Vectors(whole[new], len(new), self.dim, vectors.name), ids[new], threads, progress
+        fresh, changed = (
+            Vectors(part, len(part), self.dim, vectors.name) for part in (whole[new], whole[old])
         )
-        for start in range(0, len(old), CHUNK_ROWS):
-            here = old[start : start + CHUNK_ROWS]
-            values = self.codec.encode(np.ascontiguousarray(whole[here])) | {ID: ids[here]}
-            self.codes.put(self.ids.find(ids[here]), values)
+        with self._all_or_nothing():
+            self._extend(fresh, ids[new], threads, progress)
+            # All of them before any is written over: a row may be refused.
+            encoded = self._encoded(changed, ids[old], 0, changed.n, threads)
+            if changed.n:
+                progress(vectors.n)
+            self.ids.insert(ids[new], n)
+        for at, values in zip(range(0, changed.n, CHUNK_ROWS), encoded, strict=True):
+            self.codes.put(rows[old][at : at + CHUNK_ROWS], values)
 
     def remove(self, ids: Ids) -> int:
         """Drop the rows of these ids, if there; the last rows fill their places."""

@@ -49,8 +49,11 @@ class Settings:
             raise ValueError(f'stages must be "on" or "off", got {self.stages!r}.')
         if isinstance(self.eps0, bool) or not isinstance(self.eps0, int | float | np.number):
             raise TypeError(f"eps0 must be a number, got {self.eps0!r}.")
-        if not self.eps0 >= 0:
-            raise ValueError(f"eps0 must not be negative, got {self.eps0}.")
+        if not 0 <= self.eps0 < np.inf:
+            raise ValueError(
+                f'eps0 must be finite and not negative, got {self.eps0}; stages="off" is without.'
+            )
+        object.__setattr__(self, "eps0", float(self.eps0))  # NumPy's floats are not JSON's
 
 
 class Scan:
@@ -134,11 +137,12 @@ class Scan:
             )  # fmt: skip
         else:
             first = _Kept(1, 1, stages.shortlist(self.k))
-            self.read += stages.top_k_staged(
+            read = stages.top_k_staged(
                 self.program, self.bias, self.ids, bounds, blocks, query, seed, half, gamma, self.k,
                 first.scores, first.rows, first.counts, first.thresholds,
                 kept.scores, kept.rows, kept.counts, kept.thresholds,
             )  # fmt: skip
+            self.read += read  # threads share it: not across the call
         return self._finish(kept)
 
     def _batch(

@@ -7,7 +7,7 @@ Everything read is held against what the recipe says before a kernel may see an 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from vqindex import container
@@ -73,15 +73,18 @@ def restore(
         return None, about["settings"]
     rows = Rows.__new__(Rows)
     rows.recipe, rows.dim, rows.fitted = recipe, about["dim"], about["fitted"]
+    if not rows.fitted and about["n"] >= recipe.sample_size:
+        raise CorruptFileError(f"an index of {about['n']} rows must be fitted, and is not.")
     rows.codec = _codec(recipe, rows, _part(contents.arrays, "model."))
     arrays = _part(contents.arrays, "codes.")
+    _same_names(arrays, (column.name for column in rows.codec.columns), "columns")
     blocks = -(-about["n"] // BLOCK)
     for column in rows.codec.columns:
-        array = arrays.get(column.name)
-        if array is None or array.dtype != column.dtype or array.shape != column.groups(blocks):
-            got = "nothing" if array is None else f"{array.dtype} {array.shape}"
+        array = arrays[column.name]
+        if array.dtype != column.dtype or array.shape != column.groups(blocks):
             raise CorruptFileError(
-                f"column {column.name} must be {column.dtype} {column.groups(blocks)}, got {got}."
+                f"column {column.name} must be {column.dtype} {column.groups(blocks)}, "
+                f"got {array.dtype} {array.shape}."
             )
     rows.codes = Codes.adopt(rows.codec.columns, about["n"], arrays, writable)
     rows.ids = IdMap.rebuild(rows.id_column, about["next_id"])
@@ -91,7 +94,15 @@ def restore(
 def _codec(recipe: Recipe, rows: Rows, arrays: Mapping[str, Array]) -> Codec:
     source = recipe if rows.fitted else rows.waiting
     with _as_corrupt("the model does not fit the index's spec"):
-        return source.restore(arrays, rows.dim)
+        codec = source.restore(arrays, rows.dim)
+    _same_names(arrays, codec.arrays(), "arrays of a model")
+    return codec
+
+
+def _same_names(given: Iterable[str], needed: Iterable[str], what: str) -> None:
+    given, needed = sorted(given), sorted(needed)
+    if given != needed:
+        raise CorruptFileError(f"the {what} must be {needed}, got {given}.")
 
 
 def checked_settings(settings: Mapping[str, Any], check: Callable[[Mapping[str, Any]], T]) -> T:

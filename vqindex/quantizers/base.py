@@ -104,11 +104,16 @@ class Quantizer(Protocol):
         ...
 
 
-def row_norms(y: FloatArray) -> FloatArray:
-    """Euclidean norm of each row, (n,) float32, in a fixed order."""
+def square_norms(y: FloatArray) -> FloatArray:
+    """Sum of squares of each row, (n,) float32, in a fixed order."""
     out = np.empty(len(y), np.float32)
     encode.square_norms(y, 0, y.shape[1], out)
-    return np.sqrt(out)
+    return out
+
+
+def row_norms(y: FloatArray) -> FloatArray:
+    """Euclidean norm of each row, (n,) float32, in a fixed order."""
+    return np.sqrt(square_norms(y))
 
 
 def divide(x: npt.NDArray[Any], by: npt.NDArray[Any]) -> FloatArray:

@@ -16,11 +16,12 @@ from typing import ClassVar, Literal, final
 
 import numpy as np
 
-from vqindex.errors import SpecError
+from vqindex.errors import CorruptFileError, SpecError
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.quantizers.base import Encoded, divide, row_norms
 from vqindex.quantizers.levels import Levels, scalar_levels
+from vqindex.transforms.base import stored
 
 Scale = Literal["unbiased", "biased", "fixed"]
 SCALES: tuple[Scale, ...] = ("unbiased", "biased", "fixed")
@@ -90,10 +91,26 @@ class LloydMax:
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedLloydMax":
         """See Quantizer. The levels are read, not computed, so that a file means the same ever."""
-        levels = Levels(
-            self.bits, dim, arrays["magnitudes"], float(arrays["unit"]), arrays["thresholds"],
-            float(arrays["distortion"]),
-        )  # fmt: skip
+        magnitudes = stored(arrays, "magnitudes", np.int8, 1)
+        thresholds = stored(arrays, "thresholds", np.float32, 1)
+        unit, distortion = (
+            float(stored(arrays, name, np.float64, 0)) for name in ("unit", "distortion")
+        )
+        size = 2 ** (self.bits - 1)
+        if (
+            magnitudes.shape != (size,)
+            or thresholds.shape != (size - 1,)
+            or magnitudes[0] < 0
+            or (magnitudes[1:] <= magnitudes[:-1]).any()
+            or (thresholds[1:] < thresholds[:-1]).any()
+            or unit <= 0
+            or not 0 <= distortion < 1
+        ):
+            raise CorruptFileError(
+                f"levels of {self.bits} bits need {size} magnitudes >= 0 and {size - 1} "
+                "thresholds, ascending, a unit > 0 and a distortion below 1."
+            )
+        levels = Levels(self.bits, dim, magnitudes, unit, thresholds, distortion)
         return FittedLloydMax(dim, self.scale, levels)
 
 
@@ -146,8 +163,8 @@ class FittedLloydMax:
         columns["scale"] = scale
         if self.ratio:
             # The scale at which signs, standing for +-1/2, are unbiased: 2 |y|^2 / sum |y|.
-            square_norms = norms.astype(np.float64) ** 2
-            columns["ratio"] = divide(divide(2 * square_norms, absolute), scale).astype(np.float16)
+            own = divide(2 * norms.astype(np.float64) ** 2, absolute)
+            columns["ratio"] = divide(own, scale).astype(np.float16)
         return Encoded(columns, scale[:, None] * levels)
 
     @property

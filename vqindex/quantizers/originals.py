@@ -50,6 +50,8 @@ class Originals:
     @classmethod
     def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> "Originals":
         """The recipe of `F32`, `F16` or `SQ8`."""
+        if bits is not None:
+            raise SpecError(f"{name} takes no further number, got {name}{bits}.")
         return cls(name)
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedOriginals":

@@ -4,17 +4,13 @@ from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined
 from vqindex.kernels.cpu.program import BLOCK, FIELDS, SLAB, SLAB_ROWS
 
+field = simd.load_entry  # field(segment, name)
+
 
 @inlined
 def segment_at(program, s):
     """The address of a program's segment."""
     return program + 8 * FIELDS * s
-
-
-@inlined
-def field(segment, name):
-    """A field of a segment."""
-    return simd.load_int64(segment + 8 * name)
 
 
 @inlined

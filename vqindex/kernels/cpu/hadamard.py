@@ -9,11 +9,12 @@ multiply-add here.
 import numpy as np
 from numpy.typing import NDArray
 
+from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import kernel
 
 Floats = NDArray[np.float32]
 
-LANES = 32  # columns summed side by side; a constant, so that LLVM unrolls the loop over them
+LANES = simd.PRODUCT_LANES  # columns summed side by side
 _BLOCK_FLOATS = 4096  # rows rotated at a time: they stay in the first-level cache, twice
 _ROWS = 64  # rows of `matmul` that share one passage of the matrix through the cache
 
@@ -39,13 +40,13 @@ def rotate(x: Floats, out: Floats, signs: Floats, mixes: Floats) -> None:
     n, d = x.shape
     rows = _block_rows(n, d, d // mixes.shape[1])
     a, b = np.empty((rows, d), np.float32), np.empty((rows, d), np.float32)
-    sums = np.empty(4 * LANES, np.float32)
+    edge = np.empty(simd.PRODUCT_ROWS * LANES, np.float32)
     for top in range(0, n, rows):
         m = min(rows, n - top)
-        y = out[top : top + m]
-        _rotate(x[top : top + m], y, signs[0], mixes[:1], a[:m], b[:m], sums)
-        for i in range(1, signs.shape[0]):
-            _rotate(y, y, signs[i], mixes[i : i + 1], a[:m], b[:m], sums)
+        source, y = x[top : top + m], out[top : top + m]
+        for i in range(signs.shape[0]):
+            _rotate(source, y, signs[i], mixes[i : i + 1], a[:m], b[:m], edge)
+            source = y
 
 
 @kernel
@@ -54,14 +55,13 @@ def unrotate(y: Floats, out: Floats, signs: Floats, mixes: Floats) -> None:
     n, d = y.shape
     rows = _block_rows(n, d, d // mixes.shape[1])
     a, b = np.empty((rows, d), np.float32), np.empty((rows, d), np.float32)
-    sums = np.empty(4 * LANES, np.float32)
-    last = signs.shape[0] - 1
+    edge = np.empty(simd.PRODUCT_ROWS * LANES, np.float32)
     for top in range(0, n, rows):
         m = min(rows, n - top)
-        x = out[top : top + m]
-        _unrotate(y[top : top + m], x, signs[last], mixes[last:], a[:m], b[:m], sums)
-        for i in range(last - 1, -1, -1):
-            _unrotate(x, x, signs[i], mixes[i : i + 1], a[:m], b[:m], sums)
+        source, x = y[top : top + m], out[top : top + m]
+        for i in range(signs.shape[0] - 1, -1, -1):
+            _unrotate(source, x, signs[i], mixes[i : i + 1], a[:m], b[:m], edge)
+            source = x
 
 
 @kernel
@@ -69,11 +69,11 @@ def matmul(x: Floats, matrix: Floats, out: Floats) -> None:
     """out = x @ matrix; x (n, inner), out (n, width), matrix (1, inner, width) through `pad`."""
     n, inner = x.shape
     width = out.shape[1]
-    sums = np.empty(4 * LANES, np.float32)
+    edge = np.empty(simd.PRODUCT_ROWS * LANES, np.float32)
     for top in range(0, n, _ROWS):
         m = min(_ROWS, n - top)
         a, y = x[top : top + m], out[top : top + m]
-        _products(a.reshape(1, m, inner), matrix, y.reshape(1, m, width), sums)
+        _products(a.reshape(1, m, inner), matrix, y.reshape(1, m, width), edge)
 
 
 @kernel
@@ -86,7 +86,7 @@ def _block_rows(n: int, d: int, width: int) -> int:
 
 @kernel
 def _rotate(
-    x: Floats, out: Floats, signs: Floats, mix: Floats, a: Floats, b: Floats, sums: Floats
+    x: Floats, out: Floats, signs: Floats, mix: Floats, a: Floats, b: Floats, edge: Floats
 ) -> None:
     n, d = x.shape
     p = mix.shape[1]
@@ -94,26 +94,26 @@ def _rotate(
     _multiply(x, signs, a)
     if width >= LANES:
         a = _spread(a, b, width)
-        _products(mix, a.reshape(n, p, width), out.reshape(n, p, width), sums)
+        _products(mix, a.reshape(n, p, width), out.reshape(n, p, width), edge)
     else:
-        _products(a.reshape(1, n * width, p), mix, b.reshape(1, n * width, p), sums)
+        _products(a.reshape(1, n * width, p), mix, b.reshape(1, n * width, p), edge)
         _copy(_spread(b, a, width), out)
 
 
 @kernel
 def _unrotate(
-    y: Floats, out: Floats, signs: Floats, mix: Floats, a: Floats, b: Floats, sums: Floats
+    y: Floats, out: Floats, signs: Floats, mix: Floats, a: Floats, b: Floats, edge: Floats
 ) -> None:
     n, d = y.shape
     p = mix.shape[1]
     width = d // p
     if width >= LANES:
-        _products(mix, y.reshape(n, p, width), a.reshape(n, p, width), sums)
+        _products(mix, y.reshape(n, p, width), a.reshape(n, p, width), edge)
         _multiply(_gather(a, b, width), signs, out)
     else:
         _copy(y, a)
         a = _gather(a, b, width)
-        _products(a.reshape(1, n * width, p), mix, out.reshape(1, n * width, p), sums)
+        _products(a.reshape(1, n * width, p), mix, out.reshape(1, n * width, p), edge)
         _multiply(out, signs, out)
 
 
@@ -181,67 +181,35 @@ def _pairs_to_halves(x: Floats, out: Floats) -> None:
 
 
 @kernel
-def _products(a: Floats, b: Floats, out: Floats, s: Floats) -> None:
+def _products(a: Floats, b: Floats, out: Floats, edge: Floats) -> None:
     """out[g] = a[g] @ b[g], each element summed over the inner index from first to last.
 
-    a    (1 or m, n, >= inner), where one matrix serves every g
-    b    (1 or m, inner, width rounded up to LANES), likewise
-    out  (m, n, width)
-    s    (4 * LANES,), scratch
+    a     (1 or m, n, >= inner), where one matrix serves every g
+    b     (1 or m, inner, width rounded up to LANES), likewise
+    out   (m, n, width)
+    edge  (PRODUCT_ROWS * LANES,), scratch
     """
-    _fours(a, b, out, s)
-    _rest(a, b, out)
-
-
-@kernel
-def _fours(a: Floats, b: Floats, out: Floats, s: Floats) -> None:
-    """`_products` for four rows at a time: four products to each load and store of a sum."""
-    inner = b.shape[1]
-    whole = inner - inner % 4
+    n, width = out.shape[1], out.shape[2]
+    inner, a_bytes, b_bytes = b.shape[1], 4 * a.shape[2], 4 * b.shape[2]
     for g in range(out.shape[0]):
-        x, m, y = a[min(g, a.shape[0] - 1)], b[min(g, b.shape[0] - 1)], out[g]
-        for c in range(0, y.shape[1], LANES):
-            for r in range(0, y.shape[0] - 3, 4):
-                x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
-                s[: 4 * LANES] = 0
-                for j in range(0, whole, 4):
-                    v0, v1, v2, v3 = m[j][c:], m[j + 1][c:], m[j + 2][c:], m[j + 3][c:]
-                    p0, p1, p2, p3 = x0[j], x0[j + 1], x0[j + 2], x0[j + 3]
-                    q0, q1, q2, q3 = x1[j], x1[j + 1], x1[j + 2], x1[j + 3]
-                    f0, f1, f2, f3 = x2[j], x2[j + 1], x2[j + 2], x2[j + 3]
-                    g0, g1, g2, g3 = x3[j], x3[j + 1], x3[j + 2], x3[j + 3]
-                    for t in range(LANES):
-                        u0, u1, u2, u3 = v0[t], v1[t], v2[t], v3[t]
-                        s[t] = s[t] + p0 * u0 + p1 * u1 + p2 * u2 + p3 * u3
-                        k = t + LANES
-                        s[k] = s[k] + q0 * u0 + q1 * u1 + q2 * u2 + q3 * u3
-                        k = t + 2 * LANES
-                        s[k] = s[k] + f0 * u0 + f1 * u1 + f2 * u2 + f3 * u3
-                        k = t + 3 * LANES
-                        s[k] = s[k] + g0 * u0 + g1 * u1 + g2 * u2 + g3 * u3
-                for j in range(whole, inner):
-                    v, p, q, f, h = m[j][c:], x0[j], x1[j], x2[j], x3[j]
-                    for t in range(LANES):
-                        s[t] += p * v[t]
-                        s[t + LANES] += q * v[t]
-                        s[t + 2 * LANES] += f * v[t]
-                        s[t + 3 * LANES] += h * v[t]
-                for i in range(4):
-                    z = y[r + i][c:]
-                    for t in range(min(LANES, z.size)):
-                        z[t] = s[i * LANES + t]
-
-
-@kernel
-def _rest(a: Floats, b: Floats, out: Floats) -> None:
-    """The last rows of `_products`, fewer than four."""
-    n = out.shape[1]
-    for g in range(out.shape[0]):
-        x, m, y = a[min(g, a.shape[0] - 1)], b[min(g, b.shape[0] - 1)], out[g]
-        for r in range(n - n % 4, n):
-            u, z = x[r], y[r]
-            z[:] = 0
-            for j in range(m.shape[0]):
-                p, v = u[j], m[j]
-                for t in range(z.size):
-                    z[t] += p * v[t]
+        left = simd.address_of(a) + min(g, a.shape[0] - 1) * a.shape[1] * a_bytes
+        right = simd.address_of(b) + min(g, b.shape[0] - 1) * inner * b_bytes
+        for c in range(0, width, LANES):
+            columns = min(LANES, width - c)
+            for r in range(0, n, simd.PRODUCT_ROWS):
+                to, to_bytes = simd.address_of(out) + 4 * ((g * n + r) * width + c), 4 * width
+                if columns < LANES:
+                    to, to_bytes = simd.address_of(edge), 4 * LANES
+                at, rows = left + r * a_bytes, min(simd.PRODUCT_ROWS, n - r)
+                if rows == simd.PRODUCT_ROWS:
+                    simd.product_tile(at, a_bytes, right + 4 * c, b_bytes, inner, to, to_bytes)
+                else:
+                    for i in range(rows):
+                        simd.product_row(
+                            at + i * a_bytes, a_bytes, right + 4 * c, b_bytes, inner,
+                            to + i * to_bytes, to_bytes,
+                        )  # fmt: skip
+                if columns < LANES:
+                    for i in range(rows):
+                        for t in range(columns):
+                            out[g, r + i, c + t] = edge[i * LANES + t]

@@ -93,4 +93,4 @@ def top_k_rows(
     for i in range(listed.size):
         score = score_row(program_at, segments, bias, listed[i], query, seed, half, gamma)
         if score >= thresholds[0]:
-            push(scores, rows, counts, thresholds, 0, score, listed[i], k, ids)
+            push(scores, rows, counts, thresholds, np.int64(0), score, listed[i], k, ids)

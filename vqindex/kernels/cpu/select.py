@@ -74,30 +74,19 @@ def push(scores, rows, counts, thresholds, query, score, row, k, ids):
 
 
 @kernel
-def _sift(scores, rows, start, end, ids):
-    root = start
-    while 2 * root + 1 < end:
-        child = 2 * root + 1
-        if child + 1 < end and better(
-            scores[child], rows[child], scores[child + 1], rows[child + 1], ids
-        ):
-            child += 1
-        if not better(scores[root], rows[root], scores[child], rows[child], ids):
-            return
-        scores[root], scores[child] = scores[child], scores[root]
-        rows[root], rows[child] = rows[child], rows[root]
-        root = child
-
-
-@kernel
 def sort_best(scores, rows, count, ids):
-    """Order the first `count` candidates, best first (heapsort)."""
-    for start in range(count // 2 - 1, -1, -1):
-        _sift(scores, rows, start, count, ids)
-    for end in range(count - 1, 0, -1):
-        scores[0], scores[end] = scores[end], scores[0]
-        rows[0], rows[end] = rows[end], rows[0]
-        _sift(scores, rows, 0, end, ids)
+    """Order the first `count` candidates, best first (Shell's sort, gaps of Knuth)."""
+    gap = 1
+    while 3 * gap < count:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, count):
+            score, row, j = scores[i], rows[i], i
+            while j >= gap and better(score, row, scores[j - gap], rows[j - gap], ids):
+                scores[j], rows[j] = scores[j - gap], rows[j - gap]
+                j -= gap
+            scores[j], rows[j] = score, row
+        gap //= 3
 
 
 @kernel

@@ -7,7 +7,7 @@ from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, segment_at
 from vqindex.kernels.cpu.program import BLOCK, PLANE, PLANE_WORDS, SCALE, UNBOUND, WORDS
 from vqindex.kernels.cpu.score import score_row
-from vqindex.kernels.cpu.select import lowest_of, partition_best, push
+from vqindex.kernels.cpu.select import better, lowest_of, partition_best, push
 
 
 @kernel
@@ -93,7 +93,7 @@ def keep_bounds(bounds, blocks, k, ids, scores, rows, counts, thresholds):
             r = simd.lowest_bit(hits)
             hits &= hits - np.uint32(1)
             push(
-                scores, rows, counts, thresholds, 0, bounds[i, r], blocks[i] * BLOCK + r, k, ids
+                scores, rows, counts, thresholds, np.int64(0), bounds[i, r], blocks[i] * BLOCK + r, k, ids
             )  # fmt: skip
 
 
@@ -105,8 +105,8 @@ def top_k_staged(
     """Keep the best k rows by full score among those whose bound allows it; how many were read.
 
     The rows of highest bound are scored first; the k-th best of those scores is a score that k
-    rows reach, so a row whose bound is below it cannot be among the best unless its bound fails.
-    That threshold depends on no order of visit.
+    rows reach, so another row whose bound is below it cannot be among the best unless its bound
+    fails. That threshold depends on no order of visit.
 
     first, first_rows, found, least   candidates of their own, of capacity 2 * s + 32, for the s
                                       rows of highest bound
@@ -118,22 +118,28 @@ def top_k_staged(
     if count > wanted:
         partition_best(first[0], first_rows[0], count, wanted, ids)
         count = wanted
+    last = 0
     for i in range(count):
-        first[0, i] = score_row(
-            program_at, segments, bias, first_rows[0, i], query, seed, half, gamma
-        )  # fmt: skip
-    if count >= k:
-        partition_best(first[0], first_rows[0], count, k, ids)
-        thresholds[0] = lowest_of(first[0], k)
+        row = first_rows[0, i]
+        if better(first[0, last], first_rows[0, last], first[0, i], row, ids):
+            last = i
+        score = score_row(program_at, segments, bias, row, query, seed, half, gamma)
+        if score >= thresholds[0]:
+            push(scores, rows, counts, thresholds, np.int64(0), score, row, k, ids)
+    if counts[0] >= k:
+        partition_best(scores[0], rows[0], counts[0], k, ids)
+        thresholds[0] = lowest_of(scores[0], k)
     bar = thresholds[0]
-    read = 0
+    read = count
     for i in range(blocks.size):
         hits = _hits(bounds, i, bar)
         while hits != 0:
-            row = blocks[i] * BLOCK + simd.lowest_bit(hits)
+            r = simd.lowest_bit(hits)
             hits &= hits - np.uint32(1)
-            read += 1
-            score = score_row(program_at, segments, bias, row, query, seed, half, gamma)
-            if score >= thresholds[0]:
-                push(scores, rows, counts, thresholds, 0, score, row, k, ids)
+            row = blocks[i] * BLOCK + r
+            if better(first[0, last], first_rows[0, last], bounds[i, r], row, ids):
+                read += 1
+                score = score_row(program_at, segments, bias, row, query, seed, half, gamma)
+                if score >= thresholds[0]:
+                    push(scores, rows, counts, thresholds, np.int64(0), score, row, k, ids)
     return read

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
@@ -70,6 +71,12 @@ def load_int(b, where):
 def load_int64(b, where):
     """One int64."""
     return read(b, where, I64)
+
+
+@operation(types.int64, address, types.int64)
+def load_entry(b, where, index):
+    """Entry `index` of an array of int64."""
+    return read(b, b.add(where, b.mul(index, ir.Constant(I64, 8))), I64)
 
 
 @operation(types.float32, address)

@@ -30,6 +30,7 @@ from vqindex.kernels.cpu.simd.levels import dot4_ir
 TILE_ROWS, TILE_QUERIES = (4, 4) if LEVEL == "avx512" else (2, 2)
 NARROW_ROWS = 8 if LEVEL == "avx512" else 4
 FLOAT_ROWS, FLOAT_QUERIES = (4, 4) if LEVEL == "avx512" else (2, 2)
+PRODUCT_ROWS, PRODUCT_LANES = 4, 32
 
 _SEVEN = (address,) * 7
 _EIGHT = (address,) * 8
@@ -117,3 +118,33 @@ def dot_float_tile(b, row, row_stride, query, query_stride, steps, out, out_stri
     for i, total in enumerate(_accumulate(b, steps, zeros, step)):
         at = _offset(b, out, out_stride, i // FLOAT_QUERIES)
         write(b, b.add(at, ir.Constant(I64, 4 * (i % FLOAT_QUERIES))), sum_floats_ir(b, total))
+
+
+def _product_tile(rows: int) -> Any:
+    @operation(types.none, *_SEVEN)
+    def product_tile(b, left, left_stride, right, right_stride, steps, out, out_stride):
+        """`rows` rows of a float32 matrix product, PRODUCT_LANES columns of it.
+
+        out[r, c] = sum_j left[r, j] * right[j, c], from first to last; strides are in bytes
+        """
+        left_at = [_offset(b, left, left_stride, r) for r in range(rows)]
+        vectors = range(PRODUCT_LANES // 16)
+
+        def step(turn: Any, totals: list[Any]) -> list[Any]:
+            line = b.add(right, b.mul(turn, right_stride))
+            ys = [read(b, b.add(line, ir.Constant(I64, 64 * v)), FLOATS) for v in vectors]
+            at = b.mul(turn, ir.Constant(I64, 4))
+            xs = [spread(b, read(b, b.add(where, at), F32), 16) for where in left_at]
+            products = [b.fmul(x, y) for x in xs for y in ys]
+            return [b.fadd(t, product) for t, product in zip(totals, products, strict=True)]
+
+        zeros = [const(F32, 16, 0.0)] * (rows * len(vectors))
+        for i, total in enumerate(_accumulate(b, steps, zeros, step)):
+            at = _offset(b, out, out_stride, i // len(vectors))
+            write(b, b.add(at, ir.Constant(I64, 64 * (i % len(vectors)))), total)
+
+    return product_tile
+
+
+product_tile = _product_tile(PRODUCT_ROWS)
+product_row = _product_tile(1)

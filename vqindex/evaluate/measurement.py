@@ -117,7 +117,7 @@ def measure(
     """
     base = np.ascontiguousarray(dataset.base, np.float32)
     queries = np.ascontiguousarray(dataset.queries, np.float32)
-    depths = [j for j in RECALL_AT if j <= dataset.k]
+    depths = sorted({min(j, dataset.k) for j in RECALL_AT})
     trials = [_Trial(system) for system in systems]
     with ExitStack() as stack:
         for trial in trials:
