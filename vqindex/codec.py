@@ -11,13 +11,14 @@ the inner product gives an unbiased distance.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.errors import CorruptFileError, NonFiniteError
+from vqindex.errors import CorruptFileError, NonFiniteError, SpecError
 from vqindex.kernels.cpu import program
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
@@ -135,6 +136,16 @@ class Codec:
     sketch: FittedQuantizer | None
     keep: str | None
 
+    def __post_init__(self) -> None:
+        floats = self.scorer.fields[:, program.BITS] < program.BYTE_ROWS
+        if floats.any() and not floats.all():
+            raise SpecError(
+                "F32 and F16 meet float32 queries and a sketch int8 ones: leave the sketch out."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # no addresses
+
     @property
     def _terms(self) -> list[FittedQuantizer]:
         return [self.quantizer] if self.sketch is None else [self.quantizer, self.sketch]
@@ -182,7 +193,8 @@ class Codec:
         if self.sketch is None:
             return 0.0
         share = self.sketch.distortion / (1 - self.sketch.distortion)
-        return self.quantizer.distortion * share / (np.pi / 2 - 1)
+        residual = self.quantizer.distortion / self.quantizer.shrink
+        return residual * share / (np.pi / 2 - 1)
 
     @property
     def _sign_error(self) -> float:
@@ -235,11 +247,11 @@ class Codec:
     def decode(self, columns: Mapping[str, Array]) -> FloatArray:
         """The least-error reconstruction of rows, (n, dim) float32; unit vectors under cosine."""
         y = self.quantizer.expand(columns)
-        if self.sketch is None:
-            y = y * np.float32(self.quantizer.shrink)
-        else:
+        excess = 1 / self.quantizer.shrink - 1  # of the square norm, where scores are unbiased
+        if self.sketch is not None:
             y = y + self.sketch.expand(columns) * np.float32(self.sketch.shrink)
-        x = self.transform.inverse(y)
+            excess *= self.sketch.distortion
+        x = self.transform.inverse(y / np.float32(1 + excess))
         return x if self.center is None else x + self.center
 
     def arrays(self) -> dict[str, Array]:

@@ -50,6 +50,7 @@ class Codes:
         self.writable = True
         self._slabs: list[list[Array]] = [[] for _ in self.columns]
         self.addresses = np.zeros((len(self.columns), 0), np.int64)
+        self.bound: Any = None  # what a scan made of the addresses; gone when they change
 
     @property
     def nblocks(self) -> int:
@@ -76,6 +77,7 @@ class Codes:
     def _readdress(self) -> None:
         where = [[slab.ctypes.data for slab in have] for have in self._slabs]
         self.addresses = np.array(where, np.int64).reshape(len(self.columns), -1)
+        self.bound = None
 
     def _check_writable(self) -> None:
         if not self.writable:

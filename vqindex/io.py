@@ -1,11 +1,14 @@
 """Indexes and files: load, inspect, verify. An index saves itself."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from vqindex import container, factory
+from vqindex.codec import Recipe
 from vqindex.container.reading import Verify
-from vqindex.errors import CorruptFileError, SpecError
+from vqindex.errors import CorruptFileError
 from vqindex.indexes import state
 from vqindex.indexes.flat import FlatIndex
 
@@ -20,23 +23,33 @@ def load(path: Path, mmap: bool = False, verify: Verify = "full") -> FlatIndex:
     Raises CorruptFileError, FormatVersionError or OSError.
     """
     contents = container.read(path, mmap=mmap, verify=verify)
+    with _naming(path):
+        return FlatIndex.restore(_recipe(contents), contents, writable=not mmap)
+
+
+def _recipe(contents: container.Contents) -> Recipe:
     about = state.describe(contents.metadata)
     try:
-        recipe = factory.parse(about["spec"], about["metric"], about["seed"])
-    except (SpecError, TypeError, ValueError) as error:
-        raise CorruptFileError(
-            f"{os.fspath(path)} holds an index of no known kind: {error}"
-        ) from error
+        return factory.parse(about["spec"], about["metric"], about["seed"])
+    except (TypeError, ValueError) as error:
+        raise CorruptFileError(f"an index of no known kind: {error}") from error
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
     try:
-        return FlatIndex.restore(recipe, contents, writable=not mmap)
+        yield
     except CorruptFileError as error:
-        raise CorruptFileError(f"{os.fspath(path)}: {error}") from error
+        error.args = (f"{os.fspath(path)}: {error}",)
+        raise
 
 
 def inspect(path: Path) -> dict[str, Any]:
     """What a file says of its index, without reading its codes."""
     summary = container.inspect(path)
-    about = state.describe(summary["metadata"])
+    with _naming(path):
+        about = state.describe(summary["metadata"])
     return {
         "path": os.fspath(path),
         "version": summary["version"],

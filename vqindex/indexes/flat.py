@@ -129,6 +129,8 @@ class FlatIndex:
         self._settings = self._with(settings)
 
     def _with(self, settings: Mapping[str, Any]) -> Settings:
+        if not settings:
+            return self._settings
         known = asdict(self._settings)
         for name in settings:
             if name not in known:

@@ -9,16 +9,16 @@ Scores are the same bits whichever way is taken and however threads share the wo
 search leaves a row out only when its bound fails.
 """
 
+import threading
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vqindex import threads as pool
-from vqindex.codec import ID, Codec
+from vqindex.codec import ID, Codec, Scorer
 from vqindex.codes import Codes
 from vqindex.kernels.cpu import score, search, select, stages
 from vqindex.kernels.cpu.program import BLOCK, bind, table
@@ -56,6 +56,27 @@ class Settings:
         object.__setattr__(self, "eps0", float(self.eps0))  # NumPy's floats are not JSON's
 
 
+@dataclass(frozen=True)
+class Bound:
+    """A scorer whose columns are addresses; they stay good while the codes keep theirs."""
+
+    program: npt.NDArray[np.int64]
+    bias: int
+    ratio: int
+    ids: int
+
+
+def bound(codes: Codes, scorer: Scorer) -> Bound:
+    """The scorer bound to the codes, made once for as long as their addresses stay."""
+    found = codes.bound
+    if not isinstance(found, Bound):
+        where = codes.addresses
+        columns = (scorer.bias, scorer.ratio, codes.index[ID])
+        found = Bound(bind(scorer.fields, where), *(table(where, column) for column in columns))
+        codes.bound = found
+    return found
+
+
 class Scan:
     """One search over the rows of an index: codes bound to addresses, buffers, the work shared."""
 
@@ -64,10 +85,7 @@ class Scan:
         self.scorer = codec.scorer
         self.k = min(k, codes.n)
         self.settings = settings
-        self.program = bind(self.scorer.fields, codes.addresses)
-        self.bias = table(codes.addresses, self.scorer.bias)
-        self.ratio = table(codes.addresses, self.scorer.ratio)
-        self.ids = table(codes.addresses, codes.index[ID])
+        self.bound = bound(codes, codec.scorer)
         self.read = 0  # rows scored in full, beyond bounds
 
     def run(self, operands: Operands, allowed: npt.NDArray[np.bool_] | None, threads: int) -> Best:
@@ -93,19 +111,20 @@ class Scan:
     def _each(self, operands: Operands, one: Any, threads: int) -> Best:
         """Queries one by one, shared among threads."""
         found = pool.run([partial(one, operands, q) for q in range(operands.nq)], threads)
-        return _joined(found, self.k)
+        return found[0] if len(found) == 1 else _joined(found)
 
     def _finish(self, kept: "_Kept") -> Best:
         scores = np.empty((len(kept.counts), self.k), np.float32)
         ids = np.empty((len(kept.counts), self.k), np.int64)
-        select.finish(kept.scores, kept.rows, kept.counts, self.k, self.ids, scores, ids)
+        select.finish(kept.scores, kept.rows, kept.counts, self.k, self.bound.ids, scores, ids)
         return scores, ids
 
     def _listed(self, rows: Ids, operands: Operands, q: int) -> Best:
         kept = _Kept(1, 1, self.k)
         query, seed, half, gamma, _alive = _one(operands, q)
+        at = self.bound
         search.top_k_rows(
-            self.program, self.bias, self.ids, rows, query, seed, half, gamma, self.k,
+            at.program, at.bias, at.ids, rows, query, seed, half, gamma, self.k,
             kept.scores, kept.rows, kept.counts, kept.thresholds,
         )  # fmt: skip
         self.read += len(rows)
@@ -114,7 +133,7 @@ class Scan:
     def _bounded(
         self, blocks: Ids, masks: npt.NDArray[np.uint32], share: int, operands: Operands, q: int
     ) -> Best:
-        bounds = np.empty((len(blocks), BLOCK), np.float32)
+        at, bounds = self.bound, _scratch(len(blocks))
         query, seed, half, gamma, _alive = _one(operands, q)
         planes = operands.bit_planes[q]
         exact = self.scorer.plane
@@ -122,23 +141,23 @@ class Scan:
 
         def part(start: int, stop: int) -> None:
             stages.plane_bounds(
-                self.program, 1 if exact else self.scorer.staged, self.bias, self.ratio,
+                at.program, 1 if exact else self.scorer.staged, at.bias, at.ratio,
                 blocks[start:stop], masks[start:stop], planes.ctypes.data, half, gamma,
                 np.float32(slack), np.empty(BLOCK, np.int32), bounds[start:stop],
             )  # fmt: skip
 
-        edges = np.linspace(0, len(blocks), share + 1).astype(int)
-        pool.run([partial(part, a, b) for a, b in pairwise(edges)], share)
+        edges = _edges(len(blocks), share, 1)
+        pool.run([partial(part, a, b) for a, b in edges], share)
         kept = _Kept(1, 1, self.k)
         if exact:
             stages.keep_bounds(
-                bounds, blocks, self.k, self.ids, kept.scores, kept.rows, kept.counts,
+                bounds, blocks, self.k, self.bound.ids, kept.scores, kept.rows, kept.counts,
                 kept.thresholds,
             )  # fmt: skip
         else:
             first = _Kept(1, 1, stages.shortlist(self.k))
             read = stages.top_k_staged(
-                self.program, self.bias, self.ids, bounds, blocks, query, seed, half, gamma, self.k,
+                at.program, at.bias, at.ids, bounds, blocks, query, seed, half, gamma, self.k,
                 first.scores, first.rows, first.counts, first.thresholds,
                 kept.scores, kept.rows, kept.counts, kept.thresholds,
             )  # fmt: skip
@@ -157,8 +176,7 @@ class Scan:
             tasks = [
                 partial(self._block_task, operands.select(a, b), blocks, masks) for a, b in edges
             ]
-            found = pool.run(tasks, threads)
-            return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+            return _joined(pool.run(tasks, threads))
         edges = _edges(len(blocks), min(threads, max(1, len(blocks) // 64)), 1)
         tasks = [partial(self._block_task, operands, blocks[a:b], masks[a:b]) for a, b in edges]
         return _merged(pool.run(tasks, threads), self.k)
@@ -167,7 +185,7 @@ class Scan:
         kept = _Kept(operands.nq, operands.seed.shape[1], self.k)
         stride = operands.row_bytes
         search.top_k_blocks(
-            self.program, self.bias, self.ids, blocks, masks,
+            self.bound.program, self.bound.bias, self.bound.ids, blocks, masks,
             operands.packed.view(np.uint8).reshape(-1), GROUP * stride, operands.seed,
             operands.half, operands.gamma, self.k, kept.scores, kept.rows, kept.counts,
             kept.thresholds, np.empty((BLOCK, stride), np.uint8),
@@ -188,10 +206,23 @@ class _Kept:
         self.thresholds[:nq] = -np.inf
 
 
+_own = threading.local()
+
+
+def _scratch(blocks: int) -> FloatArray:
+    """This thread's (blocks, 32) float32, kept: fresh pages cost a search as much as its scan."""
+    kept: FloatArray | None = getattr(_own, "bounds", None)
+    if kept is None or not blocks <= len(kept) <= 4 * blocks:
+        kept = _own.bounds = np.empty((blocks, BLOCK), np.float32)
+    return kept[:blocks]
+
+
 def _one(operands: Operands, q: int) -> tuple[int, int, int, int, Any]:
     """Addresses of one query's entries, seed, half and gamma, and what keeps them alive."""
-    alive = [operands.entries[q]]
-    alive += [np.ascontiguousarray(a[:, q]) for a in (operands.seed, operands.half, operands.gamma)]
+    columns: list[Any] = [a[:, q] for a in (operands.seed, operands.half, operands.gamma)]
+    if len(operands.seed) > 1:
+        columns = [np.ascontiguousarray(column) for column in columns]
+    alive = [operands.entries[q], *columns]
     query, seed, half, gamma = (int(array.ctypes.data) for array in alive)
     return query, seed, half, gamma, alive
 
@@ -202,9 +233,7 @@ def _edges(n: int, parts: int, multiple: int) -> list[tuple[int, int]]:
     return [(a, min(a + step, n)) for a in range(0, n, step)] if n else []
 
 
-def _joined(found: list[Best], k: int) -> Best:
-    if not found:
-        return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
+def _joined(found: list[Best]) -> Best:
     return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
 
 
@@ -235,12 +264,12 @@ def scores_of_blocks(
     codes: Codes, codec: Codec, operands: Operands, first: int, last: int
 ) -> FloatArray:
     """Scores of the rows of blocks first..last-1 with at most CHUNK queries, (rows, nq)."""
-    program = bind(codec.scorer.fields, codes.addresses)
+    here = bound(codes, codec.scorer)
     blocks = np.arange(first, last)
     stride = operands.row_bytes
     out = np.empty((len(blocks), BLOCK, score.CHUNK), np.float32)
     search.score_blocks(
-        program, table(codes.addresses, codec.scorer.bias), blocks,
+        here.program, here.bias, blocks,
         operands.packed.view(np.uint8).reshape(-1), GROUP * stride, operands.seed, operands.half,
         operands.gamma, np.empty((BLOCK, stride), np.uint8),
         np.empty((BLOCK, score.CHUNK), np.int32), out,

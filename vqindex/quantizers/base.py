@@ -118,6 +118,6 @@ def row_norms(y: FloatArray) -> FloatArray:
 
 def divide(x: npt.NDArray[Any], by: npt.NDArray[Any]) -> FloatArray:
     """x / by as float32, zero where `by` is zero."""
-    out = np.zeros(np.broadcast(x, by).shape, np.float64)
+    out = np.zeros(np.broadcast(x, by).shape, np.result_type(x, by))
     np.divide(x, by, out=out, where=by != 0)
-    return out.astype(np.float32)
+    return out.astype(np.float32, copy=False)

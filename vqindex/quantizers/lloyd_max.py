@@ -164,7 +164,8 @@ class FittedLloydMax:
         if self.ratio:
             # The scale at which signs, standing for +-1/2, are unbiased: 2 |y|^2 / sum |y|.
             own = divide(2 * norms.astype(np.float64) ** 2, absolute)
-            columns["ratio"] = divide(own, scale).astype(np.float16)
+            ratio = np.minimum(divide(own, scale), np.finfo(np.float16).max)  # d > 1e5, one entry
+            columns["ratio"] = ratio.astype(np.float16)
         return Encoded(columns, scale[:, None] * levels)
 
     @property

@@ -64,7 +64,8 @@ class QJL:
         """See Quantizer; nothing is learned. `prefix` keeps a sketch's columns apart."""
         bits = self.bits or dim
         count = -(-bits // dim)
-        seeds = np.random.SeedSequence([seed, 0x514A4C]).generate_state(count)
+        entropy = [seed, 0x514A4C, *prefix.encode()]  # a sketch of a QJL needs an S of its own
+        seeds = np.random.SeedSequence(entropy).generate_state(count)
         if self.projection == "orthogonal":
             blocks: tuple[FittedTransform, ...] = tuple(
                 HadamardRotation().fit(None, dim, int(s)) for s in seeds

@@ -52,7 +52,7 @@ def score_row(program, segments, bias, row, query, seed, half, gamma):
             else:
                 plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
                 raw = scalar.dot_row(plane, rest, segment, inside, operand)
-            raw += simd.load_int(seed + 4 * s)
+            raw = np.int32(raw + simd.load_int(seed + 4 * s))  # wraps, as in a tile
             part = (np.float32(raw) + simd.load_float(half + 4 * s)) * simd.load_float(
                 gamma + 4 * s
             )

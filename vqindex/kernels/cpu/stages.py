@@ -92,9 +92,8 @@ def keep_bounds(bounds, blocks, k, ids, scores, rows, counts, thresholds):
         while hits != 0:
             r = simd.lowest_bit(hits)
             hits &= hits - np.uint32(1)
-            push(
-                scores, rows, counts, thresholds, np.int64(0), bounds[i, r], blocks[i] * BLOCK + r, k, ids
-            )  # fmt: skip
+            row = blocks[i] * BLOCK + r
+            push(scores, rows, counts, thresholds, np.int64(0), bounds[i, r], row, k, ids)
 
 
 @kernel

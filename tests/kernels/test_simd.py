@@ -1,0 +1,299 @@
+"""Every operation of the vector vocabulary, against a line of NumPy."""
+
+import functools
+
+import numba
+import numpy as np
+import pytest
+
+from vqindex.kernels.cpu import simd
+from vqindex.kernels.reference import decoded
+
+CASES = 40
+SIGNED = np.array([0, 1, -1, 127, -127, -128, 128, 255, 2**31 - 1, -(2**31)], np.int32)
+WORDS = np.array([0, 1, 2**63, 2**64 - 1, 0x8080808080808080, 2**32 - 1], np.uint64)
+OCTETS = np.array([0, 1, 127, 128, 129, 255], np.uint8)
+# Sixteen of the largest still have a finite sum.
+FLOATS = np.array([0, -0.0, 1, -1, 1.5, 1e-45, -1e-45, 1.1754944e-38, 2e37, -2e37], np.float32)
+
+
+def mixed(random, edges, rng):
+    """Half random values, half edges."""
+    return np.where(rng.random(random.shape) < 0.5, random, rng.choice(edges, random.shape))
+
+
+def integers(dtype, edges, lanes, rng):
+    random = np.frombuffer(rng.bytes(CASES * lanes * np.dtype(dtype).itemsize), dtype)
+    return mixed(random.reshape(CASES, lanes), edges, rng)
+
+
+def floats(lanes, rng):
+    scale = np.exp2(rng.integers(-20, 20, (CASES, lanes)))
+    return mixed((rng.standard_normal((CASES, lanes)) * scale).astype(np.float32), FLOATS, rng)
+
+
+# Small letters are vectors, capitals scalars.
+POOLS = {
+    "i": lambda rng: integers(np.int32, SIGNED, 16, rng),
+    "w": lambda rng: integers(np.uint64, WORDS, 8, rng),
+    "b": lambda rng: integers(np.uint8, OCTETS, 64, rng),
+    "f": lambda rng: floats(16, rng),
+    "e": lambda rng: mixed(floats(16, rng), np.array([np.inf, -np.inf], np.float32), rng),
+    "q": lambda rng: np.maximum(integers(np.int8, np.array([127, -127], np.int8), 64, rng), -127),
+    "t": lambda rng: np.tile(integers(np.uint8, OCTETS, 16, rng), 4),
+    "n": lambda rng: integers(np.uint8, OCTETS, 64, rng) % 16,
+    "I": lambda rng: integers(np.int32, SIGNED, 1, rng)[:, 0],
+    "W": lambda rng: integers(np.uint64, WORDS, 1, rng)[:, 0],
+    "B": lambda rng: integers(np.uint8, OCTETS, 1, rng)[:, 0],
+    "F": lambda rng: floats(1, rng)[:, 0],
+    "M": lambda rng: integers(np.uint32, np.uint32(1) << np.arange(32, dtype=np.uint32), 1, rng)[
+        :, 0
+    ],
+    "N": lambda rng: np.arange(-3, CASES - 3),
+}
+
+
+def bits(mask):
+    return np.unpackbits(np.atleast_1d(mask).view(np.uint8), bitorder="little")
+
+
+def packed(mask, dtype):
+    return np.packbits(mask, bitorder="little").view(dtype)[0]
+
+
+def row_values(rows):
+    """What bytes offset by ROW_BIAS stand for, with ROW_BIAS left in."""
+    return (rows if simd.ROW_BIAS else rows.view(np.int8)).astype(np.int32)
+
+
+OPERATIONS = {
+    "splat": ("I", lambda value: np.full(16, value)),
+    "splat_word": ("W", lambda value: np.full(8, value)),
+    "splat_float": ("F", lambda value: np.full(16, value)),
+    "add": ("ii", lambda x, y: x + y),
+    "subtract": ("ii", lambda x, y: x - y),
+    "and_": ("ww", lambda x, y: x & y),
+    "xor": ("ww", lambda x, y: x ^ y),
+    "add_words": ("ww", lambda x, y: x + y),
+    "subtract_words": ("ww", lambda x, y: x - y),
+    "double_words": ("w", lambda x: x + x),
+    "popcount_words": ("w", lambda x: np.bitwise_count(x).astype(np.uint64)),
+    "append_bits": ("bW", lambda x, mask: 2 * x + bits(mask)),
+    "invert_where": ("bW", lambda x, mask: x ^ (255 * bits(mask))),
+    "bits_where": ("bB", lambda x, value: packed(x & value != 0, np.uint64)),
+    "lowest_bit": ("M", lambda mask: np.flatnonzero(bits(mask))[0]),
+    "sum_lanes": ("i", lambda x: x.sum(dtype=np.int32)),
+    "to_float": ("i", lambda x: x.astype(np.float32)),
+    "add_float": ("ff", lambda x, y: x + y),
+    "multiply_float": ("ff", lambda x, y: x * y),
+    "at_least": ("ee", lambda x, y: np.uint32(packed(x >= y, np.uint16))),
+    "magnitude": ("e", np.abs),
+    "add_where_above": ("ieei", lambda total, x, least, step: total + step * (x > least)),
+    "add_float_where_above": (
+        "feef",
+        lambda total, x, least, step: total + np.where(x > least, step, np.float32(0)),
+    ),
+    "add_where_negative": ("iei", lambda total, x, step: total + step * (x < 0)),
+    "copy_sign": ("ee", lambda x, y: np.where(y < 0, -x, x)),
+    "keep_lanes": ("iN", lambda x, lanes: np.where(np.arange(16) < lanes, x, 0)),
+    "sum_floats": ("f", decoded.sum_lanes),
+    "to_row_bytes": ("b", lambda x: x + np.uint8(simd.ROW_BIAS)),
+    "lookup16": ("tn", lambda table, index: table[index]),
+    "dot4": (
+        "ibq",
+        lambda total, rows, queries: total
+        + (row_values(rows) * queries).reshape(16, 4).sum(axis=1, dtype=np.int32),
+    ),
+}  # fmt: skip
+READS = {
+    "load_word": np.uint64, "load_int": np.int32, "load_int64": np.int64, "load_float": np.float32,
+}  # fmt: skip
+WRITES = {"store_word": np.uint64, "store_float": np.float32}
+
+
+@functools.cache
+def compiled(name, arguments, result):
+    """An operation as a function of numbers: vectors by address, the last one's the result's."""
+    names = [f"a{i}" for i in range(len(arguments))]
+    values = ", ".join(
+        f"simd.load({name})" if kind == "v" else name
+        for kind, name in zip(arguments, names, strict=True)
+    )
+    call = f"simd.{name}({values})"
+    body = f"simd.store(out, {call})" if result == "v" else f"return {call}"
+    scope = {"simd": simd}
+    exec(f"def run({', '.join([*names, 'out'])}):\n    {body}", scope)
+    return numba.njit(scope["run"])
+
+
+def run(name, values, expected):
+    """The bytes that an operation makes of arrays (vectors) and scalars."""
+    numbers = [v.ctypes.data if v.ndim else v for v in values]
+    kinds = "".join("v" if v.ndim else "s" for v in values)
+    out = np.full(64, 0xA5, np.uint8)
+    if expected.ndim:
+        compiled(name, kinds, "v")(*numbers, out.ctypes.data)
+        return out.tobytes()
+    return expected.dtype.type(compiled(name, kinds, "s")(*numbers, 0)).tobytes()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operation_equals_numpy(name):
+    letters, emulate = OPERATIONS[name]
+    rng = np.random.default_rng(len(name))
+    for values in zip(*(POOLS[letter](rng) for letter in letters), strict=True):
+        values = [np.ascontiguousarray(v) if v.ndim else v for v in values]
+        with np.errstate(over="ignore"):
+            expected = emulate(*values)
+        assert run(name, values, expected) == expected.tobytes(), values
+
+
+def test_lookup128():
+    rng = np.random.default_rng(0)
+    find = compiled("lookup128", "sv", "v")
+    for table in integers(np.uint8, OCTETS, 128, rng):
+        index = rng.permutation(128)[:64].astype(np.uint8)
+        out = np.empty(64, np.uint8)
+        find(table.ctypes.data, index.ctypes.data, out.ctypes.data)
+        assert out.tobytes() == table[index].tobytes()
+
+
+def test_load_half():
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+    widen = compiled("load_half", "s", "v")
+    out = np.empty(finite.size, np.float32)
+    for i in range(0, finite.size, 16):
+        widen(finite.ctypes.data + 2 * i, out.ctypes.data + 4 * i)
+    assert out.tobytes() == finite.astype(np.float32).tobytes()
+
+
+@pytest.mark.parametrize("offset", [0, 1, 60, 63])
+def test_load_and_store_need_no_alignment(offset):
+    memory = np.random.default_rng(0).integers(0, 256, 256, np.uint8)
+    expected = memory.copy()
+    expected[128 + offset :][:64] = memory[offset:][:64]
+    copy = compiled("load", "s", "v")
+    copy(memory.ctypes.data + offset, memory.ctypes.data + 128 + offset)
+    assert memory.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reads(name):
+    memory = np.random.default_rng(0).integers(0, 128, 64, np.uint8)
+    dtype = np.dtype(READS[name])
+    for offset in range(16):
+        expected = memory[offset:][: dtype.itemsize].view(dtype)[0]
+        read = compiled(name, "s", "s")(memory.ctypes.data + offset, 0)
+        assert dtype.type(read).tobytes() == expected.tobytes()
+
+
+def test_load_entry():
+    memory = np.random.default_rng(0).integers(-(2**63), 2**63, 5)
+    for i in range(5):
+        assert compiled("load_entry", "ss", "s")(memory.ctypes.data, i, 0) == memory[i]
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_writes(name):
+    value = WRITES[name](2**63 + 2**40)
+    for offset in range(16):
+        memory = np.full(64, 0xA5, np.uint8)
+        expected = memory.copy()
+        expected[offset:][: value.nbytes] = np.frombuffer(value.tobytes(), np.uint8)
+        compiled(name, "ss", "s")(memory.ctypes.data + offset, value, 0)
+        assert memory.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(("name", "itemsize"), [("store_low_ints", 8), ("store_low_bytes", 4)])
+def test_stores_of_low_parts(name, itemsize):
+    x = np.random.default_rng(0).integers(0, 256, (64 // itemsize, itemsize), np.uint8)
+    low = x[:, : 4 if itemsize == 8 else 1].reshape(-1)
+    out = np.full(64, 0xA5, np.uint8)
+    compiled(name, "sv", "s")(out.ctypes.data, x.ctypes.data, 0)
+    assert out[: low.size].tobytes() == low.tobytes()
+    assert (out[low.size :] == 0xA5).all()
+
+
+def test_address_of():
+    @numba.njit
+    def where(array):
+        return simd.address_of(array)
+
+    array = np.zeros((4, 5), np.float32)
+    assert where(array) == array.ctypes.data
+    assert where(array[2:]) == array[2:].ctypes.data
+
+
+def tile(name, *numbers):
+    compiled(name, "s" * len(numbers), "s")(*numbers, 0)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 16, 33])
+@pytest.mark.parametrize(
+    ("name", "rows", "vectors"),
+    [
+        ("dot_tile", simd.TILE_ROWS, simd.TILE_QUERIES),
+        ("dot_narrow", simd.NARROW_ROWS, 1),
+    ],
+)
+def test_integer_tiles(name, rows, vectors, steps):
+    rng = np.random.default_rng(steps)
+    row = mixed(rng.integers(0, 256, (rows, 4 * steps + 12), np.uint8), OCTETS, rng)
+    query = rng.integers(-127, 128, (vectors, steps + 1, 16, 4), np.int8)
+    seed = rng.integers(-(2**20), 2**20, (vectors, 16), np.int32)
+    out = np.full((rows, vectors + 1, 16), -1, np.int32)
+    tile(
+        name, row.ctypes.data, row.strides[0], query.ctypes.data, query.strides[0], steps,
+        seed.ctypes.data, out.ctypes.data, out.strides[0],
+    )  # fmt: skip
+    values = row_values(row)[:, : 4 * steps].reshape(rows, steps, 4)
+    expected = seed + np.einsum("rgi,vgji->rvj", values, query[:, :steps].astype(np.int32))
+    assert (out[:, :vectors] == expected).all()
+    assert (out[:, vectors] == -1).all()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 24])
+def test_dot_float_tile(steps):
+    rng = np.random.default_rng(steps)
+    rows = rng.standard_normal((simd.FLOAT_ROWS, 16 * steps + 8)).astype(np.float32)
+    queries = rng.standard_normal((simd.FLOAT_QUERIES, 16 * steps + 4)).astype(np.float32)
+    out = np.full((simd.FLOAT_ROWS, simd.FLOAT_QUERIES + 1), np.nan, np.float32)
+    tile(
+        "dot_float_tile", rows.ctypes.data, rows.strides[0], queries.ctypes.data,
+        queries.strides[0], steps, out.ctypes.data, out.strides[0],
+    )  # fmt: skip
+    expected = decoded.dot(rows[:, : 16 * steps], queries[:, : 16 * steps])
+    assert out[:, :-1].tobytes() == expected.tobytes()
+    assert np.isnan(out[:, -1]).all()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 37])
+@pytest.mark.parametrize(
+    ("name", "rows"), [("product_tile", simd.PRODUCT_ROWS), ("product_row", 1)]
+)
+def test_product_tiles(name, rows, steps):
+    rng = np.random.default_rng(steps)
+    left = rng.standard_normal((rows, steps + 3)).astype(np.float32)
+    right = rng.standard_normal((steps, simd.PRODUCT_LANES + 5)).astype(np.float32)
+    out = np.full((rows, simd.PRODUCT_LANES + 1), np.nan, np.float32)
+    tile(
+        name, left.ctypes.data, left.strides[0], right.ctypes.data, right.strides[0], steps,
+        out.ctypes.data, out.strides[0],
+    )  # fmt: skip
+    expected = np.zeros((rows, simd.PRODUCT_LANES), np.float32)
+    for j in range(steps):
+        expected += left[:, j : j + 1] * right[j, : simd.PRODUCT_LANES]
+    assert out[:, :-1].tobytes() == expected.tobytes()
+    assert np.isnan(out[:, -1]).all()
+
+
+def test_every_operation_is_tested():
+    elsewhere = {
+        "load", "store", "store_low_ints", "store_low_bytes", "load_half", "load_entry",
+        "lookup128", "address_of", "dot_tile", "dot_narrow", "dot_float_tile", "product_tile",
+        "product_row",
+    }  # fmt: skip
+    kind = type(simd.load)
+    exported = {name for name in simd.__all__ if isinstance(getattr(simd, name), kind)}
+    assert exported == OPERATIONS.keys() | READS.keys() | WRITES.keys() | elsewhere
