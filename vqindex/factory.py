@@ -24,7 +24,7 @@ from vqindex.transforms import TRANSFORMS, default_transform
 _KINDS: tuple[Any, ...] = (*QUANTIZERS, QJL)
 CODECS = {name: kind for kind in _KINDS for name in kind.names}
 _NAMES = sorted([*CODECS, *TRANSFORMS, "TQprod", "Keep"], key=len, reverse=True)
-_PART = re.compile(rf"({'|'.join(_NAMES)})(\d+)?(?:\(([^()]*)\))?")
+_PART = re.compile(rf"({'|'.join(_NAMES)})([0-9]{{1,9}})?(?:\(([^()]*)\))?")
 
 GRAMMAR = (
     f"[transform,]codec[+QJL<bits>][,Keep(f32|f16)]; transforms: {', '.join(TRANSFORMS)}; "
@@ -52,7 +52,7 @@ def parse(spec: str, metric: str, seed: int) -> Recipe:
         raise SpecError(f"an index spec must be a string, got {spec!r}.")
     parts = [part.strip() for part in re.split(r",(?![^()]*\))", spec)]
     keep = None
-    if len(parts) > 1 and parts[-1].startswith("Keep"):
+    if parts[-1].startswith("Keep"):
         keep = _keep(parts.pop(), spec)
     transform = None
     if len(parts) > 1 and _match(parts[0], spec)[0] in TRANSFORMS:

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vqindex.errors import SpecError
-from vqindex.kernels.reference import scalar, sign
+from vqindex.kernels.reference import scalar, score, sign
 from vqindex.quantizers import levels as module
 from vqindex.quantizers.levels import lloyd_max, nested_levels, scalar_levels
 
@@ -313,7 +313,8 @@ def test_score_rounds_every_step_in_order():
     gamma = rng.standard_normal((segments, nq)).astype(np.float32)
     scale = rng.standard_normal((segments, n)).astype(np.float32)
     bias = (1e9 * rng.standard_normal(n)).astype(np.float32)
-    found = scalar.score(list(raw), list(half), list(gamma), list(scale), bias)
+    parts = [score.part(*each) for each in zip(raw, half, gamma, strict=True)]
+    found = score.score(parts, list(scale), bias)
     assert found.dtype == np.float32
     for i in range(n):
         for s in range(nq):

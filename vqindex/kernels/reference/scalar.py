@@ -1,11 +1,8 @@
-"""What scalar codes mean: exact integers, then float32 in one fixed order.
+"""What scalar codes mean: exact integers; `score` says what becomes of them.
 
 A level is a half-integer t + 1/2, so that a sum of level times query is an integer sum of t times
 query and half the query's own sum.
 """
-
-from collections.abc import Sequence
-from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -66,26 +63,3 @@ def half(query: npt.NDArray[np.int8]) -> Floats:
     """What the half in every level adds to `raw`: half the query's sum, (nq,) float32."""
     total: npt.NDArray[np.int64] = query.sum(axis=1, dtype=np.int64)
     return total.astype(np.float32) * np.float32(0.5)
-
-
-def score(
-    raw: Sequence[npt.NDArray[np.int64]],
-    half: Sequence[Floats],
-    gamma: Sequence[Floats],
-    scale: Sequence[Floats],
-    bias: Floats,
-) -> Floats:
-    """Scores of rows coded in segments, every operation rounded to float32, in this order.
-
-        score = (term_0 + term_1 + ...) + bias,  term = ((raw + half) * gamma) * scale
-
-    raw      (n, nq) int64, one for each segment; rounded to float32 first
-    half     (nq,) float32, one for each segment, from `half`
-    gamma    (nq,) float32, one for each segment: what one step of the int8 query is worth
-    scale    (n,) float32, one for each segment: the row's, the levels' unit included
-    bias     (n,) float32
-    returns  (n, nq) float32
-    """
-    parts = zip(raw, half, gamma, scale, strict=True)
-    terms = [((r.astype(np.float32) + h) * g) * s[:, None] for r, h, g, s in parts]
-    return reduce(np.add, terms) + bias[:, None]
