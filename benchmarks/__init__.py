@@ -1,0 +1,1 @@
+"""Commands that print the library's figures, from a clone: python -m benchmarks."""

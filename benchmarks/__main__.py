@@ -1,0 +1,86 @@
+"""python -m benchmarks distortion | search [DATASET ...] | bounds [DATASET ...]"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from benchmarks import machine
+
+
+def count(text: str) -> int:
+    """An integer of at least 1."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be an integer >= 1, got {text!r}")
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print the record, not the table")
+    common.add_argument("--save", action="store_true", help="append the record to results/")
+    common.add_argument("--cpu", type=int, help="the CPU to run on; the last one by default")
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument("dataset", nargs="*", help="names or paths; all in the data folder if none")
+    data.add_argument("--queries", type=count, default=1000, help="the first so many (1000)")
+    data.add_argument("--seed", type=int, default=0, help="of our indexes (0)")
+    out = argparse.ArgumentParser(prog="python -m benchmarks", description="The library's figures.")
+    commands = out.add_subparsers(dest="command", required=True)
+    commands.add_parser(
+        "distortion", parents=[common], help="distortion, bias and variance beside theory"
+    )
+    search = commands.add_parser(
+        "search", parents=[common, data], help="recall and speed beside FAISS and turbovec"
+    )
+    search.add_argument("--rounds", type=count, default=5, help="times each is measured (5)")
+    search.add_argument("--singles", type=count, default=1000, help="queries one by one (1000)")
+    search.add_argument("--bits", type=int, nargs="+", help="only systems of these bits")
+    commands.add_parser(
+        "bounds", parents=[common, data], help="what the first stage misses, by eps0"
+    )
+    return out
+
+
+def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each record of a command and its table. NumPy is imported here, after pinning."""
+    if chosen.command == "distortion":
+        from benchmarks import distortion
+
+        record = distortion.run()
+        yield record, distortion.report(record)
+        return
+    from benchmarks import bounds, data, search
+
+    for name in chosen.dataset or data.default_names():
+        dataset = data.load(name, chosen.queries)
+        if chosen.command == "search":
+            record = search.run(
+                dataset, rounds=chosen.rounds, singles=chosen.singles, seed=chosen.seed,
+                bits=chosen.bits,
+            )  # fmt: skip
+            text = search.report(record)
+        else:
+            record = bounds.run(dataset, seed=chosen.seed)
+            text = bounds.report(record)
+        yield {"dataset": data.describe(dataset)} | record, f"{dataset}\n{text}\n"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command."""
+    chosen = parser().parse_args(arguments)
+    machine.pin(chosen.cpu)
+    for record, text in figures(chosen):
+        head = {"command": chosen.command, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+        whole = head | {"machine": machine.describe()} | record
+        print(json.dumps(whole) if chosen.json else text, flush=True)
+        if chosen.save:
+            from benchmarks.results import save
+
+            print(f"saved to {save(whole)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__, machine, results
+
+FOLDER = Path(machine.__file__).parent
+PUBLIC = ("vqindex", "vqindex.datasets", "vqindex.evaluate", "vqindex.quantizers.levels")
+
+
+@pytest.fixture
+def unpinned(monkeypatch):
+    monkeypatch.setattr(machine, "pin", lambda cpu: None)
+
+
+def test_a_command_prints_and_saves_its_record(unpinned, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    __main__.main(["bounds", "sample", "--queries", "2", "--seed", "3", "--json", "--save"])
+    record = json.loads(capsys.readouterr().out)
+    assert record == json.loads((tmp_path / "bounds.jsonl").read_text())
+    assert record["dataset"]["name"] == "sample"
+    assert record["settings"]["seed"] == 3
+    assert record["machine"]["versions"]["numpy"]
+    assert record["rows"]
+
+
+def test_tables_are_printed(unpinned, monkeypatch, capsys):
+    from benchmarks import bounds
+
+    monkeypatch.setattr(bounds, "run", lambda dataset, seed: {"rows": []})
+    monkeypatch.setattr(bounds, "report", lambda record: "the table")
+    __main__.main(["bounds", "sample", "--queries", "2"])
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("Dataset('sample', cosine, n=10000, d=384, nq=2")
+    assert second == "the table"
+
+
+@pytest.mark.parametrize("wrong", ["", "nothing", "search --rounds 0", "bounds --save=1"])
+def test_wrong_arguments(wrong, capsys):
+    with pytest.raises(SystemExit):
+        __main__.main(wrong.split())
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_only_the_public_library_is_imported():
+    used = set()
+    for path in FOLDER.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                used.add(node.module)
+            elif isinstance(node, ast.Import):
+                used |= {alias.name for alias in node.names}
+    assert {name for name in used if name.split(".")[0] == "vqindex"} <= set(PUBLIC)

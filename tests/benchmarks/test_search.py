@@ -1,0 +1,78 @@
+import json
+
+import pytest
+
+from benchmarks import search
+from benchmarks.search import Case
+from vqindex import index_factory
+from vqindex.datasets import synthetic
+from vqindex.evaluate import Measurement, Rate
+
+
+@pytest.fixture
+def dataset():
+    return synthetic(1500, 32, 20, "cosine")
+
+
+def measurement(library, name, batch, single):
+    every = {1: 0.9, 10: 0.95, 100: 0.99}
+    return Measurement(library, name, 100, 0.5, every, every, batch, single)
+
+
+@pytest.mark.parametrize("d", [128, 384])
+def test_cases_fit_the_dimension_and_have_their_peer(d):
+    cases = search.read_cases(d)
+    assert Case(2, f"PQ{d // 2}x4fs", "vqindex", "EDEN2") in cases
+    assert Case(4, f"PQ{d}x4fs", "FAISS", f"PQ{d}x4fs") in cases
+    for case in cases:
+        assert "{" not in case.spec
+        assert any(c.library == "FAISS" and c.spec == case.peer for c in cases)
+        if case.library == "vqindex":
+            index_factory(case.spec)
+
+
+def test_every_library_index_is_compared():
+    ours = {case.spec for case in search.read_cases(384) if case.library == "vqindex"}
+    wanted = "EDEN4 EDEN2 EDEN1 TQ4 TQ2 TQprod4 TQprod2 QJL SQ8 F16 F32"
+    assert ours == set(wanted.split())
+
+
+def test_cases_of_some_bits():
+    assert {case.bits for case in search.read_cases(64, [1, 8])} == {1, 8}
+    with pytest.raises(ValueError, match=r"bits must be among .* got \[3\]"):
+        search.read_cases(64, [3, 4])
+
+
+def test_ratios_are_those_of_medians():
+    cases = [Case(4, "PQ", "vqindex", "EDEN4"), Case(4, "PQ", "FAISS", "PQ")]
+    ours = measurement("vqindex", "EDEN4", Rate(130, 100, 0.5), Rate(22, 20, 0.2))
+    peer = measurement("FAISS", "PQ", Rate(60, 50, 0.4), Rate(40, 40, 0.0))
+    first, second = search.rows_of(cases, [ours, peer])
+    assert (first["batch_ratio"], first["single_ratio"]) == (2, 0.5)
+    assert (first["batch_best"], first["batch_median"], first["batch_least"]) == (130, 100, 80)
+    assert first["recall"] == 0.95
+    assert (second["batch_ratio"], second["single_ratio"]) == (1, 1)
+
+
+def test_exact_indexes_are_exact(dataset, monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(search, "warmup", lambda: None)
+    record = search.run(dataset, rounds=2, singles=3, bits=[32])
+    assert [(row["library"], row["index"]) for row in record["rows"]] == [
+        ("vqindex", "F32"),
+        ("FAISS", "Flat"),
+    ]
+    assert all(row["recall"] == 1 for row in record["rows"])
+    assert all(row["batch_best"] >= row["batch_median"] > 0 for row in record["rows"])
+    assert json.loads(json.dumps(record)) == record
+    assert len(search.report(record).splitlines()) == 4
+
+
+def test_a_peer_that_does_not_measure_the_metric_is_named(monkeypatch, capsys):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(search, "warmup", lambda: None)
+    monkeypatch.setattr(search, "measure", lambda systems, *_, **__: [])
+    monkeypatch.setattr(search, "rows_of", lambda cases, _: cases)
+    cases = search.run(synthetic(100, 16, 3, "l2"), bits=[4])["rows"]
+    assert {case.library for case in cases} == {"vqindex", "FAISS"}
+    assert "without turbovec 4: turbovec measures inner products" in capsys.readouterr().err
