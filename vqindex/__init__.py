@@ -1,7 +1,5 @@
 """vqindex: approximate nearest-neighbour search built around learned quantization."""
 
-from importlib.metadata import version as _version
-
 from vqindex.config import show_config, warmup
 from vqindex.errors import (
     CorruptFileError,
@@ -21,7 +19,7 @@ from vqindex.results import SearchResult
 from vqindex.sketches import QJL
 from vqindex.transforms import DenseRotation, HadamardRotation, Identity
 
-__version__ = _version("vqindex")
+__version__ = "0.1.0"
 
 __all__ = [
     "QJL",

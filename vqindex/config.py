@@ -3,7 +3,6 @@
 import os
 import platform
 import time
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,8 @@ _EVERY_WAY = ("EDEN4", "EDEN1", "TQprod2", "SQ8", "F32", "F16", "Haar,EDEN2")
 
 
 def _version(package: str) -> str | None:
+    from importlib import metadata  # slow to import, and seldom wanted
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -81,7 +81,7 @@ def run(
     found = measure(measured, data, rounds=rounds, threads=threads, tell=tell)
     about = (
         f"{data.name}: {data.n:,} x {data.d}, {data.metric}, {data.nq:,} queries; "
-        f"{LEVEL}, {threads} thread{'s' if threads > 1 else ''}, {rounds} rounds"
+        f"{LEVEL}, {_count(threads, 'thread')}, {_count(rounds, 'round')}"
     )
     if picture is not None:
         try:
@@ -90,3 +90,7 @@ def run(
             skipped.append(f"the picture: {error}")
             picture = None
     return Demo(about, found, skipped, picture)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"

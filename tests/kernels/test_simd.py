@@ -188,6 +188,18 @@ def test_reads(name):
         assert dtype.type(read).tobytes() == expected.tobytes()
 
 
+def test_prefetch_changes_nothing_and_takes_any_address():
+    memory = np.arange(64, dtype=np.uint8)
+
+    @numba.njit
+    def ask(address):
+        simd.prefetch(address)
+        return address
+
+    assert [ask(address) for address in (memory.ctypes.data, 0)] == [memory.ctypes.data, 0]
+    assert (memory == np.arange(64)).all()
+
+
 def test_load_entry():
     memory = np.random.default_rng(0).integers(-(2**63), 2**63, 5)
     for i in range(5):
@@ -292,7 +304,7 @@ def test_every_operation_is_tested():
     elsewhere = {
         "load", "store", "store_low_ints", "store_low_bytes", "load_half", "load_entry",
         "lookup128", "address_of", "dot_tile", "dot_narrow", "dot_float_tile", "product_tile",
-        "product_row",
+        "product_row", "prefetch",
     }  # fmt: skip
     kind = type(simd.load)
     exported = {name for name in simd.__all__ if isinstance(getattr(simd, name), kind)}

@@ -107,7 +107,8 @@ class Case:
         seed, half, gamma = (array.ctypes.data for array in self.one)
         read = stages.top_k_staged(
             self.program, self.table("bias", self.has_bias), self.table("id"), bounds,
-            self.blocks if blocks is None else blocks, query, seed, half, gamma, k, *first, *kept,
+            self.blocks if blocks is None else blocks, query, seed, half, gamma, k, *first,
+            np.empty(64, np.int64), *kept,
         )  # fmt: skip
         return *self.finish(kept, k), read
 

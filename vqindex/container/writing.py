@@ -2,7 +2,6 @@
 
 import errno
 import functools
-import importlib.metadata
 import io
 import operator
 import os
@@ -117,9 +116,11 @@ def _checked_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @functools.cache
 def _created_by() -> str:
+    from importlib import metadata  # 30 ms that only a save needs
+
     try:
-        return f"vqindex {importlib.metadata.version('vqindex')}"
-    except importlib.metadata.PackageNotFoundError:  # run from a folder, not installed
+        return f"vqindex {metadata.version('vqindex')}"
+    except metadata.PackageNotFoundError:  # run from a folder, not installed
         return "vqindex"
 
 

@@ -159,7 +159,7 @@ class Scan:
             first = _Kept(1, 1, stages.shortlist(self.k))
             read = stages.top_k_staged(
                 at.program, at.bias, at.ids, bounds, blocks, query, seed, half, gamma, self.k,
-                first.scores, first.rows, first.counts, first.thresholds,
+                first.scores, first.rows, first.counts, first.thresholds, np.empty(256, np.int64),
                 kept.scores, kept.rows, kept.counts, kept.thresholds,
             )  # fmt: skip
             self.read += read  # threads share it: not across the call

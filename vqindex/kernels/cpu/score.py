@@ -9,7 +9,7 @@ one query or many, give the same bits. Arguments that are not arrays are address
 import numpy as np
 
 from vqindex.kernels.cpu import decoded, scalar, simd
-from vqindex.kernels.cpu.compile import kernel
+from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, float_at, segment_at
 from vqindex.kernels.cpu.program import (
     BITS,
@@ -62,6 +62,23 @@ def score_row(program, segments, bias, row, query, seed, half, gamma):
     if bias != UNBOUND:
         score += float_at(bias, row)
     return score
+
+
+@inlined
+def prefetch_row(program, segments, row):
+    """Ask for the codes of a row that `score_row` will read."""
+    block, inside = row // BLOCK, row % BLOCK
+    for s in range(segments):
+        segment = segment_at(program, s)
+        row_bytes = field(segment, REST_BYTES)
+        rest = block_at(field(segment, REST), block, row_bytes) + inside * row_bytes
+        for at in range(0, row_bytes, 64):
+            simd.prefetch(rest + at)
+        if field(segment, BITS) > BYTE_ROWS:
+            plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
+            signs = scalar.sign_words(plane, segment, inside)
+            for word in range(field(segment, WORDS)):
+                simd.prefetch(signs + 64 * word)
 
 
 @kernel

@@ -5,8 +5,17 @@ import numpy as np
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import kernel
 from vqindex.kernels.cpu.program import BLOCK
-from vqindex.kernels.cpu.score import CHUNK, LINE, decode_block, score_row, score_tile
+from vqindex.kernels.cpu.score import (
+    CHUNK,
+    LINE,
+    decode_block,
+    prefetch_row,
+    score_row,
+    score_tile,
+)
 from vqindex.kernels.cpu.select import push
+
+AHEAD = 8  # rows whose codes are on their way while one is scored
 
 
 @kernel
@@ -85,12 +94,27 @@ def score_rows(program, bias, rows, query, seed, half, gamma, out):
 
 
 @kernel
+def push_rows(
+    program, segments, bias, ids, listed, count, query, seed, half, gamma, k,
+    scores, rows, counts, thresholds,
+):  # fmt: skip
+    """Score the first `count` listed rows with one query, their codes asked for well ahead."""
+    for i in range(min(count, AHEAD)):
+        prefetch_row(program, segments, listed[i])
+    for i in range(count):
+        if i + AHEAD < count:
+            prefetch_row(program, segments, listed[i + AHEAD])
+        score = score_row(program, segments, bias, listed[i], query, seed, half, gamma)
+        if score >= thresholds[0]:
+            push(scores, rows, counts, thresholds, np.int64(0), score, listed[i], k, ids)
+
+
+@kernel
 def top_k_rows(
     program, bias, ids, listed, query, seed, half, gamma, k, scores, rows, counts, thresholds
 ):  # fmt: skip
     """Keep one query's best rows among those listed; candidates as in top_k_blocks, nq = 1."""
-    program_at, segments = simd.address_of(program), program.shape[0]
-    for i in range(listed.size):
-        score = score_row(program_at, segments, bias, listed[i], query, seed, half, gamma)
-        if score >= thresholds[0]:
-            push(scores, rows, counts, thresholds, np.int64(0), score, listed[i], k, ids)
+    push_rows(
+        simd.address_of(program), program.shape[0], bias, ids, listed, listed.size, query, seed,
+        half, gamma, k, scores, rows, counts, thresholds,
+    )  # fmt: skip

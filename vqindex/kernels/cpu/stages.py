@@ -6,7 +6,7 @@ from vqindex.kernels.cpu import scalar, simd
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, segment_at
 from vqindex.kernels.cpu.program import BLOCK, PLANE, PLANE_WORDS, SCALE, UNBOUND, WORDS
-from vqindex.kernels.cpu.score import score_row
+from vqindex.kernels.cpu.search import push_rows
 from vqindex.kernels.cpu.select import better, lowest_of, partition_best, push
 
 
@@ -99,7 +99,7 @@ def keep_bounds(bounds, blocks, k, ids, scores, rows, counts, thresholds):
 @kernel
 def top_k_staged(
     program, bias, ids, bounds, blocks, query, seed, half, gamma, k,
-    first, first_rows, found, least, scores, rows, counts, thresholds,
+    first, first_rows, found, least, listed, scores, rows, counts, thresholds,
 ):  # fmt: skip
     """Keep the best k rows by full score among those whose bound allows it; how many were read.
 
@@ -109,6 +109,7 @@ def top_k_staged(
 
     first, first_rows, found, least   candidates of their own, of capacity 2 * s + 32, for the s
                                       rows of highest bound
+    listed                            scratch (>= 64,) int64
     """
     program_at, segments = simd.address_of(program), program.shape[0]
     wanted = (first.shape[1] - 32) // 2
@@ -119,17 +120,17 @@ def top_k_staged(
         count = wanted
     last = 0
     for i in range(count):
-        row = first_rows[0, i]
-        if better(first[0, last], first_rows[0, last], first[0, i], row, ids):
+        if better(first[0, last], first_rows[0, last], first[0, i], first_rows[0, i], ids):
             last = i
-        score = score_row(program_at, segments, bias, row, query, seed, half, gamma)
-        if score >= thresholds[0]:
-            push(scores, rows, counts, thresholds, np.int64(0), score, row, k, ids)
+    push_rows(
+        program_at, segments, bias, ids, first_rows[0], count, query, seed, half, gamma, k,
+        scores, rows, counts, thresholds,
+    )  # fmt: skip
     if counts[0] >= k:
         partition_best(scores[0], rows[0], counts[0], k, ids)
         thresholds[0] = lowest_of(scores[0], k)
     bar = thresholds[0]
-    read = count
+    read, waiting = count, 0
     for i in range(blocks.size):
         hits = _hits(bounds, i, bar)
         while hits != 0:
@@ -137,8 +138,13 @@ def top_k_staged(
             hits &= hits - np.uint32(1)
             row = blocks[i] * BLOCK + r
             if better(first[0, last], first_rows[0, last], bounds[i, r], row, ids):
-                read += 1
-                score = score_row(program_at, segments, bias, row, query, seed, half, gamma)
-                if score >= thresholds[0]:
-                    push(scores, rows, counts, thresholds, np.int64(0), score, row, k, ids)
+                listed[waiting] = row
+                waiting += 1
+        if waiting + BLOCK > listed.size or (i + 1 == blocks.size and waiting > 0):
+            read += waiting
+            push_rows(
+                program_at, segments, bias, ids, listed, waiting, query, seed, half, gamma, k,
+                scores, rows, counts, thresholds,
+            )  # fmt: skip
+            waiting = 0
     return read

@@ -5,6 +5,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
@@ -17,6 +18,7 @@ from vqindex.kernels.cpu.simd.core import (
     I32,
     I64,
     INTS,
+    POINTER,
     address,
     const,
     operation,
@@ -35,6 +37,15 @@ def address_of(_context: Any, array: Any) -> Any:
         return builder.ptrtoint(make_array(array)(context, builder, values[0]).data, I64)
 
     return address(array), codegen
+
+
+@operation(types.none, address)
+def prefetch(b, where):
+    """Ask for the cache line at an address."""
+    kind = ir.FunctionType(ir.VoidType(), [POINTER, I32, I32, I32])
+    function = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
+    read_soon = [ir.Constant(I32, value) for value in (0, 3, 1)]
+    b.call(function, [b.inttoptr(where, POINTER), *read_soon])
 
 
 @operation(vector, address)
