@@ -11,7 +11,7 @@ ROOT = Path(vqindex.__file__).parent
 
 # A file imports from its own group and the groups above it.
 LAYERS = [
-    "errors",
+    "errors lazy",
     "arrays threads locks progress",
     "kernels.reference kernels.cpu kernels.gpu",
     "layouts",

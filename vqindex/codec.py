@@ -12,7 +12,6 @@ the inner product gives an unbiased distance.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from vqindex.kernels.cpu import program
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import Operands, prepare
+from vqindex.lazy import lazy
 from vqindex.quantizers.base import (
     FittedQuantizer,
     Quantizer,
@@ -150,7 +150,7 @@ class Codec:
     def _terms(self) -> list[FittedQuantizer]:
         return [self.quantizer] if self.sketch is None else [self.quantizer, self.sketch]
 
-    @cached_property
+    @lazy
     def columns(self) -> tuple[Column, ...]:
         """Every column of a row: terms, the bias under l2, the kept original, the id."""
         columns = [column for term in self._terms for column in term.columns]
@@ -159,11 +159,11 @@ class Codec:
         kept = self._kept.columns if self._kept else ()
         return (*columns, *kept, Column(ID, np.dtype(np.int64)))
 
-    @cached_property
+    @lazy
     def _kept(self) -> DecodedCodes | None:
         return DecodedCodes(self.dim, self.keep, "kept_") if self.keep else None
 
-    @cached_property
+    @lazy
     def scorer(self) -> Scorer:
         """See Scorer."""
         index = {column.name: i for i, column in enumerate(self.columns)}

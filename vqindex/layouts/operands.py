@@ -1,7 +1,6 @@
 """Operands: queries prepared once, for every row and every list they meet."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy.typing as npt
 
 from vqindex.kernels.cpu import operands, program
 from vqindex.layouts.base import Array, FloatArray
+from vqindex.lazy import lazy
 
 GROUP = 16  # queries packed side by side
 
@@ -41,7 +41,7 @@ class Operands:
         """Bytes of one prepared query."""
         return int(self.entries.strides[0])
 
-    @cached_property
+    @lazy
     def packed(self) -> Array:
         """Groups of sixteen queries as the tiles read them; float queries lie as they are."""
         if self.entries.dtype == np.float32:
@@ -51,7 +51,7 @@ class Operands:
         operands.pack(self.entries, packed)
         return packed
 
-    @cached_property
+    @lazy
     def bit_planes(self) -> npt.NDArray[np.uint64]:
         """(nq, 8 * words) uint64: the bit planes of integer queries."""
         out = np.empty((self.nq, self.entries.shape[1] // 8), np.uint64)

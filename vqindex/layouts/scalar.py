@@ -13,7 +13,6 @@ at fewer bits.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from vqindex.kernels.cpu import encode, program, simd
 from vqindex.kernels.cpu.program import FIELDS
 from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.lazy import lazy
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ScalarCodes:
         """Coded dimensions."""
         return sum(segment.dims for segment in self.segments)
 
-    @cached_property
+    @lazy
     def _starts(self) -> list[tuple[int, int]]:
         """The first dimension and the first word of each segment."""
         dims = np.cumsum([0, *(s.dims for s in self.segments)])
@@ -70,7 +70,7 @@ class ScalarCodes:
         """Words of a row in the sign plane."""
         return sum(segment.words for segment in self.segments)
 
-    @cached_property
+    @lazy
     def plane_offsets(self) -> npt.NDArray[np.int64]:
         """(9,) word offset of plane p in a row of `rest`, p = 1..8; the last is a row's words."""
         widths = [sum(s.words for s in self.segments if s.bits > p) for p in range(1, 8)]
@@ -89,7 +89,7 @@ class ScalarCodes:
         """Bytes of one prepared query: an int8 for each dimension, words padded."""
         return 64 * self.words
 
-    @cached_property
+    @lazy
     def _tables(self) -> npt.NDArray[np.uint8]:
         tables = np.empty((len(self.segments), 128), np.uint8)
         for table, segment in zip(tables, self.segments, strict=True):

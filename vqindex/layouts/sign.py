@@ -7,13 +7,13 @@ It is ScalarCodes of one bit, whose levels are +-1/2: the same plane, the same k
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.scalar import ScalarCodes, Segment
+from vqindex.lazy import lazy
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class SignCodes:
     dims: int
     prefix: str = ""
 
-    @cached_property
+    @lazy
     def _codes(self) -> ScalarCodes:
         return ScalarCodes((Segment(self.dims, (0,)),), self.prefix)
 

@@ -11,7 +11,6 @@ Sources: DRIVE, arXiv 2105.08339; EDEN, arXiv 2108.08842; TurboQuant, arXiv 2504
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, Literal, final
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.scalar import ScalarCodes, Segment
+from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, divide, row_norms
 from vqindex.quantizers.levels import Levels, scalar_levels
 from vqindex.transforms.base import stored
@@ -123,7 +123,7 @@ class FittedLloydMax:
     rule: Scale
     levels: Levels
 
-    @cached_property
+    @lazy
     def layout(self) -> ScalarCodes:
         """One segment of every dimension."""
         magnitudes = tuple(int(t) for t in self.levels.magnitudes)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, final
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from vqindex.errors import NonFiniteError, SpecError
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
+from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded
 
 _KINDS = {"F32": "f32", "F16": "f16", "SQ8": "i8"}
@@ -74,7 +74,7 @@ class FittedOriginals:
     distortion: ClassVar[float] = 0.0
     shrink: ClassVar[float] = 1.0
 
-    @cached_property
+    @lazy
     def layout(self) -> DecodedCodes:
         """Rows as they lie."""
         return DecodedCodes(self.dim, self.kind)

@@ -13,7 +13,6 @@ TurboQuant_prod, arXiv 2504.19874, Alg. 2.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, Literal, final
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from vqindex.errors import SpecError
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.sign import SignCodes
+from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, row_norms
 from vqindex.transforms.base import FittedTransform
 from vqindex.transforms.dense_rotation import DenseRotation
@@ -103,7 +103,7 @@ class FittedQJL:
     prefix: str = ""
     ratio: ClassVar[None] = None
 
-    @cached_property
+    @lazy
     def layout(self) -> SignCodes:
         """One sign a projected dimension."""
         return SignCodes(self.bits, self.prefix)
@@ -118,7 +118,7 @@ class FittedQJL:
         """Signs and a float32 scale."""
         return (*self.layout.columns, Column(self.scale, np.dtype(np.float32)))
 
-    @cached_property
+    @lazy
     def mean_magnitude(self) -> float:
         """c of the module: E |(S e)_j| for a unit vector e."""
         if self.projection == "gaussian":
@@ -153,7 +153,7 @@ class FittedQJL:
             total += block.inverse(padded[:, i * self.dim : (i + 1) * self.dim].copy())
         return total * self._unit * columns[self.scale].reshape(-1, 1)
 
-    @cached_property
+    @lazy
     def shrink(self) -> float:
         """See FittedQuantizer: |e|^2 over the expected square norm of `expand`.
 

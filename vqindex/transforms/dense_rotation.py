@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, Self, final
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from vqindex.errors import CorruptFileError
 from vqindex.kernels.cpu import hadamard
 from vqindex.layouts.base import Array, FloatArray
+from vqindex.lazy import lazy
 from vqindex.transforms.base import Orthogonal, check_spec, generator, rows, stored
 
 
@@ -63,11 +63,11 @@ class FittedDenseRotation(Orthogonal):
 
     matrix: FloatArray  # (dim, dim)
 
-    @cached_property
+    @lazy
     def _forward(self) -> FloatArray:
         return hadamard.pad(self.matrix[None])
 
-    @cached_property
+    @lazy
     def _backward(self) -> FloatArray:
         return hadamard.pad(self.matrix.T[None])
 

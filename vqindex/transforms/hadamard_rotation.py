@@ -11,7 +11,6 @@ as good as after a Haar-random rotation.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, Self, final
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.kernels.cpu import hadamard
 from vqindex.layouts.base import Array, FloatArray
+from vqindex.lazy import lazy
 from vqindex.transforms.base import Orthogonal, check_spec, generator, rows, stored
 from vqindex.transforms.dense_rotation import haar
 
@@ -113,11 +113,11 @@ class FittedHadamardRotation(Orthogonal):
     signs: FloatArray  # (rounds, dim) of +-1
     mixes: FloatArray  # (rounds, p, p), orthogonal matrices over sqrt(dim / p)
 
-    @cached_property
+    @lazy
     def _forward(self) -> FloatArray:
         return hadamard.pack(self.mixes, self.dim)
 
-    @cached_property
+    @lazy
     def _backward(self) -> FloatArray:
         return hadamard.pack(self.mixes.transpose(0, 2, 1), self.dim)
 
