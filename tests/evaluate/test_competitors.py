@@ -1,0 +1,77 @@
+"""Adapters find what is there, and leave the world as it was."""
+
+import sys
+
+import faiss
+import numpy as np
+import pytest
+
+from vqindex.datasets import synthetic
+from vqindex.evaluate import Faiss, Ours, recall
+
+METRICS = ("l2", "ip", "cosine")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("kind", "spec"), [(Ours, "F32"), (Faiss, "Flat")])
+def test_exact_indexes_find_every_neighbor(kind, spec, metric):
+    data = synthetic(300, 12, 20, metric, k=10)
+    base = data.base * np.linspace(0.5, 2, 300, dtype=np.float32)[:, None]
+    if metric != "cosine":  # where alone a row's length changes nothing
+        base = data.base
+    system, before = kind(spec, metric), base.copy()
+    system.add(base)
+    assert recall(system.search(data.queries, 10), data.neighbors, 10) == 1
+    np.testing.assert_array_equal(base, before)
+
+
+def test_bytes_per_row():
+    data = synthetic(200, 16, 1, "cosine", k=1)
+    sizes = {}
+    for system in (Ours("F32", "cosine"), Faiss("Flat", "cosine"), Faiss("PQ8x4fs", "cosine")):
+        system.add(data.base)
+        sizes[system.name] = system.bytes_per_row
+    assert sizes == {"F32": 16 * 4 + 8, "Flat": 16 * 4, "PQ8x4fs": 4}
+
+
+def test_a_zero_row_stays_finite():
+    data = synthetic(50, 4, 1, "cosine", k=1)
+    base = data.base.copy()
+    base[7] = 0
+    system = Faiss("Flat", "cosine")
+    system.add(base)
+    assert 7 in system.search(data.queries, 50)
+
+
+def test_threads_are_restored():
+    before = faiss.omp_get_max_threads()
+    system = Faiss("Flat", "l2")
+    with pytest.raises(KeyboardInterrupt), system.threads(before + 1):  # noqa: PT012
+        assert faiss.omp_get_max_threads() == before + 1
+        raise KeyboardInterrupt
+    assert faiss.omp_get_max_threads() == before
+
+
+def test_ours_use_the_threads_they_are_given(monkeypatch):
+    used = []
+    system = Ours("F32", "l2")
+    data = synthetic(20, 4, 2, "l2", k=1)
+    kind = type(system._index)
+    for name in ("add", "search"):
+        real = getattr(kind, name)
+
+        def spy(self, *args, threads, real=real, **rest):
+            used.append(threads)
+            return real(self, *args, threads=threads, **rest)
+
+        monkeypatch.setattr(kind, name, spy)
+    with system.threads(3):
+        system.add(data.base)
+    system.search(data.queries, 1)
+    assert used == [3, 1]
+
+
+def test_without_faiss(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ImportError, match=r'pip install "vqindex\[faiss\]"'):
+        Faiss("Flat", "l2")
