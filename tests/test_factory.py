@@ -27,7 +27,8 @@ def default(codec):
 @pytest.mark.parametrize("quantizer", QUANTIZERS)
 def test_every_spec_makes_itself_again(quantizer, metric):
     transforms = ["", "Hadamard(rounds=3),", *(f"{name}," for name in TRANSFORMS)]
-    for transform, sketch, keep in itertools.product(transforms, SKETCHES, KEEPS):
+    sketches = SKETCHES[:1] if quantizer in ("F32", "F16") else SKETCHES
+    for transform, sketch, keep in itertools.product(transforms, sketches, KEEPS):
         codec = f"{quantizer}{sketch}{keep}"
         index = vq.index_factory(transform + codec, metric=metric, seed=5)
         same_as_default = transform == f"{default(quantizer)},"

@@ -51,6 +51,13 @@ class Recipe:
     keep: str | None
     seed: int
 
+    def __post_init__(self) -> None:
+        if self.sketch is not None and not self.quantizer.sketchable:
+            raise SpecError(
+                f"{self.quantizer.spec} takes no sketch: it meets float32 queries and a sketch "
+                f"int8 ones; leave +{self.sketch.spec} out."
+            )
+
     @property
     def spec(self) -> str:
         """The factory string of such an index."""
@@ -135,13 +142,6 @@ class Codec:
     quantizer: FittedQuantizer
     sketch: FittedQuantizer | None
     keep: str | None
-
-    def __post_init__(self) -> None:
-        floats = self.scorer.fields[:, program.BITS] < program.BYTE_ROWS
-        if floats.any() and not floats.all():
-            raise SpecError(
-                "F32 and F16 meet float32 queries and a sketch int8 ones: leave the sketch out."
-            )
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # no addresses

@@ -30,13 +30,10 @@ def written(path, arrays, about):
 
 
 def refuses(path, match=None):
-    for mmap in (False, True):
-        for level in ("full", "none"):
-            with pytest.raises(vq.CorruptFileError, match=match) as caught:
-                vq.load(path, mmap=mmap, verify=level)
-            assert str(path) in str(caught.value)
-    with pytest.raises(vq.CorruptFileError, match=match):
-        vq.verify(path)
+    for call in (vq.load, lambda path: vq.load(path, mmap=True, verify="none"), vq.verify):
+        with pytest.raises(vq.CorruptFileError, match=match) as caught:
+            call(path)
+        assert str(path) in str(caught.value)
 
 
 def test_the_truth_is_believed(tmp_path):

@@ -86,6 +86,11 @@ class Quantizer(Protocol):
         ...
 
     @property
+    def sketchable(self) -> bool:
+        """Whether a residual sketch may follow: not after float rows, whose queries stay float."""
+        ...
+
+    @property
     def sample_size(self) -> int:
         """Rows wanted for fitting; 0 when nothing is learned from data."""
         ...

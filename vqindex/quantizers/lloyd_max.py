@@ -43,6 +43,7 @@ class LloydMax:
     names: ClassVar[tuple[str, ...]] = ("EDEN", "TQ")
     options: ClassVar[tuple[str, ...]] = ("center", "scale")
     rotation: ClassVar[str] = "Hadamard"
+    sketchable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:

@@ -43,6 +43,11 @@ class Originals:
             raise SpecError(f"kind must be one of {', '.join(_KINDS)}, got {self.kind!r}.")
 
     @property
+    def sketchable(self) -> bool:
+        """See Quantizer."""
+        return self.kind == "SQ8"
+
+    @property
     def spec(self) -> str:
         """See Quantizer."""
         return self.kind

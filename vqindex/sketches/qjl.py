@@ -22,7 +22,7 @@ from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.sign import SignCodes
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, row_norms
-from vqindex.transforms.base import FittedTransform
+from vqindex.transforms.base import FittedTransform, Transform
 from vqindex.transforms.dense_rotation import DenseRotation
 from vqindex.transforms.hadamard_rotation import HadamardRotation
 
@@ -41,6 +41,7 @@ class QJL:
     options: ClassVar[tuple[str, ...]] = ("projection",)
     rotation: ClassVar[str] = "None"
     centered: ClassVar[bool] = False
+    sketchable: ClassVar[bool] = True
     sample_size: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
@@ -67,23 +68,27 @@ class QJL:
         entropy = [seed, 0x514A4C, *prefix.encode()]  # a sketch of a QJL needs an S of its own
         seeds = np.random.SeedSequence(entropy).generate_state(count)
         if self.projection == "orthogonal":
-            blocks: tuple[FittedTransform, ...] = tuple(
-                HadamardRotation().fit(None, dim, int(s)) for s in seeds
-            )
+            rotation = _rotation(dim)
+            blocks = tuple(rotation.fit(None, dim, int(s)) for s in seeds)
         else:
             blocks = tuple(_gaussian(dim, int(s)) for s in seeds)
         return FittedQJL(dim, bits, self.projection, blocks, prefix)
 
     def restore(self, arrays: Mapping[str, Array], dim: int, prefix: str = "") -> "FittedQJL":
         """See Quantizer."""
-        recipe = HadamardRotation() if self.projection == "orthogonal" else DenseRotation()
+        rotation = _rotation(dim) if self.projection == "orthogonal" else DenseRotation()
         blocks = []
         bits = self.bits or dim
         for i in range(-(-bits // dim)):
             start = f"block{i}."
             own = {k[len(start) :]: v for k, v in arrays.items() if k.startswith(start)}
-            blocks.append(recipe.restore(own, dim))
+            blocks.append(rotation.restore(own, dim))
         return FittedQJL(dim, bits, self.projection, tuple(blocks), prefix)
+
+
+def _rotation(dim: int) -> Transform:
+    """Fast where it is as good as uniform: in few dimensions its rows take few directions."""
+    return HadamardRotation() if dim >= 128 else DenseRotation()
 
 
 def _gaussian(dim: int, seed: int) -> FittedTransform:
