@@ -143,8 +143,8 @@ def test_seed_decides():
 
 @projections
 def test_hostile_arrays(projection):
-    recipe = QJL(30, projection)  # two blocks
-    good = recipe.fit(None, 24, 0).arrays()
+    recipe = QJL(150, projection)  # two blocks
+    good = recipe.fit(None, 136, 0).arrays()
     for name, array in good.items():
         wrong = [None, array.astype(np.float64), array[..., :-1], array[None], array[:0]]
         if array.dtype == np.float32:
@@ -156,15 +156,15 @@ def test_hostile_arrays(projection):
             if bad is None:
                 del arrays[name]
             with pytest.raises(CorruptFileError):
-                recipe.restore(arrays, 24)
-    for other in ({}, QJL(24, projection).fit(None, 24, 0).arrays()):  # no block, one block
+                recipe.restore(arrays, 136)
+    for other in ({}, QJL(136, projection).fit(None, 136, 0).arrays()):  # no block, one block
         with pytest.raises(CorruptFileError):
-            recipe.restore(other, 24)
-    other = QJL(30, PROJECTIONS[projection == "orthogonal"]).fit(None, 24, 0).arrays()
+            recipe.restore(other, 136)
+    other = QJL(150, PROJECTIONS[projection == "orthogonal"]).fit(None, 136, 0).arrays()
     with pytest.raises(CorruptFileError):
-        recipe.restore(other, 24)
+        recipe.restore(other, 136)
     with pytest.raises(CorruptFileError):
-        recipe.restore(good, 48)
+        recipe.restore(good, 272)
 
 
 @pytest.mark.parametrize(
