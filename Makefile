@@ -11,17 +11,21 @@ demo: $(VENV)/.demo  ## our indexes beside those of FAISS on the sample: a table
 test: $(VENV)/.test  ## the whole suite but its slow tier
 	$(BIN)/python -m pytest
 
-# Kernels and layouts again with fewer vector instructions; LLVM is held back by NUMBA_CPU_NAME.
+# Kernels and layouts again with fewer vector instructions; the NUMBA variables hold LLVM back too.
 test-levels: $(VENV)/.test
-	@for pair in generic:x86-64 avx2:haswell; do \
-		export VQINDEX_CPU_LEVEL=$${pair%:*} NUMBA_CPU_NAME=$${pair#*:}; \
-		if [ "$$(uname -m)" != x86_64 ] || ! $(BIN)/python -c 'import vqindex' 2>/dev/null; then \
-			echo "skipped: this CPU lacks the level $$VQINDEX_CPU_LEVEL"; \
-		else \
-			echo "CPU level $$VQINDEX_CPU_LEVEL:"; \
+	@has=$$(env -u VQINDEX_CPU_LEVEL -u NUMBA_CPU_NAME -u NUMBA_CPU_FEATURES $(BIN)/python -c \
+		'from vqindex.kernels.cpu.level import LEVELS, best_level as best; \
+		print(*LEVELS[: LEVELS.index(best()) + 1])') || exit 1; \
+	ran=; \
+	for pair in generic:generic avx2:haswell; do \
+		level=$${pair%:*}; \
+		case " $$has " in *" $$level "*) ;; *) echo "no $$level on this CPU"; continue;; esac; \
+		echo "CPU level $$level:"; \
+		VQINDEX_CPU_LEVEL=$$level NUMBA_CPU_NAME=$${pair#*:} NUMBA_CPU_FEATURES= \
 			$(BIN)/python -m pytest tests/kernels tests/layouts || exit 1; \
-		fi; \
-	done
+		ran="$$ran $$level"; \
+	done; \
+	echo "CPU levels tested:$$ran; this CPU has: $$has"
 
 test-all: test-levels  ## every test, slow ones too, and every CPU level
 	$(BIN)/python -m pytest -m "slow or not slow"

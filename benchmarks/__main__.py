@@ -1,4 +1,4 @@
-"""python -m benchmarks distortion | search [DATASET ...] | bounds [DATASET ...]"""
+"""python -m benchmarks distortion | search [DATASET ...] | bounds [DATASET ...] | startup"""
 
 import argparse
 import json
@@ -38,8 +38,12 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument("--rounds", type=count, default=5, help="times each is measured (5)")
     search.add_argument("--singles", type=count, default=1000, help="queries one by one (1000)")
     search.add_argument("--bits", type=int, nargs="+", help="only systems of these bits")
+    search.add_argument("--only", nargs="+", metavar="NAME", help="only systems named so, in part")
     commands.add_parser(
         "bounds", parents=[common, data], help="what the first stage misses, by eps0"
+    )
+    commands.add_parser(
+        "startup", parents=[common], help="seconds of the import, first add and first search"
     )
     return out
 
@@ -52,6 +56,12 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         record = distortion.run()
         yield record, distortion.report(record)
         return
+    if chosen.command == "startup":
+        from benchmarks import startup
+
+        record = startup.run()
+        yield record, startup.report(record)
+        return
     from benchmarks import bounds, data, search
 
     for name in chosen.dataset or data.default_names():
@@ -59,7 +69,7 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         if chosen.command == "search":
             record = search.run(
                 dataset, rounds=chosen.rounds, singles=chosen.singles, seed=chosen.seed,
-                bits=chosen.bits,
+                bits=chosen.bits, only=chosen.only,
             )  # fmt: skip
             text = search.report(record)
         else:

@@ -1,13 +1,14 @@
 """The flat indexes of this library beside those of FAISS and turbovec.
 
-One thread, all systems in turn within each round; speeds are ratios to the FAISS index of as many
+One thread, all systems in turn within each round; speeds are ratios to FAISS indexes of as many
 bits. See search.toml for the systems and `vqindex.evaluate.measure` for what is timed.
 """
 
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,49 +20,53 @@ from vqindex.evaluate import Competitor, Faiss, Measurement, Ours, Rate, measure
 
 CASES = Path(__file__).with_suffix(".toml")
 K = 10
-COLUMNS = (
+_FRONT = (
     ("bits", "bits"),
     ("library", "library"),
     ("index", "index"),
     ("bytes/row", "bytes_per_row"),
     (f"R@{K}", "recall"),
-    ("batch QPS", "batch_median"),
-    ("best", "batch_best"),
-    ("least", "batch_least"),
-    ("x peer", "batch_ratio"),
-    ("single QPS", "single_median"),
-    ("best", "single_best"),
-    ("least", "single_least"),
-    ("x peer", "single_ratio"),
-    ("build s", "build_s"),
 )
 
 
 @dataclass(frozen=True)
 class Case:
-    """One system: the bits it is listed under and the FAISS index it is compared with."""
+    """One system: the bits it is listed under and the FAISS indexes it is compared with."""
 
     bits: int
-    peer: str
+    peers: tuple[str, ...]
     library: str
     spec: str
 
+    @property
+    def label(self) -> str:
+        return f"{self.library} {self.spec}"
 
-def read_cases(d: int, bits: Iterable[int] | None = None) -> list[Case]:
-    """The systems of search.toml for dimension d, of all bits or of some."""
+
+def read_cases(
+    d: int, bits: Iterable[int] | None = None, only: Sequence[str] | None = None
+) -> list[Case]:
+    """The systems of search.toml for dimension d: of some bits, with one of some names in them."""
     with CASES.open("rb") as file:
         groups = tomllib.load(file)["group"]
     known = {group["bits"] for group in groups}
     chosen = known if bits is None else set(bits)
     if not chosen <= known:
         raise ValueError(f"bits must be among {sorted(known)}, got {sorted(chosen - known)}.")
-    return [
-        Case(group["bits"], _spec(group["peer"], d), library, _spec(spec, d))
+    cases = [
+        Case(group["bits"], tuple(_spec(p, d) for p in group["peers"]), library, _spec(spec, d))
         for group in groups
         if group["bits"] in chosen
         for library in ("vqindex", "FAISS", "turbovec")
         for spec in group.get(library, [])
     ]
+    if only is None:
+        return cases
+    for name in only:
+        if not any(name in case.label for case in cases):
+            labels = ", ".join(case.label for case in cases)
+            raise ValueError(f"only must name parts of {labels}; got {name!r}.")
+    return [case for case in cases if any(name in case.label for name in only)]
 
 
 def _spec(text: str, d: int) -> str:
@@ -82,10 +87,11 @@ def run(
     singles: int = 1000,
     seed: int = 0,
     bits: Iterable[int] | None = None,
+    only: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Measure every system that can be had, and say on stderr which cannot."""
     cases, systems = [], []
-    for case in read_cases(dataset.d, bits):
+    for case in read_cases(dataset.d, bits, only):
         try:
             systems.append(competitor(case, dataset.metric, seed))
             cases.append(case)
@@ -100,8 +106,8 @@ def run(
 
 
 def rows_of(cases: list[Case], measurements: list[Measurement]) -> list[dict[str, Any]]:
-    """The table's lines, in the order of the cases."""
-    peers = {m.name: m for m in measurements if m.library == "FAISS"}
+    """The table's lines, in the order of the cases; no ratio to a peer that was not measured."""
+    faiss = {m.name: m for m in measurements if m.library == "FAISS"}
     return [
         {
             "bits": case.bits,
@@ -110,26 +116,44 @@ def rows_of(cases: list[Case], measurements: list[Measurement]) -> list[dict[str
             "bytes_per_row": m.bytes_per_row,
             "recall": m.recall[K],
             "distance_recall": m.distance_recall[K],
-            **_rates("batch", m.batch, peers[case.peer].batch),
-            **_rates("single", m.single, peers[case.peer].single),
+            **_rates("batch", m.batch, {p: faiss[p].batch for p in case.peers if p in faiss}),
+            **_rates("single", m.single, {p: faiss[p].single for p in case.peers if p in faiss}),
+            "peers": list(case.peers),
             "build_s": m.build_s,
         }
         for case, m in zip(cases, measurements, strict=True)
     ]
 
 
-def _rates(name: str, rate: Rate, peer: Rate) -> dict[str, float]:
+def _rates(name: str, rate: Rate, peers: dict[str, Rate]) -> dict[str, Any]:
     return {
         f"{name}_best": rate.best,
         f"{name}_median": rate.median,
         f"{name}_least": rate.best - rate.spread * rate.median,
-        f"{name}_ratio": rate.median / peer.median,
+        f"{name}_ratios": {peer: rate.median / its.median for peer, its in peers.items()},
     }
 
 
 def report(record: dict[str, Any]) -> str:
-    """The record as a table."""
-    return table.render(COLUMNS, record["rows"])
+    """The record as a table for each size of code, for their peers differ."""
+    groups = groupby(record["rows"], lambda row: row["bits"])
+    return "\n\n".join(_table(list(rows)) for _, rows in groups)
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    columns = [*_FRONT]
+    cells = [dict(row) for row in rows]
+    for name in ("batch", "single"):
+        columns += [
+            (f"{name} QPS", f"{name}_median"),
+            ("best", f"{name}_best"),
+            ("least", f"{name}_least"),
+        ]
+        for peer in rows[0]["peers"]:
+            columns.append((f"x {peer}", f"{name} x {peer}"))
+            for cell in cells:
+                cell[f"{name} x {peer}"] = cell[f"{name}_ratios"].get(peer)
+    return table.render([*columns, ("build s", "build_s")], cells)
 
 
 def _tell(text: str) -> None:

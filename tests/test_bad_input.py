@@ -266,3 +266,48 @@ def test_a_list_that_holds_itself(call):
     arguments = {"range_search": (1.0,), "upsert": ([0],)}.get(call, ())
     with pytest.raises((vq.ShapeError, vq.DtypeError), match=r"cannot be read|must be an array"):
         getattr(vq.index_factory("F32"), call)(CYCLE, *arguments)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: vq.LloydMax(bits=2.5),
+        lambda: vq.LloydMax(bits=True),
+        lambda: vq.LloydMax(bits="4"),
+        lambda: vq.LloydMax(center="no"),
+        lambda: vq.QJL(bits=2.5),
+        lambda: vq.QJL(bits=0),
+    ],
+)
+def test_recipes_take_no_nonsense(make):
+    with pytest.raises(vq.SpecError, match="must be|at least one bit"):
+        make()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"transform": "Haar"}, {"quantizer": "EDEN4"}, {"sketch": 64}, {"quantizer": vq.LloydMax}],
+)
+def test_parts_of_an_index_are_recipes(parts):
+    with pytest.raises(TypeError, match="must be a recipe"):
+        vq.FlatIndex(**parts)
+
+
+def test_more_dimensions_than_int32_sums_hold():
+    index = vq.index_factory("SQ8", metric="ip")
+    with pytest.raises(vq.ShapeError, match="up to 131,072 dimensions"):
+        index.add(np.ones((1, 140_000), np.float32))
+    assert (len(index), index.dim) == (0, None)
+    most = vq.index_factory("SQ8", metric="ip")
+    most.add(np.ones((1, 131_072), np.float32))
+    score = most.search(np.ones(131_072), k=1).scores[0]
+    assert abs(score - 131_072) <= 131_072 / 255
+    exact = vq.index_factory("F32", metric="ip")
+    exact.add(np.ones((1, 140_000), np.float32))
+    assert exact.search(np.ones(140_000), k=1).scores[0] == 140_000
+
+
+def test_ids_given_are_the_callers_own():
+    given = np.arange(5)
+    added = vq.index_factory("F32").add(np.eye(5), ids=given)
+    assert not np.shares_memory(added, given)

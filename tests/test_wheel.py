@@ -71,7 +71,7 @@ def test_it_holds_the_package_and_its_data(wheel):
     data = {
         f"vqindex/_data/{path.relative_to(ROOT / 'datasets').as_posix()}"
         for path in (ROOT / "datasets").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and path.suffix not in {".py", ".pyc"}
     }
     assert "vqindex/py.typed" in sources
     assert {"vqindex/_data/catalog.toml", "vqindex/_data/sample/base.npy"} <= data

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.errors import CorruptFileError, NonFiniteError, SpecError
+from vqindex.errors import CorruptFileError, NonFiniteError, ShapeError, SpecError
 from vqindex.kernels.cpu import program
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
@@ -37,6 +37,8 @@ from vqindex.transforms.base import FittedTransform, Transform, stored
 ID = "id"
 MOST_NOISE = 0.25  # of a sketch, for signs to bound the score; beyond it they tell too little
 BIAS = "bias"
+FEWEST_SIGNS = 64  # dimensions from which a sum of signs is near enough to normal
+MOST_DIMS = 131_072  # of a segment: 128 * 127 * 131,072 < 2**31
 MOST_SQUARE = 2.0**120  # of a norm: sums of a few products of two such stay finite in float32
 
 
@@ -143,6 +145,15 @@ class Codec:
     sketch: FittedQuantizer | None
     keep: str | None
 
+    def __post_init__(self) -> None:
+        integer = self.scorer.fields[:, program.BITS] >= program.BYTE_ROWS
+        widest = 64 * int(self.scorer.fields[integer, program.WORDS].max(initial=0))
+        if widest > MOST_DIMS:
+            raise ShapeError(
+                f"codes are summed in int32, exact up to {MOST_DIMS:,} dimensions or sketch bits, "
+                f"got {widest:,} (rounded up to 64): use F32 or F16, or fewer dimensions."
+            )
+
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # no addresses
 
@@ -178,10 +189,16 @@ class Codec:
             np.concatenate(parts),
             index.get(BIAS, program.NONE),
             index[ratio] if ratio else program.NONE,
-            signs if ratio and self._sketch_noise <= MOST_NOISE else 0,
+            signs if ratio and self._signs_tell else 0,
             signs == 1 and len(self._terms) == 1 and int(parts[0][0, program.BITS]) == 1,
             self._sign_error,
         )
+
+    @property
+    def _signs_tell(self) -> bool:
+        """Whether an estimate from signs errs as the bound supposes: like a normal variable."""
+        mixed = self.transform.isotropic and self.transform.dim_out >= FEWEST_SIGNS
+        return mixed and self._sketch_noise <= MOST_NOISE
 
     @property
     def _sketch_noise(self) -> float:

@@ -37,6 +37,29 @@ def test_tables_are_printed(unpinned, monkeypatch, capsys):
     assert second == "the table"
 
 
+def test_a_search_of_some_systems(unpinned, monkeypatch, capsys):
+    from benchmarks import search
+
+    monkeypatch.setattr(search, "run", lambda dataset, **options: {"asked": options, "rows": []})
+    options = "--queries 2 --bits 4 2 --only EDEN RaBitQ --json"
+    __main__.main(["search", "sample", *options.split()])
+    asked = json.loads(capsys.readouterr().out)["asked"]
+    assert (asked["bits"], asked["only"]) == ([4, 2], ["EDEN", "RaBitQ"])
+
+
+def test_startup_is_a_command(unpinned, monkeypatch, capsys):
+    from benchmarks import startup
+
+    monkeypatch.setattr(startup, "first_use", lambda **_: dict.fromkeys(startup.TIMES, 0.5))
+    __main__.main(["startup"])
+    assert capsys.readouterr().out.splitlines()[0].split() == ["kernel", "cache", *startup.TIMES]
+    __main__.main(["startup", "--json"])
+    assert [row["cache"] for row in json.loads(capsys.readouterr().out)["rows"]] == [
+        "empty",
+        "warm",
+    ]
+
+
 @pytest.mark.parametrize("wrong", ["", "nothing", "search --rounds 0", "bounds --save=1"])
 def test_wrong_arguments(wrong, capsys):
     with pytest.raises(SystemExit):

@@ -9,7 +9,7 @@ import vqindex as vq
 from vqindex.indexes.scan import Settings, block_masks
 
 STAGED = ["EDEN2", "EDEN4", "EDEN8", "TQ4", "EDEN4(scale=biased)", "TQprod4", "TQ3+QJL200"]
-D = 50
+D = 70
 
 
 def vectors(n, d=D, seed=0):
@@ -143,3 +143,14 @@ def test_filters_decide_whether_rows_or_blocks_are_read():
         assert result.stats == {"rows": 1600, "scored": 9 * count}
         assert (result.counts == count).all()
         assert (np.sort(result.ids[:, :count], axis=1) == np.sort(allowed)).all()
+
+
+@pytest.mark.parametrize(("spec", "staged"), [("EDEN4", 1), ("Haar,TQ4", 1), ("None,EDEN4", 0)])
+def test_signs_bound_only_what_is_rotated(spec, staged):
+    x = np.random.default_rng(0).lognormal(0, 2, (3000, 64)).astype(np.float32)
+    index = vq.index_factory(spec, metric="ip")
+    index.add(x)
+    assert index._rows.codec.scorer.staged == staged
+    for q in x[:20]:
+        assert (index.search(q).ids == index.search(q, stages="off").ids).all()
+    assert vq.index_factory(spec).fit(x[:, :63])._rows.codec.scorer.staged == 0  # too few signs

@@ -41,7 +41,7 @@ kernels = {
 }
 before = {name: len(kernel.signatures) for name, kernel in kernels.items()}
 vq.warmup()
-x = np.random.default_rng(0).standard_normal((50, 20)).astype(np.float32)
+x = np.random.default_rng(0).standard_normal((50, 70)).astype(np.float32)
 index = vq.index_factory("EDEN4")
 index.fit(x).add(x)
 with tempfile.TemporaryDirectory() as folder:

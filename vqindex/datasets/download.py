@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 from vqindex.errors import CorruptFileError
 
 _CHUNK = 1 << 20
-_AGENT = "Mozilla/5.0 (vqindex)"  # ann-benchmarks.com turns Python's own name away
+_AGENT = "vqindex"  # ann-benchmarks.com turns Python's own name away
 
 
 def fetch(url: str, target: Path, *, sha256: str | None = None, progress: bool = False) -> None:

@@ -60,6 +60,12 @@ class FlatIndex:
         seed: int = 0,
     ) -> None:
         quantizer = LloydMax() if quantizer is None else quantizer
+        for name, part in (("transform", transform), ("quantizer", quantizer), ("sketch", sketch)):
+            if part is not None and (isinstance(part, type) or not hasattr(part, "fit")):
+                raise TypeError(
+                    f"{name} must be a recipe such as vq.LloydMax(bits=4), got {part!r}; "
+                    f"factory strings go to vq.index_factory."
+                )
         if keep not in (None, "f32", "f16"):
             raise SpecError(f'keep must be None, "f32" or "f16", got {keep!r}.')
         self._recipe = Recipe(
@@ -77,7 +83,8 @@ class FlatIndex:
     # What it is
 
     def __len__(self) -> int:
-        return 0 if self._rows is None else self._rows.codes.n
+        with self._lock.read():
+            return 0 if self._rows is None else self._rows.codes.n
 
     def __contains__(self, id: object) -> bool:
         if isinstance(id, bool) or not isinstance(id, int | np.integer) or self._rows is None:
@@ -204,7 +211,7 @@ class FlatIndex:
         nothing was added.
         """
         vectors = arrays.vectors(x, self.dim)
-        given = None if ids is None else arrays.ids(ids, vectors.n)
+        given = None if ids is None else arrays.ids(ids, vectors.n).copy()
         vectors.check()
         tell = Progress(progress, vectors.n, "add")
         with self._lock.write():
@@ -222,7 +229,7 @@ class FlatIndex:
     ) -> Ids:
         """Add rows (n, d), in place of those whose ids are there already; ids as in `add`."""
         vectors = arrays.vectors(x, self.dim)
-        given = arrays.ids(ids, vectors.n)
+        given = arrays.ids(ids, vectors.n).copy()
         vectors.check()
         tell = Progress(progress, vectors.n, "upsert")
         with self._lock.write():

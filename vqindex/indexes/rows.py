@@ -19,6 +19,7 @@ from vqindex.codec import ID, Codec, Recipe
 from vqindex.codes import Codes
 from vqindex.errors import IdError
 from vqindex.indexes.id_map import IdMap, plan_removal
+from vqindex.interrupts import uninterrupted
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.quantizers.originals import Originals
 from vqindex.transforms.identity import Identity
@@ -71,7 +72,8 @@ class Rows:
         n = self.codes.n
         with self._all_or_nothing():
             self._extend(vectors, ids, threads, progress)
-            self.ids.insert(ids, n)
+            with uninterrupted():
+                self.ids.insert(ids, n)
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -80,8 +82,9 @@ class Rows:
         try:
             yield
         except BaseException:
-            self.codes, self.codec, self.fitted, n = before
-            self.codes.truncate(n)
+            with uninterrupted():
+                self.codes, self.codec, self.fitted, n = before
+                self.codes.truncate(n)
             raise
 
     def _extend(
@@ -127,9 +130,10 @@ class Rows:
             encoded = self._encoded(changed, ids[old], 0, changed.n, threads)
             if changed.n:
                 progress(vectors.n)
-            self.ids.insert(ids[new], n)
-        for at, values in zip(range(0, changed.n, CHUNK_ROWS), encoded, strict=True):
-            self.codes.put(rows[old][at : at + CHUNK_ROWS], values)
+            with uninterrupted():
+                self.ids.insert(ids[new], n)
+                for at, values in zip(range(0, changed.n, CHUNK_ROWS), encoded, strict=True):
+                    self.codes.put(rows[old][at : at + CHUNK_ROWS], values)
 
     def remove(self, ids: Ids) -> int:
         """Drop the rows of these ids, if there; the last rows fill their places."""
@@ -140,10 +144,11 @@ class Rows:
         removed = self.codes.take(found)[ID].ravel()
         targets, sources = plan_removal(found, self.codes.n)
         moved = self.codes.take(sources)
-        self.codes.put(targets, moved)
-        self.codes.truncate(self.codes.n - len(found))
-        self.ids.remove(removed)
-        self.ids.assign(moved[ID].ravel(), targets)
+        with uninterrupted():
+            self.codes.put(targets, moved)
+            self.codes.truncate(self.codes.n - len(found))
+            self.ids.remove(removed)
+            self.ids.assign(moved[ID].ravel(), targets)
         return len(found)
 
     def reconstruct(self, ids: Ids) -> FloatArray:

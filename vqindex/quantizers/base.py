@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +98,11 @@ class Quantizer(Protocol):
     @property
     def spec(self) -> str:
         """The factory string."""
+        ...
+
+    @classmethod
+    def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> Self:
+        """The recipe of a factory string taken apart; SpecError."""
         ...
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> FittedQuantizer:

@@ -48,8 +48,10 @@ class LloydMax:
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise SpecError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}.")
-        if not 1 <= self.bits <= 8:
-            raise SpecError(f"bits must be 1 to 8, got {self.bits}.")
+        if type(self.bits) is not int or not 1 <= self.bits <= 8:
+            raise SpecError(f"bits must be 1 to 8, got {self.bits!r}.")
+        if type(self.center) is not bool:
+            raise SpecError(f"center must be True or False, got {self.center!r}.")
 
     @property
     def centered(self) -> bool:

@@ -45,8 +45,8 @@ class QJL:
     sample_size: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        if self.bits is not None and self.bits < 1:
-            raise SpecError(f"QJL needs at least one bit, got {self.bits}.")
+        if self.bits is not None and (type(self.bits) is not int or self.bits < 1):
+            raise SpecError(f"QJL needs at least one bit, got {self.bits!r}.")
         if self.projection not in ("orthogonal", "gaussian"):
             raise SpecError(f"projection must be orthogonal or gaussian, got {self.projection!r}.")
 

@@ -14,6 +14,11 @@ class FittedTransform(Protocol):
     """A linear map of rows; frozen. A row comes out the same, bit for bit, alone or in a batch."""
 
     @property
+    def isotropic(self) -> bool:
+        """Whether every coordinate comes out as good as random, so that signs bound a score."""
+        ...
+
+    @property
     def dim_in(self) -> int:
         """Dimensions of a vector."""
         ...
@@ -80,6 +85,11 @@ class Orthogonal:
     """What square maps that keep inner products have in common."""
 
     dim: int
+
+    @property
+    def isotropic(self) -> bool:
+        """See FittedTransform."""
+        return True
 
     @property
     def dim_in(self) -> int:

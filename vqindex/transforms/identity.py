@@ -42,6 +42,11 @@ class Identity:
 class FittedIdentity(Orthogonal):
     """y = x, the same array."""
 
+    @property
+    def isotropic(self) -> bool:
+        """See FittedTransform; coordinates are what the user's are."""
+        return False
+
     def apply(self, x: FloatArray) -> FloatArray:
         """See FittedTransform."""
         return rows(x, self.dim)
