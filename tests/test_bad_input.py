@@ -280,7 +280,7 @@ def test_a_list_that_holds_itself(call):
     ],
 )
 def test_recipes_take_no_nonsense(make):
-    with pytest.raises(vq.SpecError, match="must be|at least one bit"):
+    with pytest.raises(vq.SpecError, match=r"must be|at least one bit"):
         make()
 
 

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -44,6 +45,18 @@ def source_hash() -> str:
     return digest.hexdigest()[:16]
 
 
+@functools.cache
+def _can_keep() -> bool:
+    """Whether compiled kernels can be written; asked once, not for each of them."""
+    folder = cache_dir() / source_hash()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
 class _Locator(_CacheLocator):  # type: ignore[misc]
     def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
         self._py_file = py_file
@@ -60,12 +73,7 @@ class _Locator(_CacheLocator):  # type: ignore[misc]
 
     @classmethod
     def from_function(cls, py_func: Callable[..., Any], py_file: str) -> "_Locator | None":
-        locator = cls(py_func, py_file)
-        try:
-            locator.ensure_cache_path()
-        except OSError:
-            return None
-        return locator
+        return cls(py_func, py_file) if _can_keep() else None
 
 
 class _CacheImpl(CompileResultCacheImpl):  # type: ignore[misc]
