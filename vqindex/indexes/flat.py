@@ -28,6 +28,7 @@ from vqindex.transforms import default_transform
 from vqindex.transforms.base import Transform
 
 QUERIES = 4096  # queries prepared at a time
+CANDIDATES = 1 << 22  # places for candidates at a time: at most some 100 MB a thread
 RANGE_BLOCKS = 128  # blocks scored at a time by range_search
 
 Ids = npt.NDArray[np.int64]
@@ -281,7 +282,8 @@ class FlatIndex:
                     filters = arrays.row_filters(filter, self._rows.id_column, len(queries))
                 scan = Scan(self._rows.codes, self._rows.codec, k, chosen)
                 tell = Progress(progress, len(queries), "search")
-                step = 1 if isinstance(filters, list) else QUERIES
+                step = max(1, min(QUERIES, CANDIDATES // (scan.k + 1)))
+                step = 1 if isinstance(filters, list) else step
                 for start in range(0, len(queries), step):
                     stop = min(start + step, len(queries))
                     allowed = filters[start] if isinstance(filters, list) else filters
@@ -310,8 +312,11 @@ class FlatIndex:
             limit = np.float32(radius)
         with self._lock.read():
             queries, _ = arrays.queries(q, self.dim)
+            filters = None
+            if filter is not None and self._rows is not None:
+                filters = arrays.row_filters(filter, self._rows.id_column, len(queries))
             found = [
-                self._within(queries[i : i + CHUNK], limit, filter, i, len(queries))
+                self._within(queries[i : i + CHUNK], limit, filters, i)
                 for i in range(0, len(queries), CHUNK)
             ]
         each = [pair for part in found for pair in part]
@@ -320,12 +325,11 @@ class FlatIndex:
         return limits, distances, np.concatenate([np.empty(0, np.int64), *(i for _, i in each)])
 
     def _within(
-        self, queries: FloatArray, radius: np.float32, filter: Any, first: int, total: int
+        self, queries: FloatArray, radius: np.float32, filters: Any, first: int
     ) -> list[tuple[FloatArray, Ids]]:
         if self._rows is None or not len(self) or not len(queries):
             return [(np.empty(0, np.float32), np.empty(0, np.int64))] * len(queries)
         rows, column = self._rows, self._rows.id_column
-        filters = None if filter is None else arrays.row_filters(filter, column, total)
         operands = rows.codec.operands(queries)
         found: list[list[tuple[FloatArray, Ids]]] = [[] for _ in queries]
         for start in range(0, rows.codes.nblocks, RANGE_BLOCKS):
