@@ -1,8 +1,9 @@
 """Where data lies: what travels with the library, and the user's own folder."""
 
 import os
-import sys
 from pathlib import Path
+
+from vqindex.folders import cache_home
 
 
 def shipped(name: str) -> Path:
@@ -28,10 +29,4 @@ def data_folder() -> Path:
     chosen = os.environ.get("VQINDEX_DATA")
     if chosen:
         return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "vqindex" / "datasets"
+    return cache_home() / "datasets"

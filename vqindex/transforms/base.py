@@ -1,5 +1,6 @@
 """What a transform is: a recipe, and the fitted linear map that it makes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
@@ -81,7 +82,7 @@ class Transform(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Orthogonal:
+class Orthogonal(ABC):
     """What square maps that keep inner products have in common."""
 
     dim: int
@@ -101,9 +102,9 @@ class Orthogonal:
         """See FittedTransform."""
         return self.dim
 
+    @abstractmethod
     def apply(self, x: FloatArray) -> FloatArray:
         """See FittedTransform."""
-        raise NotImplementedError
 
     def apply_query(self, q: FloatArray) -> FloatArray:
         """See FittedTransform; the same map."""

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, ClassVar
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 
+from vqindex.folders import cache_home
 from vqindex.kernels.cpu.level import LEVEL
 
 
@@ -27,13 +27,7 @@ def cache_dir() -> Path:
     chosen = os.environ.get("VQINDEX_CACHE_DIR")
     if chosen:
         return Path(chosen) / "kernels"
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "vqindex" / "kernels"
+    return cache_home() / "kernels"
 
 
 @functools.cache
