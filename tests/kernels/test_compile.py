@@ -131,6 +131,20 @@ def test_kernels_compile_in_memory_where_no_folder_can_be_made(tmp_path):
     assert found == 0
 
 
+def test_a_kernel_outside_the_package_is_compiled_anew_when_its_file_changes(tmp_path):
+    source = "from vqindex.kernels.cpu.compile import kernel\n@kernel\ndef one(): return {}\n"
+    script = "import sys; sys.path.append({!r}); import own; print(own.one())"
+    for value in (1, 2):  # of the same bytecode, which Numba would take for the same function
+        (tmp_path / "own.py").write_text(source.format(value))
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        assert run(script.format(str(tmp_path)), VQINDEX_CACHE_DIR=str(tmp_path)) == value
+
+
+def test_a_kernel_of_no_file_is_compiled_in_memory():
+    source = "from vqindex.kernels.cpu.compile import kernel\n@kernel\ndef one(): return 1\n"
+    assert run(source + "print(one())") == 1
+
+
 def test_import_compiles_nothing_and_use_compiles_each_kernel_once():
     """Loaded and mapped indexes included: arrays that differ in kind would compile anew."""
     before, after = run(EVERYTHING)

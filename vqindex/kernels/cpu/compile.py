@@ -40,6 +40,12 @@ def source_hash() -> str:
 
 
 @functools.cache
+def _file_hash(path: str) -> str:
+    """Hash of a kernel's own file, which lies outside this folder where it is a benchmark's."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@functools.cache
 def _can_keep() -> bool:
     """Whether compiled kernels can be written; asked once, not for each of them."""
     folder = cache_dir() / source_hash()
@@ -60,7 +66,7 @@ class _Locator(_CacheLocator):  # type: ignore[misc]
         return str(cache_dir() / source_hash())
 
     def get_source_stamp(self) -> str:
-        return source_hash()
+        return _file_hash(self._py_file)
 
     def get_disambiguator(self) -> str:
         return str(self._lineno)
@@ -92,6 +98,7 @@ def _compiled(function: Callable[..., Any], forceinline: bool) -> Any:
     compiled = numba.njit(
         nogil=True, boundscheck=False, error_model="numpy", forceinline=forceinline
     )(function)
-    with contextlib.suppress(RuntimeError):  # Numba's word for nowhere to write
+    # RuntimeError is Numba's word for nowhere to write; a kernel typed at a prompt has no file.
+    with contextlib.suppress(RuntimeError, FileNotFoundError):
         compiled._cache = _Cache(compiled.py_func)
     return compiled
