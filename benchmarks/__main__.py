@@ -1,6 +1,7 @@
-"""python -m benchmarks distortion | search [DATASET ...] | bounds [DATASET ...] | startup"""
+"""python -m benchmarks distortion | search [SET ...] | bounds [SET ...] | startup | kernels"""
 
 import argparse
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -45,22 +46,18 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "startup", parents=[common], help="seconds of the import, first add and first search"
     )
+    commands.add_parser(
+        "kernels", parents=[common], help="what this machine allows, and each scan kernel beside it"
+    )
     return out
 
 
 def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
     """Each record of a command and its table. NumPy is imported here, after pinning."""
-    if chosen.command == "distortion":
-        from benchmarks import distortion
-
-        record = distortion.run()
-        yield record, distortion.report(record)
-        return
-    if chosen.command == "startup":
-        from benchmarks import startup
-
-        record = startup.run()
-        yield record, startup.report(record)
+    if "dataset" not in chosen:
+        module = importlib.import_module(f"benchmarks.{chosen.command}")
+        record = module.run()
+        yield record, module.report(record)
         return
     from benchmarks import bounds, data, search
 
