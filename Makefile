@@ -11,13 +11,14 @@ demo: $(VENV)/.demo  ## our indexes beside those of FAISS on the sample: a table
 test: $(VENV)/.test  ## the whole suite but its slow tier
 	$(BIN)/python -m pytest
 
-# Kernels and layouts again with fewer vector instructions; the NUMBA variables hold LLVM back too.
+# Kernels and layouts at each level this CPU has, LLVM held back to it by the NUMBA variables. Where
+# there is no AMX, `make test` carries it out in software.
 test-levels: $(VENV)/.test
 	@has=$$(env -u VQINDEX_CPU_LEVEL -u NUMBA_CPU_NAME -u NUMBA_CPU_FEATURES $(BIN)/python -c \
 		'from vqindex.kernels.cpu.level import LEVELS, best_level as best; \
 		print(*LEVELS[: LEVELS.index(best()) + 1])') || exit 1; \
 	ran=; \
-	for pair in generic:generic avx2:haswell; do \
+	for pair in generic:generic avx2:haswell avx512:icelake-server amx:sapphirerapids; do \
 		level=$${pair%:*}; \
 		case " $$has " in *" $$level "*) ;; *) echo "no $$level on this CPU"; continue;; esac; \
 		echo "CPU level $$level:"; \

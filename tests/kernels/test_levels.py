@@ -14,8 +14,8 @@ import vqindex as vq
 from vqindex.kernels.cpu.level import LEVELS, best_level
 
 # LLVM too is kept from newer instructions, but on the CPU's own level.
-CPU_NAMES = {"generic": "x86-64", "avx2": "haswell"}
-SPECS = [("EDEN4", 96), ("EDEN4", 384), ("EDEN1", 50), ("SQ8", 50), ("F16", 33)]
+CPU_NAMES = {"generic": "x86-64", "avx2": "haswell", "avx512": "icelake-server"}
+SPECS = [("EDEN4", 96), ("EDEN4", 384), ("EDEN1", 50), ("TQprod2", 70), ("SQ8", 50), ("F16", 33)]
 
 
 def digests():
@@ -23,7 +23,7 @@ def digests():
     rng = np.random.default_rng(0)
     for spec, dim in SPECS:
         x = rng.standard_normal((300, dim)).astype(np.float32)
-        q = rng.standard_normal((20, dim)).astype(np.float32)
+        q = rng.standard_normal((37, dim)).astype(np.float32)
         index = vq.index_factory(spec, metric="l2", seed=1)
         index.fit(x)
         index.add(x)
@@ -34,6 +34,8 @@ def digests():
         batch, one = index.search(q, k=10), index.search(q[0], k=10)
         few = index.search(q[1], k=10, filter=np.arange(12))
         found = [r.distances.tobytes() + r.ids.tobytes() for r in (batch, one, few)]
+        near = index.range_search(q, float(batch.distances[:, 1].max()))
+        found.append(b"".join(part.tobytes() for part in near))
         yield spec, dim, *(hashlib.sha256(part).hexdigest() for part in (saved, *found))
 
 
@@ -56,6 +58,13 @@ def test_every_level_gives_the_same_bytes():
     assert len(outputs[0].splitlines()) == len(SPECS)
     for level, output in zip(levels, outputs, strict=True):
         assert output == outputs[0], level
+
+
+def test_amx_gives_the_same_bytes(with_amx):
+    process = started("avx512")
+    output = with_amx(__file__)
+    assert process.communicate()[0] == output
+    assert len(output.splitlines()) == len(SPECS)
 
 
 if __name__ == "__main__":

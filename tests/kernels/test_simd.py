@@ -238,10 +238,12 @@ def test_address_of():
 
 
 def tile(name, *numbers):
+    compiled("tiles_begin", "", "s")(0)
     compiled(name, "s" * len(numbers), "s")(*numbers, 0)
+    compiled("tiles_end", "", "s")(0)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 16, 33])
+@pytest.mark.parametrize("steps", [16, 32, 80])
 @pytest.mark.parametrize(
     ("name", "rows", "vectors"),
     [
@@ -304,7 +306,7 @@ def test_every_operation_is_tested():
     elsewhere = {
         "load", "store", "store_low_ints", "store_low_bytes", "load_half", "load_entry",
         "lookup128", "address_of", "dot_tile", "dot_narrow", "dot_float_tile", "product_tile",
-        "product_row", "prefetch",
+        "product_row", "prefetch", "tiles_begin", "tiles_end",
     }  # fmt: skip
     kind = type(simd.load)
     exported = {name for name in simd.__all__ if isinstance(getattr(simd, name), kind)}

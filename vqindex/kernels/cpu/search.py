@@ -27,6 +27,7 @@ def score_blocks(program, bias, blocks, packed, group, seed, half, gamma, levels
     segments, padded = seed.shape
     stride = levels.shape[1]
     program_at, levels_at = simd.address_of(program), simd.address_of(levels)
+    simd.tiles_begin()
     for i in range(blocks.size):
         decode_block(program_at, segments, blocks[i], levels_at, stride)
         score_tile(
@@ -35,6 +36,7 @@ def score_blocks(program, bias, blocks, packed, group, seed, half, gamma, levels
             simd.address_of(gamma), padded, simd.address_of(raw),
             simd.address_of(out) + i * (BLOCK * LINE),
         )  # fmt: skip
+    simd.tiles_end()
 
 
 @kernel
@@ -56,6 +58,7 @@ def top_k_blocks(
     stride = levels.shape[1]
     program_at, levels_at = simd.address_of(program), simd.address_of(levels)
     tile_at, thresholds_at = simd.address_of(tile), simd.address_of(thresholds)
+    simd.tiles_begin()
     for i in range(blocks.size):
         mask = masks[i]
         if mask == 0:
@@ -82,6 +85,7 @@ def top_k_blocks(
                         row, query = blocks[i] * BLOCK + r, first + lane
                         found = tile[r, lane]
                         push(scores, rows, counts, thresholds, query, found, row, k, ids)
+    simd.tiles_end()
 
 
 @kernel

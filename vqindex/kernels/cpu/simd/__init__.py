@@ -3,9 +3,9 @@
 A `Vector` is sixteen 32-bit lanes; operations read it as bytes, words, integers or floats as their
 names say. Memory is named by its address (an int64), so that a kernel can walk many slabs in one
 call. Every operation is plain LLVM vector code that any CPU can run, but for `lookup16`,
-`lookup128` and `dot4`, which name a machine instruction where the level has one. The level also
-decides how float16 is widened (`load_half`) and how large the tiles are; nothing else depends on
-it. Each operation has a short NumPy emulation in its test.
+`lookup128`, `dot4` and the integer tiles, which name machine instructions where the level has
+them. The level also decides how float16 is widened (`load_half`) and how large the tiles are;
+nothing else depends on it. Each operation has a short NumPy emulation in its test.
 """
 
 from vqindex.kernels.cpu.simd.bits import (
@@ -70,6 +70,8 @@ from vqindex.kernels.cpu.simd.tiles import (
     dot_tile,
     product_row,
     product_tile,
+    tiles_begin,
+    tiles_end,
 )
 
 __all__ = [
@@ -129,6 +131,8 @@ __all__ = [
     "subtract_words",
     "sum_floats",
     "sum_lanes",
+    "tiles_begin",
+    "tiles_end",
     "to_float",
     "to_row_bytes",
     "vector",

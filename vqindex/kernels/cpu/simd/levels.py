@@ -1,10 +1,10 @@
-"""Table look-up and integer dot products: the only branches on the CPU level."""
+"""Table look-up and integer dot products, by the machine's instruction where the level has one."""
 
 from typing import Any
 
 from llvmlite import ir
 
-from vqindex.kernels.cpu.level import LEVEL
+from vqindex.kernels.cpu.level import LEVEL, WIDE
 from vqindex.kernels.cpu.simd.core import (
     BYTES,
     I8,
@@ -23,14 +23,14 @@ from vqindex.kernels.cpu.simd.core import (
 )
 
 # Decoded levels are stored as bytes offset by this: VNNI multiplies unsigned by signed bytes.
-ROW_BIAS = 128 if LEVEL == "avx512" else 0
+ROW_BIAS = 128 if WIDE else 0
 
 
 @operation(vector, vector, vector)
 def lookup16(b, table, index):
     """Byte j is table[index_j], for index below 16; the table's 16 bytes stand four times over."""
     table, index = b.bitcast(table, BYTES), b.bitcast(index, BYTES)
-    if LEVEL == "avx512":
+    if WIDE:
         found = call(b, "llvm.x86.avx512.pshuf.b.512", BYTES, table, index)
     elif LEVEL == "avx2":
         found = _both_halves(b, "llvm.x86.avx2.pshuf.b", table, index)
@@ -67,7 +67,7 @@ def lookup128(b, table, index):
     """Byte j is table[index_j], for index below 128; the table is 128 bytes of memory."""
     index = b.bitcast(index, BYTES)
     parts = [read(b, b.add(table, ir.Constant(I64, 64 * i)), BYTES) for i in (0, 1)]
-    if LEVEL == "avx512":
+    if WIDE:
         name = "llvm.x86.avx512.vpermi2var.qi.512"
         return b.bitcast(call(b, name, BYTES, parts[0], index, parts[1]), INTS)
     if LEVEL == "generic":
@@ -84,7 +84,7 @@ def lookup128(b, table, index):
 
 def dot4_ir(b: Any, total: Any, rows: Any, queries: Any) -> Any:
     """total + the sums of four byte products per lane; rows are offset by ROW_BIAS."""
-    if LEVEL == "avx512":
+    if WIDE:
         return call(b, "llvm.x86.avx512.vpdpbusd.512", INTS, total, rows, queries)
     rows, queries = b.bitcast(rows, BYTES), b.bitcast(queries, BYTES)
     if LEVEL == "avx2":

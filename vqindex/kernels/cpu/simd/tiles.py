@@ -1,7 +1,8 @@
 """Tiles: a few rows against a few queries, every sum in a register of its own.
 
 The loops are written as LLVM IR because Numba has no array of registers. `TILE_ROWS` rows meet
-`TILE_QUERIES` vectors of sixteen queries at a time, as many as the level's registers hold.
+`TILE_QUERIES` vectors of sixteen queries at a time, as many as the level's registers hold. A
+kernel calls `dot_tile` and `dot_narrow` between `tiles_begin` and `tiles_end`.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from vqindex.kernels.cpu.level import LEVEL
+from vqindex.kernels.cpu.level import LEVEL, WIDE
+from vqindex.kernels.cpu.simd import amx
 from vqindex.kernels.cpu.simd.core import (
     F32,
     FLOATS,
@@ -27,9 +29,9 @@ from vqindex.kernels.cpu.simd.core import (
 from vqindex.kernels.cpu.simd.floats import sum_floats_ir
 from vqindex.kernels.cpu.simd.levels import dot4_ir
 
-TILE_ROWS, TILE_QUERIES = (4, 4) if LEVEL == "avx512" else (2, 2)
-NARROW_ROWS = 8 if LEVEL == "avx512" else 4
-FLOAT_ROWS, FLOAT_QUERIES = (4, 4) if LEVEL == "avx512" else (2, 2)
+TILE_ROWS, TILE_QUERIES = (32, 2) if LEVEL == "amx" else (4, 4) if WIDE else (2, 2)
+NARROW_ROWS = 32 if LEVEL == "amx" else 8 if WIDE else 4
+FLOAT_ROWS, FLOAT_QUERIES = (4, 4) if WIDE else (2, 2)
 PRODUCT_ROWS, PRODUCT_LANES = 4, 32
 
 _SEVEN = (address,) * 7
@@ -71,8 +73,12 @@ def _dot_tile(rows: int, vectors: int) -> Any:
         out[r, j] = seed[j] + sum_g sum_i row[r, 4g + i] * query[j // 16, g, j % 16, i]
 
         Addresses and strides are in bytes; queries are packed 16 queries by 4 dimensions at a
-        time, and `steps` counts those.
+        time, and `steps`, a multiple of 16, counts those.
         """
+        if LEVEL == "amx":
+            strided = (row, row_stride), (query, query_stride), (out, out_stride)
+            amx.dot_tile_ir(b, rows, vectors, *strided, steps, seed)
+            return
         row_at = [_offset(b, row, row_stride, r) for r in range(rows)]
         query_at = [_offset(b, query, query_stride, v) for v in range(vectors)]
         seeds = [read(b, b.add(seed, ir.Constant(I64, 64 * v)), INTS) for v in range(vectors)]
@@ -92,6 +98,20 @@ def _dot_tile(rows: int, vectors: int) -> Any:
             write(b, b.add(at, ir.Constant(I64, 64 * (i % vectors))), total)
 
     return dot_tile
+
+
+@operation(types.none)
+def tiles_begin(b):
+    """Set this thread's tile registers up, where the level has them."""
+    if LEVEL == "amx":
+        amx.configure_ir(b)
+
+
+@operation(types.none)
+def tiles_end(b):
+    """Give this thread's tile registers back: nothing is to be left in them."""
+    if LEVEL == "amx":
+        amx.release_ir(b)
 
 
 dot_tile = _dot_tile(TILE_ROWS, TILE_QUERIES)
