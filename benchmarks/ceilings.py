@@ -84,11 +84,13 @@ def dots(rows: Bytes, queries: Bytes, passes: int, out: Bytes) -> None:
 def tiles(rows: Bytes, queries: Bytes, seed: Bytes, passes: int, out: Bytes) -> None:
     """simd.dot_tile of TILE_ROWS rows with 16 * TILE_QUERIES queries, `passes` times the same."""
     stride = rows.size // simd.TILE_ROWS
+    simd.tiles_begin()
     for _ in range(passes):
         simd.dot_tile(
             simd.address_of(rows), stride, simd.address_of(queries), 16 * stride, stride // 4,
             simd.address_of(seed), simd.address_of(out), 64 * simd.TILE_QUERIES,
         )  # fmt: skip
+    simd.tiles_end()
 
 
 @kernel

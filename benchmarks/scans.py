@@ -39,6 +39,7 @@ def raw_tiles(
     raw: Arrays,
 ) -> None:  # fmt: skip
     """Raw sums of one decoded block with all queries, once for each of many blocks."""
+    simd.tiles_begin()
     for _ in range(blocks):
         for first in range(0, seed.shape[1], CHUNK):
             raw_tile(
@@ -47,6 +48,7 @@ def raw_tiles(
                 min(CHUNK, seed.shape[1] - first) // 16, simd.address_of(seed) + 4 * first,
                 simd.address_of(raw),
             )  # fmt: skip
+    simd.tiles_end()
 
 
 @kernel
@@ -55,6 +57,7 @@ def score_tiles(
     half: Arrays, gamma: Arrays, bias: int, raw: Arrays, tile: Arrays,
 ) -> None:  # fmt: skip
     """Scores of one decoded block with all queries, with the scales of each of many blocks."""
+    simd.tiles_begin()
     for block in range(blocks):
         for first in range(0, seed.shape[1], CHUNK):
             score_tile(
@@ -64,6 +67,7 @@ def score_tiles(
                 simd.address_of(half) + 4 * first, simd.address_of(gamma) + 4 * first,
                 seed.shape[1], simd.address_of(raw), simd.address_of(tile),
             )  # fmt: skip
+    simd.tiles_end()
 
 
 @dataclass(frozen=True)
