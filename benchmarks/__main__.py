@@ -1,4 +1,4 @@
-"""python -m benchmarks distortion | search [SET ...] | bounds [SET ...] | startup | kernels"""
+"""python -m benchmarks distortion|search|bounds|large|startup|kernels, and --help of each"""
 
 import argparse
 import importlib
@@ -18,15 +18,25 @@ def count(text: str) -> int:
     return int(text)
 
 
+def cpus(text: str) -> list[int]:
+    """Numbers of CPUs, as 3 or 2,3."""
+    if not all(part.isdecimal() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"must be numbers as 3 or 2,3, got {text!r}")
+    return [int(part) for part in text.split(",")]
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print the record, not the table")
     common.add_argument("--save", action="store_true", help="append the record to results/")
-    common.add_argument("--cpu", type=int, help="the CPU to run on; the last one by default")
+    common.add_argument("--cpu", type=cpus, help="the CPUs to run on, as 2,3; the last by default")
+    common.add_argument("--level", choices=machine.LEVELS, help="hold us and FAISS to such a CPU")
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("dataset", nargs="*", help="names or paths; all in the data folder if none")
     data.add_argument("--queries", type=count, default=1000, help="the first so many (1000)")
+    data.add_argument("--rows", type=count, help="as many rows: the first, or more, with noise")
+    data.add_argument("--wide", type=count, default=1, help="so many rows side by side as one (1)")
     data.add_argument("--seed", type=int, default=0, help="of our indexes (0)")
     out = argparse.ArgumentParser(prog="python -m benchmarks", description="The library's figures.")
     commands = out.add_subparsers(dest="command", required=True)
@@ -38,10 +48,14 @@ def parser() -> argparse.ArgumentParser:
     )
     search.add_argument("--rounds", type=count, default=5, help="times each is measured (5)")
     search.add_argument("--singles", type=count, default=1000, help="queries one by one (1000)")
+    search.add_argument("--threads", type=count, default=1, help="of each library, and CPUs (1)")
     search.add_argument("--bits", type=int, nargs="+", help="only systems of these bits")
     search.add_argument("--only", nargs="+", metavar="NAME", help="only systems named so, in part")
     commands.add_parser(
         "bounds", parents=[common, data], help="what the first stage misses, by eps0"
+    )
+    commands.add_parser(
+        "large", parents=[common], help="up to a million rows: speed, memory, how both grow"
     )
     commands.add_parser(
         "startup", parents=[common], help="seconds of the import, first add and first search"
@@ -62,11 +76,11 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
     from benchmarks import bounds, data, search
 
     for name in chosen.dataset or data.default_names():
-        dataset = data.load(name, chosen.queries)
+        dataset = data.load(name, chosen.queries, chosen.rows, chosen.wide)
         if chosen.command == "search":
             record = search.run(
                 dataset, rounds=chosen.rounds, singles=chosen.singles, seed=chosen.seed,
-                bits=chosen.bits, only=chosen.only,
+                threads=chosen.threads, level=chosen.level, bits=chosen.bits, only=chosen.only,
             )  # fmt: skip
             text = search.report(record)
         else:
@@ -77,8 +91,12 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command."""
-    chosen = parser().parse_args(arguments)
-    machine.pin(chosen.cpu)
+    options = parser()
+    chosen = options.parse_args(arguments)
+    try:
+        machine.pin(chosen.cpu, getattr(chosen, "threads", 1), chosen.level)
+    except ValueError as error:
+        options.error(str(error))
     for record, text in figures(chosen):
         head = {"command": chosen.command, "time": datetime.now(UTC).isoformat(timespec="seconds")}
         whole = head | {"machine": machine.describe()} | record

@@ -1,7 +1,7 @@
 """What the first stage of a search misses, and what it spares, as its bound widens.
 
 A miss is one of the k rows that the index itself finds with stages="off" and not with "on".
-Queries are asked one by one, for a batch has no stages.
+Queries are asked one by one: many at once may be multiplied instead, with the same answer.
 """
 
 import tomllib

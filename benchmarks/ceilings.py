@@ -121,20 +121,6 @@ def lookups128(memory: Bytes, entries: Bytes, passes: int, out: Bytes) -> None:
     simd.store(simd.address_of(out), simd.xor(simd.xor(a, b), simd.xor(c, d)))
 
 
-@kernel
-def popcounts(memory: Bytes, passes: int, out: Bytes) -> None:
-    """The set bits of all vectors, in each of eight words; a multiple of 256 bytes."""
-    start = simd.address_of(memory)
-    a = b = c = d = simd.splat(np.int32(0))
-    for _ in range(passes):
-        for at in range(start, start + memory.size, 256):
-            a = simd.add_words(a, simd.popcount_words(simd.load(at)))
-            b = simd.add_words(b, simd.popcount_words(simd.load(at + 64)))
-            c = simd.add_words(c, simd.popcount_words(simd.load(at + 128)))
-            d = simd.add_words(d, simd.popcount_words(simd.load(at + 192)))
-    simd.store(simd.address_of(out), simd.add_words(simd.add_words(a, b), simd.add_words(c, d)))
-
-
 def aligned(size: int) -> Bytes:
     """Bytes at a multiple of 64, each 1: pages that were never written lie in one place."""
     raw = np.ones(size + 64, np.uint8)
@@ -186,7 +172,6 @@ def _vectors() -> Iterator[Ceiling]:
     for name, call in (
         ("lookup16", partial(lookups16, memory, entries, passes, aligned(64))),
         ("lookup128", partial(lookups128, memory, entries, passes, aligned(64))),
-        ("popcount", partial(popcounts, memory, passes, aligned(64))),
     ):
         what = {"kernel": name, "of": "vectors of 64 bytes", "unit": "G/s"}
         yield Ceiling(what, passes * (CACHED // 64), call)

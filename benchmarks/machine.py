@@ -1,13 +1,14 @@
-"""The machine that figures come from: one CPU of it, and its description."""
+"""The machine that figures come from: the CPUs of it that are used, and its description."""
 
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_ONE_THREAD = (
+_THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -16,19 +17,40 @@ _ONE_THREAD = (
 )
 _PEERS = ("turbovec",)
 
+# What holds each library to a level. FAISS_OPT_LEVEL does not: from 1.15 on FAISS's wheels have one
+# build that chooses as it runs.
+LEVELS = {
+    "avx2": {
+        "VQINDEX_CPU_LEVEL": "avx2",
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "",
+        "FAISS_SIMD_LEVEL": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+    },
+    "avx512": {"VQINDEX_CPU_LEVEL": "avx512", "FAISS_SIMD_LEVEL": "AVX512_VPOPCNT"},
+}
 
-def pin(cpu: int | None = None) -> None:
-    """Hold this process to one CPU, the last it may use unless named, and libraries to one thread.
 
-    To be called before NumPy is imported: a BLAS starts its threads then.
+def pin(cpus: Sequence[int] | None = None, threads: int = 1, level: str | None = None) -> None:
+    """Hold this process to as many CPUs as threads, and libraries to those threads and a level.
+
+    cpus    the last ones that it may use unless named
+    level   of LEVELS; each library's own choice if None
+    To be called before NumPy is imported: a BLAS starts its threads then. Raises ValueError where
+    there are not as many CPUs as threads.
     """
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0)) if cpu is None else cpu})
+    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    os.environ.update(LEVELS[level] if level else {})
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    chosen = sorted(os.sched_getaffinity(0))[-threads:] if cpus is None else cpus
+    if len(set(chosen)) != threads:
+        raise ValueError(f"{threads} threads need as many CPUs, got {sorted(set(chosen))}.")
+    os.sched_setaffinity(0, chosen)
 
 
 def describe() -> dict[str, Any]:
-    """What a reader needs to judge a figure: CPU, kernels' level, versions, commit, affinity."""
+    """What a reader needs to judge a figure: CPU, levels used, versions, commit, affinity."""
     from vqindex import show_config
 
     config = show_config()
@@ -36,6 +58,7 @@ def describe() -> dict[str, Any]:
     return {
         "cpu": _cpuinfo("model name") or platform.processor() or platform.machine(),
         "cpu_level": config["cpu_level"],
+        "faiss_level": _faiss_level(),
         "cpu_flags": [f for f in _cpuinfo("flags").split() if f.startswith(("avx", "amx"))],
         "affinity": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -44,6 +67,15 @@ def describe() -> dict[str, Any]:
         "versions": versions,
         "commit": _commit(),
     }
+
+
+def _faiss_level() -> str | None:
+    try:
+        import faiss
+    except ImportError:
+        return None
+    name: str = faiss.SIMDConfig.get_level_name()
+    return name
 
 
 def _version(package: str) -> str | None:

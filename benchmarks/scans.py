@@ -13,11 +13,13 @@ import numpy.typing as npt
 
 from vqindex import FlatIndex, index_factory
 from vqindex.indexes import scan
-from vqindex.kernels.cpu import simd, stages
+from vqindex.kernels.cpu import lookups, records, simd
 from vqindex.kernels.cpu.compile import kernel
-from vqindex.kernels.cpu.program import BLOCK
+from vqindex.kernels.cpu.fields import block_at, field
+from vqindex.kernels.cpu.program import BLOCK, PLANE, PLANE_WORDS, WORDS
+from vqindex.kernels.cpu.records import Asked, Scratch, Stored
 from vqindex.kernels.cpu.score import CHUNK, decode_block, raw_tile, score_tile
-from vqindex.layouts.operands import GROUP, Operands
+from vqindex.memory import Workspace
 
 DRAWN = 4096  # rows; a larger index holds them again, turned by one entry, by two, ...
 K = 10
@@ -25,47 +27,50 @@ Arrays = npt.NDArray[Any]
 
 
 @kernel
-def decode_blocks(program: Arrays, blocks: int, out: Arrays) -> None:
+def decode_blocks(stored: Stored, blocks: int, row_bytes: int, out: int) -> None:
     """Decode blocks one after another into the same 32 rows."""
     for block in range(blocks):
-        decode_block(
-            simd.address_of(program), program.shape[0], block, simd.address_of(out), out.shape[1]
-        )
+        decode_block(stored.program, stored.segments, block, out, row_bytes)
 
 
 @kernel
-def raw_tiles(
-    program: Arrays, blocks: int, levels: Arrays, packed: Arrays, group: int, seed: Arrays,
-    raw: Arrays,
-) -> None:  # fmt: skip
+def plane_sums(stored: Stored, blocks: int, asked: Asked, spare: int, out: Arrays) -> None:
+    """The totals of every row's signs for one query, added up."""
+    total = simd.splat(np.int32(0))
+    row_bytes, words = 8 * field(stored.program, PLANE_WORDS), field(stored.program, WORDS)
+    for block in range(blocks):
+        plane = block_at(field(stored.program, PLANE), block, row_bytes)
+        low, high = lookups.plane_sums(plane, 8 * row_bytes, words, asked.tables, spare)
+        total = simd.add(total, simd.add(low, high))
+    out[0] = simd.sum_lanes(total)
+
+
+@kernel
+def raw_tiles(stored: Stored, blocks: int, asked: Asked, scratch: Scratch) -> None:
     """Raw sums of one decoded block with all queries, once for each of many blocks."""
     simd.tiles_begin()
     for _ in range(blocks):
-        for first in range(0, seed.shape[1], CHUNK):
+        for first in range(0, asked.padded, CHUNK):
             raw_tile(
-                simd.address_of(program), simd.address_of(levels), levels.shape[1],
-                simd.address_of(packed) + (first // 16) * group, group,
-                min(CHUNK, seed.shape[1] - first) // 16, simd.address_of(seed) + 4 * first,
-                simd.address_of(raw),
+                stored.program, scratch.levels, asked.row_bytes,
+                asked.packed + first * asked.row_bytes, 16 * asked.row_bytes,
+                min(CHUNK, asked.padded - first) // 16, asked.seed + 4 * first, scratch.raw,
             )  # fmt: skip
     simd.tiles_end()
 
 
 @kernel
-def score_tiles(
-    program: Arrays, blocks: int, levels: Arrays, packed: Arrays, group: int, seed: Arrays,
-    half: Arrays, gamma: Arrays, bias: int, raw: Arrays, tile: Arrays,
-) -> None:  # fmt: skip
+def score_tiles(stored: Stored, blocks: int, asked: Asked, scratch: Scratch) -> None:
     """Scores of one decoded block with all queries, with the scales of each of many blocks."""
     simd.tiles_begin()
     for block in range(blocks):
-        for first in range(0, seed.shape[1], CHUNK):
+        for first in range(0, asked.padded, CHUNK):
+            skip = 4 * first
             score_tile(
-                simd.address_of(program), program.shape[0], bias, block, simd.address_of(levels),
-                levels.shape[1], simd.address_of(packed) + (first // 16) * group, group,
-                min(CHUNK, seed.shape[1] - first) // 16, simd.address_of(seed) + 4 * first,
-                simd.address_of(half) + 4 * first, simd.address_of(gamma) + 4 * first,
-                seed.shape[1], simd.address_of(raw), simd.address_of(tile),
+                stored.program, stored.segments, stored.bias, block, scratch.levels,
+                asked.row_bytes, asked.packed + first * asked.row_bytes, 16 * asked.row_bytes,
+                min(CHUNK, asked.padded - first) // 16, asked.seed + skip, asked.half + skip,
+                asked.gamma + skip, asked.padded, scratch.raw, scratch.tile,
             )  # fmt: skip
     simd.tiles_end()
 
@@ -82,19 +87,28 @@ class Held:
         return self.index._rows
 
     @property
-    def bound(self) -> scan.Bound:
-        return scan.bound(self.rows.codes, self.rows.codec.scorer)
+    def stored(self) -> Stored:
+        record: Stored = scan.stored(self.rows.codes, self.rows.codec.scorer).at
+        return record
 
-    @property
-    def operands(self) -> Operands:
-        operands: Operands = self.rows.codec.operands(self.queries)
-        return operands
+    def asked(self) -> tuple[Asked, Scratch, Any]:
+        """The queries, working memory, and what holds them."""
+        operands, space = self.rows.codec.operands(self.queries), Workspace()
+        slack = np.zeros(operands.nq, np.float32)
+        asked = operands.asked(self.stored.signs, slack, True, space)
+        return asked, records.scratch(asked.row_bytes, space), (self, operands, space)
 
     @property
     def code_bytes(self) -> dict[str, int]:
         """Bytes of the sign plane and of the other columns of codes."""
         columns = self.rows.codec.quantizer.layout.columns
         return {column.name: column.row_bytes * len(self.index) for column in columns}
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of rows."""
+        blocks: int = self.rows.codes.nblocks
+        return blocks
 
     @property
     def macs(self) -> int:
@@ -118,10 +132,7 @@ def hold(spec: str, d: int, rows: int, size: int, nq: int) -> Held:
 
 @dataclass(frozen=True)
 class Work:
-    """What is timed, the bytes of codes it reads, the products wanted of it, what it points into.
-
-    The last argument of a kernel is where it writes.
-    """
+    """What is timed, the bytes of codes it reads, the products wanted, what it points into."""
 
     call: partial[Any]
     bytes: int
@@ -131,47 +142,33 @@ class Work:
 
 def decode(held: Held) -> Work:
     """Every block decoded."""
-    out = np.empty((BLOCK, held.operands.row_bytes), np.uint8)
-    call = partial(decode_blocks, held.bound.program, held.rows.codes.nblocks, out)
-    return Work(call, sum(held.code_bytes.values()), 0, held)
+    asked, scratch, alive = held.asked()
+    call = partial(decode_blocks, held.stored, held.blocks, asked.row_bytes, scratch.levels)
+    return Work(call, sum(held.code_bytes.values()), 0, alive)
 
 
 def plane(held: Held) -> Work:
     """The scan of the sign plane for the first query."""
-    at, scorer, operands = held.bound, held.rows.codec.scorer, held.operands
-    blocks, masks = np.arange(held.rows.codes.nblocks), scan.block_masks(len(held.index), None)
-    planes, half, gamma = (
-        array.ctypes.data for array in (operands.bit_planes, operands.half, operands.gamma)
-    )
-    call = partial(
-        stages.plane_bounds, at.program, 1 if scorer.plane else scorer.staged, at.bias, at.ratio,
-        blocks, masks, planes, half, gamma, np.float32(0), np.empty(BLOCK, np.int32),
-        np.empty((len(blocks), BLOCK), np.float32),
-    )  # fmt: skip
-    return Work(call, held.code_bytes["plane"], 0, (held, operands))
+    asked, scratch, alive = held.asked()
+    spare = scratch.tile
+    call = partial(plane_sums, held.stored, held.blocks, asked, spare, np.zeros(1, np.int64))
+    return Work(call, held.code_bytes["plane"], 0, alive)
 
 
 def raw_tiles_of(held: Held) -> Work:
     """As many raw tiles as a search has, all of the first block decoded."""
-    raw = np.empty((BLOCK, CHUNK), np.int32)
-    return Work(partial(raw_tiles, *_tiled(held), raw), 0, held.macs, held)
+    return _tiled(held, raw_tiles)
 
 
 def score_tiles_of(held: Held) -> Work:
     """As many tiles of scores as a search has, all of the first block decoded."""
-    operands = held.operands
-    raw, tile = np.empty((BLOCK, CHUNK), np.int32), np.empty((BLOCK, CHUNK), np.float32)
-    more = (operands.half, operands.gamma, held.bound.bias, raw, tile)
-    return Work(partial(score_tiles, *_tiled(held), *more), 0, held.macs, held)
+    return _tiled(held, score_tiles)
 
 
-def _tiled(held: Held) -> tuple[Any, ...]:
-    program, operands = held.bound.program, held.operands
-    stride = operands.row_bytes
-    levels = np.empty((BLOCK, stride), np.uint8)
-    decode_blocks(program, 1, levels)
-    packed = operands.packed.view(np.uint8).reshape(-1)
-    return program, held.rows.codes.nblocks, levels, packed, GROUP * stride, operands.seed
+def _tiled(held: Held, tiles: Any) -> Work:
+    asked, scratch, alive = held.asked()
+    decode_blocks(held.stored, 1, asked.row_bytes, scratch.levels)
+    return Work(partial(tiles, held.stored, held.blocks, asked, scratch), 0, held.macs, alive)
 
 
 def search(stages: str, held: Held) -> Work:

@@ -1,7 +1,8 @@
 """The flat indexes of this library beside those of FAISS and turbovec.
 
-One thread, all systems in turn within each round; speeds are ratios to FAISS indexes of as many
-bits. See search.toml for the systems and `vqindex.evaluate.measure` for what is timed.
+All have as many threads, all are measured in turn within each round; speeds are ratios to FAISS
+indexes of as many bits. See search.toml for the systems and `vqindex.evaluate.measure` for what is
+timed.
 """
 
 import sys
@@ -73,11 +74,18 @@ def _spec(text: str, d: int) -> str:
     return text.replace("{d/2}", str(d // 2)).replace("{d}", str(d))
 
 
-def competitor(case: Case, metric: str, seed: int) -> Competitor:
-    """The adapter of a case; ImportError where its library is missing, ValueError for a metric."""
+def competitor(case: Case, metric: str, seed: int, level: str | None = None) -> Competitor:
+    """The adapter of a case.
+
+    ImportError where its library is missing, ValueError where it lacks the metric or the level.
+    """
     if case.library == "vqindex":
         return Ours(case.spec, metric, seed)
-    return Faiss(case.spec, metric) if case.library == "FAISS" else Turbovec(case.spec, metric)
+    if case.library == "FAISS":
+        return Faiss(case.spec, metric)
+    if level is not None:
+        raise ValueError(f"turbovec takes whatever the CPU has, and nothing holds it to {level}.")
+    return Turbovec(case.spec, metric)
 
 
 def run(
@@ -86,22 +94,32 @@ def run(
     rounds: int = 5,
     singles: int = 1000,
     seed: int = 0,
+    threads: int = 1,
+    level: str | None = None,
     bits: Iterable[int] | None = None,
     only: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Measure every system that can be had, and say on stderr which cannot."""
+    """Measure every system that can be had, and say on stderr which cannot.
+
+    threads, level   what this process was pinned to
+    """
     cases, systems = [], []
     for case in read_cases(dataset.d, bits, only):
         try:
-            systems.append(competitor(case, dataset.metric, seed))
+            systems.append(competitor(case, dataset.metric, seed, level))
             cases.append(case)
         except (ImportError, ValueError) as error:
             if case.library != "turbovec":
                 raise
             _tell(f"without turbovec {case.spec}: {error}")
     warmup()
-    done = measure(systems, dataset, k=K, rounds=rounds, singles=singles, tell=_tell)
-    settings = {"k": K, "rounds": rounds, "singles": singles, "seed": seed, "threads": 1}
+    done = measure(
+        systems, dataset, k=K, rounds=rounds, singles=singles, threads=threads, tell=_tell
+    )
+    settings = {
+        "k": K, "rounds": rounds, "singles": singles, "seed": seed, "threads": threads,
+        "level": level,
+    }  # fmt: skip
     return {"settings": settings, "rows": rows_of(cases, done)}
 
 

@@ -334,23 +334,33 @@ def test_decoding_errs_least(spec):
 
 
 @pytest.mark.parametrize(
-    ("staged", "plane", "which"),
+    ("signs", "exact", "which"),
     [
-        (0, True, ["EDEN1", "TQ1", "QJL", "QJL9"]),  # signs are the score
+        (1, True, ["EDEN1", "TQ1", "QJL", "QJL9"]),  # signs are the score
+        (2, True, ["EDEN1+QJL", "TQprod2", "QJL+QJL"]),
         (1, False, ["EDEN2", "EDEN8", "TQ4", "EDEN2+QJL", "EDEN4+QJL8"]),  # they bound it
-        (0, False, ["F32", "F16", "SQ8", "SQ8+QJL"]),  # there are none
-        (0, False, ["EDEN1+QJL", "TQprod2", "QJL+QJL", "EDEN2+QJL30"]),  # they tell too little
+        (2, False, ["EDEN2+QJL30", "TQ2+QJL9"]),  # ... with those of a sketch that adds much
+        (0, True, ["F32", "F16", "SQ8", "SQ8+QJL"]),  # there are none
+        (0, True, ["None,EDEN2", "None,TQ4+QJL"]),  # what they leave out is not random
     ],
 )
-def test_what_signs_say(staged, plane, which):
+def test_what_signs_say(signs, exact, which):
     for spec in which:
         codec = parse(spec, "l2", 0).fit(normal(9, 64), 64)
         names = [column.name for column in codec.columns]
         scorer = codec.scorer
-        assert (scorer.staged, scorer.plane) == (staged, plane)
+        assert scorer.signs == signs
+        assert (scorer.error == 0) == exact
         assert names[scorer.bias] == "bias"
         assert scorer.ratio == (names.index("ratio") if "ratio" in names else program.NONE)
+        assert scorer.rated == len(scorer.fields) - (codec.sketch is not None)
         assert parse(spec, "ip", 0).fit(normal(9, 64), 64).scorer.bias == program.NONE
+
+
+@pytest.mark.parametrize("spec", ["EDEN2", "EDEN4", "TQ2", "EDEN2+QJL30"])
+def test_too_few_signs_bound_nothing(spec):
+    assert parse(spec, "ip", 0).fit(normal(9, 63), 63).scorer.signs == 0
+    assert parse(spec, "ip", 0).fit(normal(9, 64), 64).scorer.signs > 0
 
 
 @pytest.mark.parametrize("spec", ["EDEN2", "EDEN3", "TQ2"])
@@ -361,7 +371,10 @@ def test_bits_of_a_sketch_that_signs_bear(spec):
     for m in range(1, 65):
         codec = parse(f"{spec}+QJL{m}", "ip", 0).fit(normal(9, 64), 64)
         noise = residual * (64 / (m * codec.sketch.mean_magnitude**2) - 1) / (math.pi / 2 - 1)
-        assert codec.scorer.staged == (noise <= MOST_NOISE)
+        heard = noise <= MOST_NOISE
+        assert codec.scorer.signs == (1 if heard else 2)
+        error = 0.5 * math.sqrt((1 - 2 / math.pi) * (1 + (noise if heard else 0)))
+        assert math.isclose(codec.scorer.error, error, rel_tol=1e-9)
 
 
 @pytest.mark.parametrize(

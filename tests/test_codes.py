@@ -169,6 +169,20 @@ def test_appending_moves_nothing():
     assert (codes.addresses[:, :2] == before).all()
 
 
+def test_what_is_bound_stays_while_slabs_do():
+    codes, _ = stored(SLAB_ROWS - 5)
+    codes.bound = "bound"
+    codes.append(rows_of(5))
+    assert codes.bound == "bound"
+    codes.truncate(10)
+    assert codes.bound == "bound"
+    codes.append(rows_of(SLAB_ROWS))
+    assert codes.bound is None
+    codes.bound = "bound"
+    codes.truncate(SLAB_ROWS)
+    assert codes.bound is None
+
+
 def test_addresses_point_to_slabs():
     codes, _ = stored(4200)
     for i, column in enumerate(COLUMNS):

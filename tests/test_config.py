@@ -74,6 +74,9 @@ for spec in ("F32", "F16", "SQ8", "EDEN1", "EDEN3", "EDEN8", "TQprod3,Keep(f16)"
                 index.search(q, k=5, **settings)
             index.range_search(q, 1.0)
         index.reconstruct([1, 4000])
+large = vq.index_factory("EDEN2")
+large.add(rng.standard_normal((10_000, 64)))
+large.search(x[:5, :1].repeat(64, 1), threads=2)
 assert signatures() == before, set(signatures().items()) ^ set(before.items())
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=600)

@@ -13,7 +13,7 @@ ROOT = Path(vqindex.__file__).parent
 
 # A file imports from its own group and the groups above it.
 LAYERS = [
-    "errors folders lazy interrupts",
+    "errors folders lazy interrupts memory",
     "arrays threads locks progress",
     "kernels.reference kernels.cpu kernels.gpu",
     "layouts",

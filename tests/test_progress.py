@@ -3,6 +3,7 @@ import pytest
 
 import vqindex as vq
 from vqindex import progress
+from vqindex.indexes.flat import QUERIES
 from vqindex.progress import Progress
 
 
@@ -91,5 +92,6 @@ def test_progress_of_an_index(capsys):
 def test_progress_of_a_search_counts_queries():
     index, seen = vq.index_factory("F32"), []
     index.add(np.eye(4))
-    index.search(np.ones((9000, 4)), k=1, progress=lambda *step: seen.append(step))
-    assert seen == [(4096, 9000), (8192, 9000), (9000, 9000)]
+    nq = 2 * QUERIES + 808
+    index.search(np.ones((nq, 4)), k=1, progress=lambda *step: seen.append(step))
+    assert seen == [(QUERIES, nq), (2 * QUERIES, nq), (nq, nq)]

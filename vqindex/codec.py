@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError, NonFiniteError, ShapeError, SpecError
-from vqindex.kernels.cpu import program
+from vqindex.kernels.cpu import encode, program
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import Operands, prepare
@@ -35,7 +35,7 @@ from vqindex.sketches.qjl import QJL
 from vqindex.transforms.base import FittedTransform, Transform, stored
 
 ID = "id"
-MOST_NOISE = 0.25  # of a sketch, for signs to bound the score; beyond it they tell too little
+MOST_NOISE = 0.25  # of a sketch, for the other signs to bound the score without its own
 BIAS = "bias"
 FEWEST_SIGNS = 64  # dimensions from which a sum of signs is near enough to normal
 MOST_DIMS = 131_072  # of a segment: 128 * 127 * 131,072 < 2**31
@@ -120,16 +120,16 @@ class Scorer:
     fields   (segments, FIELDS) of every term
     bias     column of the bias, or program.NONE
     ratio    column of the signs' ratio, or program.NONE
-    staged   segments whose sign planes bound a score: the quantizer's, or 0 where signs say it all
-    plane    whether signs alone give the whole score
-    error    spread of a staged score about its estimate from signs, over |q| * scale * ratio
+    signs    segments whose signs bound a score, 0 where signs tell too little
+    rated    those of them that the ratio belongs to: the quantizer's
+    error    spread of a score about its estimate from signs, over |q| * scale * ratio
     """
 
     fields: npt.NDArray[np.int64]
     bias: int
     ratio: int
-    staged: int
-    plane: bool
+    signs: int
+    rated: int
     error: float
 
 
@@ -184,21 +184,33 @@ class Codec:
             parts.append(term.layout.program(index, scale, operand))
             operand += term.layout.operand_bytes
         ratio = self.quantizer.ratio
-        signs = len(parts[0]) if (parts[0][:, program.BITS] > 0).all() else 0
+        signs, error = self._signs(parts)
         return Scorer(
             np.concatenate(parts),
             index.get(BIAS, program.NONE),
             index[ratio] if ratio else program.NONE,
-            signs if ratio and self._signs_tell else 0,
-            signs == 1 and len(self._terms) == 1 and int(parts[0][0, program.BITS]) == 1,
-            self._sign_error,
+            signs,
+            len(parts[0]),
+            error,
         )
 
-    @property
-    def _signs_tell(self) -> bool:
-        """Whether an estimate from signs errs as the bound supposes: like a normal variable."""
+    def _signs(self, parts: list[npt.NDArray[np.int64]]) -> tuple[int, float]:
+        """How many segments' signs bound a score, and the error of the estimate they give.
+
+        Signs stand for +-1/2 and err by sqrt(1 - 2 / pi) of a coordinate, those of codes of one
+        bit not at all. A sketch's own signs are looked up where they would add much noise else.
+        """
+        bits = parts[0][:, program.BITS]
+        everything = sum(map(len, parts))
+        if (bits == 1).all():
+            return everything, 0.0
         mixed = self.transform.isotropic and self.transform.dim_out >= FEWEST_SIGNS
-        return mixed and self._sketch_noise <= MOST_NOISE
+        if not (bits > 0).all() or not mixed or not self.quantizer.ratio:
+            return 0, 0.0  # an estimate from signs need not err like a normal variable
+        error, noise = 0.5 * float(np.sqrt(1 - 2 / np.pi)), self._sketch_noise
+        if noise > MOST_NOISE:
+            return everything, error
+        return len(parts[0]), error * float(np.sqrt(1 + noise))
 
     @property
     def _sketch_noise(self) -> float:
@@ -213,23 +225,16 @@ class Codec:
         residual = self.quantizer.distortion / self.quantizer.shrink
         return residual * share / (np.pi / 2 - 1)
 
-    @property
-    def _sign_error(self) -> float:
-        """Signs stand for +-1/2 and err by sqrt(1 - 2/pi) of a coordinate; a sketch adds noise."""
-        return 0.5 * float(np.sqrt((1 - 2 / np.pi) * (1 + self._sketch_noise)))
-
-    def _centered(self, x: FloatArray) -> FloatArray:
-        x = _measured(x, self.metric)
-        return x if self.center is None else x - self.center
-
     def encode(self, x: FloatArray) -> dict[str, Array]:
         """The columns of rows (n, dim) float32, all but the ids."""
-        r = self._centered(x)
+        r = _measured(x, self.metric, self.center)
         y = self.transform.apply(r)
         encoded = self.quantizer.encode(y)
         columns = dict(encoded.columns)
         if self.sketch is not None:
-            columns.update(self.sketch.encode(y - encoded.approximation).columns)
+            residual = encoded.approximation
+            np.subtract(y, residual, out=residual)
+            columns.update(self.sketch.encode(residual).columns)
         if self.metric == "l2":
             columns[BIAS] = -square_norms(r)
         if self._kept is not None:
@@ -287,10 +292,11 @@ class Codec:
         return sum(array.nbytes for array in self.arrays().values())
 
 
-def _measured(x: FloatArray, metric: str) -> FloatArray:
-    """Rows as the metric sees them: divided by their norms under cosine.
+def _measured(x: FloatArray, metric: str, center: FloatArray | None = None) -> FloatArray:
+    """Rows as the metric sees them, divided by their norms under cosine, less the centre.
 
-    Raises NonFiniteError for rows so long that scores under another metric would overflow.
+    May be x itself. Raises NonFiniteError for rows so long that scores under another metric would
+    overflow.
     """
     if metric != "cosine":
         if (square_norms(x) > MOST_SQUARE).any():
@@ -298,11 +304,13 @@ def _measured(x: FloatArray, metric: str) -> FloatArray:
                 f"under {metric!r} vectors must have norms up to 1e18, or distances overflow "
                 f"float32; got entries up to {np.abs(x).max():.3g}: scale all vectors alike."
             )
-        return x
-    norms = row_norms(x)
-    odd = np.flatnonzero(~((norms > 1e-15) & (norms < 1e15)))
-    if len(odd):  # squares near the ends of float32's range; powers of two scale exactly
-        x = x.copy()
-        x[odd] = np.ldexp(x[odd], -np.frexp(np.abs(x[odd]).max(axis=1, keepdims=True))[1])
-        norms[odd] = row_norms(x[odd])
-    return divide(x, norms[:, None])
+        return x if center is None else x - center
+    origin = np.zeros(x.shape[1], np.float32) if center is None else center
+    out, norms = np.empty_like(x), np.empty(len(x), np.float32)
+    encode.normalize(x, origin, norms, out)
+    plain = (norms > 1e-15) & (norms < 1e15)
+    if not plain.all():  # squares near the ends of float32's range; powers of two scale exactly
+        odd = np.flatnonzero(~plain)
+        scaled = np.ldexp(x[odd], -np.frexp(np.abs(x[odd]).max(axis=1, keepdims=True))[1])
+        out[odd] = divide(scaled, row_norms(scaled)[:, None]) - origin
+    return out

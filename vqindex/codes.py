@@ -15,16 +15,9 @@ import numpy.typing as npt
 from vqindex.errors import ReadOnlyError
 from vqindex.kernels.cpu.program import BLOCK, SLAB, SLAB_ROWS
 from vqindex.layouts.base import Column
+from vqindex.memory import aligned_zeros
 
 Array = npt.NDArray[Any]
-
-
-def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Zeros at a multiple of 64 bytes."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def _by_slab(
@@ -71,13 +64,16 @@ class Codes:
         for column, have in zip(self.columns, self._slabs, strict=True):
             del have[slabs:]
             while len(have) < slabs:
-                have.append(_zeros(column.groups(SLAB), column.dtype))
-        self._readdress()
+                have.append(aligned_zeros(column.groups(SLAB), column.dtype))
+        self._readdress(min(slabs, self.addresses.shape[1]))
 
-    def _readdress(self) -> None:
-        where = [[slab.ctypes.data for slab in have] for have in self._slabs]
-        self.addresses = np.array(where, np.int64).reshape(len(self.columns), -1)
-        self.bound = None
+    def _readdress(self, kept: int) -> None:
+        """Find the addresses of all slabs but the first `kept`, which are where they were."""
+        where = [[slab.ctypes.data for slab in have[kept:]] for have in self._slabs]
+        new = np.array(where, np.int64).reshape(len(self.columns), -1)
+        if new.size or kept < self.addresses.shape[1]:
+            self.bound = None
+            self.addresses = np.concatenate([self.addresses[:, :kept], new], axis=1)
 
     def _check_writable(self) -> None:
         if not self.writable:
@@ -173,10 +169,10 @@ class Codes:
             for start in range(0, len(whole), step):
                 slab = whole[start : start + step]
                 if writable and len(slab) < step:
-                    full = _zeros(column.groups(SLAB), column.dtype)
+                    full = aligned_zeros(column.groups(SLAB), column.dtype)
                     full[: len(slab)] = slab
                     slab = full
                 have.append(slab)
         codes.writable = writable
-        codes._readdress()
+        codes._readdress(0)
         return codes

@@ -12,6 +12,7 @@ from vqindex.factory import index_factory
 from vqindex.kernels.cpu.compile import cache_dir, source_hash
 from vqindex.kernels.cpu.level import LEVEL, best_level
 
+_SHARED = 4096  # rows that two threads share, and merge what they found
 # Between them these go every way through the kernels: planes, sketches, bytes, both floats.
 _EVERY_WAY = ("EDEN4", "EDEN1", "TQprod2", "SQ8", "F32", "F16", "Haar,EDEN2")
 
@@ -47,13 +48,13 @@ def show_config() -> dict[str, Any]:
 def warmup() -> float:
     """Compile every kernel, or load it from the cache; returns the seconds it took."""
     start = time.perf_counter()
-    x = np.random.default_rng(0).standard_normal((96, 64)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((_SHARED, 64)).astype(np.float32)
     for spec in _EVERY_WAY:
         for name in ("cosine", "l2"):
             index = index_factory(spec, metric=name)
-            index.fit(x)
+            index.fit(x[:96])
             index.add(x)
-            index.search(x, k=3)
+            index.search(x[:96], k=3, threads=2)
             index.search(x[0], k=3)
             index.search(x[0], k=3, filter=[1, 2, 3])
             index.range_search(x[0], 1.0)

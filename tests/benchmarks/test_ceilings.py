@@ -54,13 +54,6 @@ def test_lookups_are_of_every_vector():
         assert (folded(entries[x]) == OUT.view(np.uint64)).all()
 
 
-def test_popcounts_are_of_every_word():
-    x = octets(768)
-    ceilings.popcounts(x, 2, OUT)
-    counts = np.bitwise_count(x.view(np.uint64)).reshape(-1, 8)
-    assert (2 * counts.sum(axis=0) == OUT.view(np.uint64)).all()
-
-
 def test_memory_is_aligned_and_written():
     for size in (1, 64, 1000):
         memory = ceilings.aligned(size)
@@ -72,7 +65,7 @@ def test_memory_is_aligned_and_written():
 def test_every_ceiling_is_measured():
     every = ceilings.every([("L1", 512), ("L2", 1024)])
     assert [ceiling.what["kernel"] for ceiling in every] == [
-        "stream", "stream", "dot4", "dot_tile", "lookup16", "lookup128", "popcount",
+        "stream", "stream", "dot4", "dot_tile", "lookup16", "lookup128",
     ]  # fmt: skip
     for ceiling in every:
         assert ceilings.CALL / 256 < ceiling.amount <= ceilings.CALL

@@ -13,7 +13,7 @@ PUBLIC = ("vqindex", "vqindex.datasets", "vqindex.evaluate", "vqindex.quantizers
 
 @pytest.fixture
 def unpinned(monkeypatch):
-    monkeypatch.setattr(machine, "pin", lambda cpu: None)
+    monkeypatch.setattr(machine, "pin", lambda *_: None)
 
 
 def test_a_command_prints_and_saves_its_record(unpinned, monkeypatch, tmp_path, capsys):
@@ -42,10 +42,40 @@ def test_a_search_of_some_systems(unpinned, monkeypatch, capsys):
     from benchmarks import search
 
     monkeypatch.setattr(search, "run", lambda dataset, **options: {"asked": options, "rows": []})
-    options = "--queries 2 --bits 4 2 --only EDEN RaBitQ --json"
+    options = "--queries 2 --bits 4 2 --only EDEN RaBitQ --threads 2 --level avx2 --json"
     __main__.main(["search", "sample", *options.split()])
     asked = json.loads(capsys.readouterr().out)["asked"]
     assert (asked["bits"], asked["only"]) == ([4, 2], ["EDEN", "RaBitQ"])
+    assert (asked["threads"], asked["level"]) == (2, "avx2")
+
+
+def test_a_search_of_a_set_made_wide_and_short(unpinned, monkeypatch, capsys):
+    from benchmarks import search
+
+    monkeypatch.setattr(search, "run", lambda dataset, **_: {"rows": [], "found": dataset.d})
+    options = "--queries 2 --wide 2 --rows 300 --json"
+    __main__.main(["search", "sample", *options.split()])
+    record = json.loads(capsys.readouterr().out)
+    assert (record["dataset"]["name"], record["dataset"]["n"]) == ("sample-wide2-rows300", 300)
+    assert record["found"] == 768
+
+
+@pytest.mark.parametrize(
+    ("options", "pinned"),
+    [
+        ("", (None, 1, None)),
+        ("--cpu 1", ([1], 1, None)),
+        ("--threads 2 --cpu 3,5 --level avx512", ([3, 5], 2, "avx512")),
+    ],
+)
+def test_what_the_process_is_pinned_to(monkeypatch, options, pinned):
+    def pin(*asked):
+        assert asked == pinned
+        raise ValueError("2 threads need as many CPUs.")
+
+    monkeypatch.setattr(machine, "pin", pin)
+    with pytest.raises(SystemExit):
+        __main__.main(["search", *options.split()])
 
 
 def test_startup_is_a_command(unpinned, monkeypatch, capsys):
@@ -61,6 +91,15 @@ def test_startup_is_a_command(unpinned, monkeypatch, capsys):
     ]
 
 
+def test_large_is_a_command(unpinned, monkeypatch, capsys):
+    from benchmarks import large
+
+    monkeypatch.setattr(large, "run", lambda: {"rows": [1]})
+    monkeypatch.setattr(large, "report", lambda record: f"{len(record['rows'])} row")
+    __main__.main(["large"])
+    assert capsys.readouterr().out == "1 row\n"
+
+
 def test_kernels_is_a_command(unpinned, monkeypatch, capsys):
     from benchmarks import kernels
 
@@ -70,7 +109,10 @@ def test_kernels_is_a_command(unpinned, monkeypatch, capsys):
     assert capsys.readouterr().out == "1 row\n"
 
 
-@pytest.mark.parametrize("wrong", ["", "nothing", "search --rounds 0", "bounds --save=1"])
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "nothing", "search --rounds 0", "bounds --save=1", "search --cpu 1,", "kernels --level x"],
+)
 def test_wrong_arguments(wrong, capsys):
     with pytest.raises(SystemExit):
         __main__.main(wrong.split())

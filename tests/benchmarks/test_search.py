@@ -93,6 +93,7 @@ def test_exact_indexes_are_exact(dataset, monkeypatch):
     ]
     assert all(row["recall"] == 1 for row in record["rows"])
     assert all(row["batch_best"] >= row["batch_median"] > 0 for row in record["rows"])
+    assert (record["settings"]["threads"], record["settings"]["level"]) == (1, None)
     assert json.loads(json.dumps(record)) == record
     assert len(search.report(record).splitlines()) == 4
 
@@ -105,3 +106,23 @@ def test_a_peer_that_does_not_measure_the_metric_is_named(monkeypatch, capsys):
     cases = search.run(synthetic(100, 16, 3, "l2"), bits=[4])["rows"]
     assert {case.library for case in cases} == {"vqindex", "FAISS"}
     assert "without turbovec 4: turbovec measures inner products" in capsys.readouterr().err
+
+
+def test_turbovec_has_no_level(monkeypatch, capsys):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(search, "warmup", lambda: None)
+    monkeypatch.setattr(search, "measure", lambda systems, *_, **__: [])
+    monkeypatch.setattr(search, "rows_of", lambda cases, _: cases)
+    cases = search.run(synthetic(100, 16, 3, "ip"), bits=[2], level="avx2")["rows"]
+    assert {case.library for case in cases} == {"vqindex", "FAISS"}
+    assert "without turbovec 2: turbovec takes whatever the CPU has" in capsys.readouterr().err
+
+
+def test_every_library_gets_the_threads(dataset, monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(search, "warmup", lambda: None)
+    monkeypatch.setattr(search, "rows_of", lambda cases, _: [])
+    asked = []
+    monkeypatch.setattr(search, "measure", lambda *_, threads, **__: asked.append(threads))
+    record = search.run(dataset, threads=2, bits=[32])
+    assert (record["settings"]["threads"], asked) == (2, [2])

@@ -225,9 +225,9 @@ def test_stats_count_the_rows_that_were_scored():
     index = vq.index_factory("TQ4", metric="ip")
     index.add(x)
     for threads in (1, 2):
-        assert index.search(x[:9], threads=threads).stats == {"rows": 2000, "scored": 9 * 2000}
-        off = index.search(x[:5], threads=threads, stages="off")
-        assert off.stats == {"rows": 2000, "scored": 5 * 2000}
+        for nq in (5, 9, 200):
+            off = index.search(x[:nq], threads=threads, stages="off")
+            assert off.stats == {"rows": 2000, "scored": nq * 2000}
         staged = index.search(x[:5], threads=threads).stats["scored"]
         assert 5 * 10 <= staged < 5 * 2000
         assert index.search(x[0], filter=np.arange(100), threads=threads).stats["scored"] == 100

@@ -7,6 +7,7 @@ import pytest
 
 import vqindex as vq
 from vqindex.datasets import load
+from vqindex.indexes.flat import QUERIES
 
 METRICS = ("l2", "ip", "cosine")
 SPECS = [
@@ -16,6 +17,7 @@ SPECS = [
 ]  # fmt: skip
 REAL = [
     "F32", "SQ8", "EDEN1", "EDEN2", "EDEN4", "EDEN8", "TQ4", "QJL", "TQprod3", "EDEN4+QJL64",
+    "EDEN2+QJL30",
 ]  # fmt: skip
 D = 37
 
@@ -90,7 +92,7 @@ def test_how_queries_are_split_changes_nothing(spec, metric):
     batch = index.search(q, k=12, stages="off")
     for threads in (1, 2, 3):
         same(index.search(q, k=12, stages="off", threads=threads), batch)
-        same(index.search(q, k=12, threads=threads), batch)
+        same(index.search(q, k=12, threads=threads), batch)  # too few dimensions for bounds
     at = 0
     for part in split(q, [1, 2, 7, 8, 9, 63, 60]):
         got = index.search(part, k=12, stages="off", threads=2)
@@ -108,11 +110,13 @@ def test_how_queries_are_split_changes_nothing(spec, metric):
 def test_many_queries_are_taken_a_part_at_a_time(spec):
     index = vq.index_factory(spec, metric="ip")
     index.add(vectors(1100))
-    q = vectors(4097, seed=1)  # one more than are prepared together
-    whole = index.search(q, k=3, stages="off")
-    same(index.search(q[4000:], k=3, stages="off"), vq.SearchResult(*(
-        getattr(whole, name)[4000:] for name in ("distances", "ids", "scores")
-    )))  # fmt: skip
+    q = vectors(QUERIES + 1, seed=1)
+    for stages in ("on", "off"):
+        whole = index.search(q, k=3, stages=stages)
+        for part in (slice(QUERIES - 90, None), slice(QUERIES, None)):
+            same(index.search(q[part], k=3, stages=stages), vq.SearchResult(*(
+                getattr(whole, name)[part] for name in ("distances", "ids", "scores")
+            )))  # fmt: skip
 
 
 @pytest.mark.parametrize("spec", ["F32", "SQ8", "EDEN1", "EDEN4", "TQprod2"])
@@ -155,20 +159,17 @@ def sample():
 
 @pytest.mark.parametrize("spec", REAL)
 def test_one_query_finds_on_real_data_what_a_batch_finds(sample, spec):
-    """Bit for bit, but for bounds that fail: fewer than 1 neighbour in 10,000 by design.
-
-    Of 5,000 neighbours 0.5 are then lost on average and more than 4 once in 6,000 times. Without
-    a sketch none is lost here.
+    """Bit for bit. Bounds fail for fewer than 1 neighbour in 10,000 by design: of 5,000 neighbours
+    0.5 are then lost on average, and more than 4 once in 6,000 times.
     """
     x, q = sample
     index = vq.index_factory(spec)
     index.add(x)
     batch = index.search(q, k=10)
-    lost = 0
-    for i, query in enumerate(q):
+    for i, query in enumerate(q[:100]):
         one = index.search(query, k=10)
-        if not np.array_equal(one.ids, batch.ids[i]):
-            lost += len(set(batch.ids[i]) - set(one.ids))
-        else:
-            np.testing.assert_array_equal(one.scores, batch.scores[i])
-    assert lost <= (4 if "+" in index.spec else 0)
+        np.testing.assert_array_equal(one.ids, batch.ids[i])
+        np.testing.assert_array_equal(one.scores, batch.scores[i])
+    every = index.search(q, k=10, stages="off")
+    lost = sum(len(set(a) - set(b)) for a, b in zip(every.ids, batch.ids, strict=True))
+    assert lost <= 4

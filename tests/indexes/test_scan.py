@@ -64,7 +64,7 @@ def test_settings_are_checked(settings, error, message):
 def test_settings_of_a_search_and_of_the_index():
     index = vq.index_factory("TQ4", metric="ip")
     index.add(vectors(3000))
-    default = {"eps0": Settings().eps0, "stages": "on"}
+    default = {"eps0": 3.5, "stages": "on"}
     assert index.settings == default
     full, staged = index.search(vectors(1), stages="off"), index.search(vectors(1))
     assert index.settings == default
@@ -118,6 +118,16 @@ def test_rows_of_zeros_are_not_lost(spec, metric):
         assert (index.search(q, k=2).ids == [7, 500]).all()
 
 
+@pytest.mark.parametrize("eps0", [1e18, 1e38, 1e300])
+@pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
+def test_the_widest_bounds_do_not_overflow(metric, eps0):
+    x, q = vectors(1000) * np.float32(1e15), vectors(3, seed=1) * np.float32(1e15)
+    x[[7, 500]] = 0
+    index = vq.index_factory("TQ4", metric=metric)
+    index.add(x)
+    same(index.search(q, k=1000, eps0=eps0), index.search(q, k=1000, stages="off"))
+
+
 @pytest.mark.parametrize("spec", ["EDEN1", "EDEN4", "QJL"])
 def test_bounds_hold_for_vectors_far_from_random(spec):
     """One large entry, few distinct values, or all rows on a line."""
@@ -145,12 +155,13 @@ def test_filters_decide_whether_rows_or_blocks_are_read():
         assert (np.sort(result.ids[:, :count], axis=1) == np.sort(allowed)).all()
 
 
-@pytest.mark.parametrize(("spec", "staged"), [("EDEN4", 1), ("Haar,TQ4", 1), ("None,EDEN4", 0)])
-def test_signs_bound_only_what_is_rotated(spec, staged):
+@pytest.mark.parametrize(("spec", "signs"), [("EDEN4", 1), ("Haar,TQ4", 1), ("None,EDEN4", 0)])
+def test_signs_bound_only_what_is_rotated(spec, signs):
     x = np.random.default_rng(0).lognormal(0, 2, (3000, 64)).astype(np.float32)
     index = vq.index_factory(spec, metric="ip")
     index.add(x)
-    assert index._rows.codec.scorer.staged == staged
+    assert index._rows.codec.scorer.signs == signs
     for q in x[:20]:
-        assert (index.search(q).ids == index.search(q, stages="off").ids).all()
-    assert vq.index_factory(spec).fit(x[:, :63])._rows.codec.scorer.staged == 0  # too few signs
+        staged, full = index.search(q), index.search(q, stages="off")
+        assert (staged.ids == full.ids).all()
+        assert (staged.stats["scored"] < full.stats["scored"]) == (signs > 0)

@@ -81,6 +81,6 @@ def test_tiles_are_multiplied_by_the_machine():
 
 def test_in_software(with_amx):
     """These and every test of the operations, scores and searches, with AMX carried out in C."""
-    files = [HERE / f"test_{name}.py" for name in ("amx", "simd", "score", "stages")]
+    files = [HERE / f"test_{name}.py" for name in ("amx", "simd", "score", "search")]
     # pytest's faulthandler would take SIGILL from the emulator.
     with_amx("pytest", "-p", "no:faulthandler", "-p", "no:cacheprovider", *files)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from vqindex.kernels.cpu import operands, simd
-from vqindex.kernels.reference import sign
+from vqindex.kernels.cpu.records import Asked
 from vqindex.layouts.scalar import ScalarCodes, Segment
 
 TINY = float(np.finfo(np.float32).tiny)
@@ -89,17 +89,12 @@ def test_quantize_stays_in_range_for_denormal_queries(largest):
 @pytest.mark.parametrize("d", [64, 192])
 def test_pack(groups, d):
     entries = np.random.default_rng(d).integers(-127, 128, (16 * groups, d), np.int8)
-    packed = np.full((groups, d // 4, 16, 4), 99, np.int8)
-    operands.pack(entries, packed)
-    assert (packed == entries.reshape(groups, 16, d // 4, 4).transpose(0, 2, 1, 3)).all()
-
-
-@pytest.mark.parametrize("words", [[1], [2, 1], [3, 1, 2]])
-def test_bit_planes(words):
-    entries = np.random.default_rng(0).integers(-128, 128, 64 * sum(words), np.int8)
-    out = np.full(8 * sum(words) + 1, 99, np.uint64)
-    operands.bit_planes(entries, program_of(*words), out)
-    edges = 64 * np.cumsum(words)[:-1]
-    want = [sign.planes(part[None]).reshape(-1) for part in np.split(entries, edges)]
-    assert (out[:-1] == np.concatenate(want)).all()
-    assert out[-1] == 99
+    packed = np.full((groups + 1, d // 4, 16, 4), 99, np.int8)
+    asked = dict.fromkeys(Asked._fields, 0) | {
+        "padded": len(entries), "entries": entries.ctypes.data, "row_bytes": d,
+        "packed": packed.ctypes.data,
+    }  # fmt: skip
+    operands.pack(Asked(**asked))
+    want = entries.reshape(groups, 16, d // 4, 4).transpose(0, 2, 1, 3)
+    assert (packed[:groups] == want).all()
+    assert (packed[groups] == 99).all()

@@ -7,7 +7,6 @@ from vqindex.codes import Codes
 from vqindex.kernels.cpu import scalar, simd
 from vqindex.kernels.cpu.program import BLOCK, NONE, SLAB, bind
 from vqindex.kernels.reference import scalar as reference
-from vqindex.kernels.reference import sign
 from vqindex.layouts.scalar import ScalarCodes, Segment
 
 POISON = 0xA5
@@ -88,22 +87,7 @@ def check_dot_row(case):
             assert scalar.dot_row(plane, rest, segment, inside, entries.ctypes.data) == want[i]
 
 
-def check_plane_sums(case):
-    for segment, magnitudes, codes, query in case.segments():
-        query[0, 0] = -128
-        planes = sign.planes(query)
-        signs = codes >= len(magnitudes)
-        want = (query.sum(dtype=np.int64) - sign.raw(signs, query)[:, 0]) // 2
-        want = np.append(want, np.zeros(-len(codes) % BLOCK, np.int64)).reshape(-1, BLOCK)
-        for block, sums in enumerate(want):
-            out = np.full(BLOCK + 8, -77, np.int32)
-            plane = case.block("plane", block)
-            scalar.plane_sums(plane, segment, planes.ctypes.data, out.ctypes.data)
-            assert (out[:BLOCK] == sums).all()
-            assert (out[BLOCK:] == -77).all()
-
-
-CHECKS = [check_decode_row, check_dot_row, check_plane_sums]
+CHECKS = [check_decode_row, check_dot_row]
 
 
 @pytest.mark.parametrize("check", CHECKS)

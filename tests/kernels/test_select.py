@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.kernels.cases import empty, same
 from vqindex.codes import Codes
 from vqindex.kernels.cpu import select
 from vqindex.kernels.cpu.program import table
@@ -21,30 +22,22 @@ class Ids:
         self.table = table(self.codes.addresses, 0)
 
 
-def candidates(nq, capacity):
-    """Empty buffers: scores and rows poisoned, counts, thresholds."""
-    return (
-        np.full((nq, capacity), np.nan, np.float32),
-        np.full((nq, capacity), 2**40, np.int64),
-        np.zeros(nq, np.int64),
-        np.full(nq, -np.inf, np.float32),
-    )
-
-
-def kept(scores, rows, ids, k, capacity):
-    """What is left of rows pushed one by one, as the kernels do it: (nq, k) scores and ids."""
-    nq = len(scores)
-    found, found_rows, counts, thresholds = candidates(nq, capacity)
-    for query in range(nq):
+def pushed(scores, rows, ids, k, spare):
+    """A Kept of rows pushed one by one, as the kernels do it, and its arrays."""
+    held = empty(len(scores), k, spare=spare)
+    thresholds = held.arrays[3]
+    for query in range(len(scores)):
         for row in rows:
             if scores[query, row] >= thresholds[query]:
-                select.push(
-                    found, found_rows, counts, thresholds, query, scores[query, row], row, k,
-                    ids.table,
-                )  # fmt: skip
-    out = np.full((nq, k), np.nan, np.float32), np.full((nq, k), -77, np.int64)
-    select.finish(found, found_rows, counts, k, ids.table, *out)
-    return *out, thresholds
+                select.push(held.at, query, scores[query, row], row, k, ids.table)
+    return held
+
+
+def finished(held, k, ids):
+    """(nq, k) scores and ids, best first."""
+    out = np.full((held.at.nq, k), np.nan, np.float32), np.full((held.at.nq, k), -77, np.int64)
+    select.finish(held.at, k, ids.table, *out)
+    return out
 
 
 def case(n, distinct, seed, nq=3):
@@ -60,11 +53,10 @@ def case(n, distinct, seed, nq=3):
 @pytest.mark.parametrize("k", [1, 2, 10, 501])
 def test_kept_rows_equal_a_full_sort(k, n, distinct, spare):
     scores, ids, _ = case(n, distinct, n + distinct)
-    best, best_ids, thresholds = kept(scores, range(n), Ids(ids), k, k + spare)
-    want, want_ids = top_k(scores, ids, k)
-    assert best.tobytes() == want.tobytes()
-    assert (best_ids == want_ids).all()
-    assert (thresholds <= want[:, -1]).all()
+    held = pushed(scores, range(n), Ids(ids), k, spare)
+    want = top_k(scores, ids, k)
+    assert (held.arrays[3] <= want[0][:, -1]).all()
+    assert same(finished(held, k, Ids(ids)), want)
 
 
 @given(
@@ -79,10 +71,35 @@ def test_order_of_arrival_does_not_matter(scores, k, spare, seed):
     n = len(scores)
     ids = rng.permutation(n)
     scores = np.float32([scores])
-    best, best_ids, _ = kept(scores, rng.permutation(n), Ids(ids), k, k + spare)
+    held = pushed(scores, rng.permutation(n), Ids(ids), k, spare)
+    best, best_ids = finished(held, k, Ids(ids))
     want, want_ids = top_k(scores, ids, k)
     assert (best == want).all()
     assert (best_ids == want_ids).all()
+
+
+@given(
+    scores=st.lists(st.sampled_from([-np.inf, -1.0, 0.0, 1.0, 2.5]), max_size=60),
+    k=st.integers(1, 30),
+    parts=st.integers(1, 4),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_merged_parts_are_like_the_whole(scores, k, parts, seed):
+    rng = np.random.default_rng(seed)
+    n = len(scores)
+    scores, ids = np.float32([scores, scores[::-1]]), rng.permutation(n)
+    stored = Ids(ids)
+    first, *others = [
+        pushed(scores, rows, stored, k, int(rng.integers(1, 9)))
+        for rows in np.array_split(rng.permutation(n), parts)
+    ]
+    for other in others:
+        before = [array.copy() for array in other.arrays]
+        select.merge(first.at, other.at, k, stored.table)
+        for array, kept in zip(other.arrays, before, strict=True):
+            np.testing.assert_array_equal(array, kept)
+    assert same(finished(first, k, stored), top_k(scores, ids, k))
 
 
 @pytest.mark.parametrize("distinct", [1, 3, 1000])
@@ -95,7 +112,8 @@ def test_partition_moves_the_best_to_the_front(distinct):
             rows = np.append(np.arange(count), [2**40, 2**40])
             rng.shuffle(rows[:count])
             found[:count] = scores[0][rows[:count]]
-            select.partition_best(found, rows, count, k, stored.table)
+            at = found.ctypes.data, rows.ctypes.data
+            select.partition_best(*at, count, k, stored.table)
             assert sorted(rows[:count]) == list(range(count))
             assert (found[:count] == scores[0][rows[:count]]).all()
             want, want_ids = top_k(scores, ids, k)
@@ -110,7 +128,7 @@ def test_sort_best(count, distinct):
     scores, ids, _ = case(count, distinct, count, nq=1)
     found, rows = np.append(scores[0], np.float32(np.nan)), np.arange(count + 1)
     stored = Ids(ids)
-    select.sort_best(found, rows, count, stored.table)
+    select.sort_best(found.ctypes.data, rows.ctypes.data, count, stored.table)
     want, want_ids = top_k(scores, ids, count)
     assert (found[:count] == want[0]).all()
     assert (ids[rows[:count]] == want_ids[0]).all()
@@ -118,20 +136,34 @@ def test_sort_best(count, distinct):
 
 
 def test_a_full_buffer_raises_the_threshold_to_the_kth_score():
-    ids = Ids(np.arange(10))
-    found, rows, counts, thresholds = candidates(2, 4)
-    scores = np.float32([5, 1, 4, 2, 3])
-    for row, score in enumerate(scores):
-        select.push(found, rows, counts, thresholds, 1, score, row, 3, ids.table)
-    assert thresholds.tolist() == [-np.inf, 2]
+    ids, held = Ids(np.arange(10)), empty(2, 3, 16, spare=1)
+    found, rows, counts, thresholds = held.arrays
+    for row, score in enumerate(np.float32([5, 1, 4, 2, 3])):
+        select.push(held.at, 1, score, row, 3, ids.table)
+    assert thresholds.tolist() == [-np.inf, 2] + 14 * [np.inf]
     assert counts.tolist() == [0, 4]
     assert sorted(rows[1, :4]) == [0, 2, 3, 4]
     assert np.isnan(found[0]).all()
 
 
+def test_a_shrunk_buffer_has_the_best_k_and_their_least_score():
+    ids, held = Ids(np.arange(10)), empty(1, 3, spare=5)
+    _, rows, counts, thresholds = held.arrays
+    for row, score in enumerate(np.float32([5, 1])):
+        select.push(held.at, 0, score, row, 3, ids.table)
+    select.shrink(held.at, 0, 3, ids.table)
+    assert (counts[0], thresholds[0]) == (2, -np.inf)  # it has fewer
+    for row, score in enumerate(np.float32([4, 2, 5]), 2):
+        select.push(held.at, 0, score, row, 3, ids.table)
+    select.shrink(held.at, 0, 3, ids.table)
+    assert (counts[0], thresholds[0]) == (3, 4)
+    assert sorted(rows[0, :3]) == [0, 2, 4]
+
+
 def test_a_tie_at_the_kth_score_still_goes_to_the_lower_id():
     ids = Ids(np.array([9, 8, 7, 6, 5]))
-    best, best_ids, _ = kept(np.ones((1, 5), np.float32), range(5), ids, 2, 3)
+    held = pushed(np.ones((1, 5), np.float32), range(5), ids, 2, 1)
+    best, best_ids = finished(held, 2, ids)
     assert best_ids.tolist() == [[5, 6]]
     assert best.tolist() == [[1, 1]]
 
@@ -139,7 +171,5 @@ def test_a_tie_at_the_kth_score_still_goes_to_the_lower_id():
 def test_rows_of_any_slab_have_ids():
     n = 9000
     scores, ids, _ = case(n, 3, 0, nq=1)
-    best, best_ids, _ = kept(scores, range(n), Ids(ids), 5, 37)
-    want, want_ids = top_k(scores, ids, 5)
-    assert (best == want).all()
-    assert (best_ids == want_ids).all()
+    stored = Ids(ids)
+    assert same(finished(pushed(scores, range(n), stored, 5, 32), 5, stored), top_k(scores, ids, 5))

@@ -1,6 +1,8 @@
 """Every operation of the vector vocabulary, against a line of NumPy."""
 
+import ctypes
 import functools
+import mmap
 
 import numba
 import numpy as np
@@ -39,18 +41,27 @@ POOLS = {
     "b": lambda rng: integers(np.uint8, OCTETS, 64, rng),
     "f": lambda rng: floats(16, rng),
     "e": lambda rng: mixed(floats(16, rng), np.array([np.inf, -np.inf], np.float32), rng),
+    "d": lambda rng: np.where((x := floats(16, rng)) == 0, np.float32(1), x),
+    "m": lambda rng: np.abs(floats(16, rng)),
     "q": lambda rng: np.maximum(integers(np.int8, np.array([127, -127], np.int8), 64, rng), -127),
     "t": lambda rng: np.tile(integers(np.uint8, OCTETS, 16, rng), 4),
     "n": lambda rng: integers(np.uint8, OCTETS, 64, rng) % 16,
+    "s": lambda rng: mixed(rng.integers(-1024, 1025, (CASES, 16), np.int32), SIGNED[:8], rng),
     "I": lambda rng: integers(np.int32, SIGNED, 1, rng)[:, 0],
+    "S": lambda rng: mixed(rng.integers(-(2**20), 2**20, CASES, np.int32), SIGNED[:8], rng),
     "W": lambda rng: integers(np.uint64, WORDS, 1, rng)[:, 0],
     "B": lambda rng: integers(np.uint8, OCTETS, 1, rng)[:, 0],
     "F": lambda rng: floats(1, rng)[:, 0],
+    "E": lambda rng: POOLS["e"](rng)[:, 0],
+    "P": lambda rng: integers(np.uint32, np.array([0, 2**32 - 1], np.uint32), 1, rng)[:, 0],
     "M": lambda rng: integers(np.uint32, np.uint32(1) << np.arange(32, dtype=np.uint32), 1, rng)[
         :, 0
     ],
     "N": lambda rng: np.arange(-3, CASES - 3),
 }
+
+IN_SUBSET = (np.arange(16)[:, None] >> np.arange(4) & 1).astype(np.int32)
+PLACE = 16 * (np.arange(64, dtype=np.uint8) % 8)
 
 
 def bits(mask):
@@ -61,6 +72,11 @@ def packed(mask, dtype):
     return np.packbits(mask, bitorder="little").view(dtype)[0]
 
 
+def cut(x):
+    """float32 without their lower halves."""
+    return (x.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
 def row_values(rows):
     """What bytes offset by ROW_BIAS stand for, with ROW_BIAS left in."""
     return (rows if simd.ROW_BIAS else rows.view(np.int8)).astype(np.int32)
@@ -68,37 +84,51 @@ def row_values(rows):
 
 OPERATIONS = {
     "splat": ("I", lambda value: np.full(16, value)),
-    "splat_word": ("W", lambda value: np.full(8, value)),
     "splat_float": ("F", lambda value: np.full(16, value)),
     "add": ("ii", lambda x, y: x + y),
     "subtract": ("ii", lambda x, y: x - y),
-    "and_": ("ww", lambda x, y: x & y),
     "xor": ("ww", lambda x, y: x ^ y),
-    "add_words": ("ww", lambda x, y: x + y),
-    "subtract_words": ("ww", lambda x, y: x - y),
-    "double_words": ("w", lambda x: x + x),
-    "popcount_words": ("w", lambda x: np.bitwise_count(x).astype(np.uint64)),
-    "append_bits": ("bW", lambda x, mask: 2 * x + bits(mask)),
+    "scale_down": ("sS", lambda x, factor: x * factor + 2**15 >> 16),
+    "widen_low": ("b", lambda x: x.view(np.uint16)[:16].astype(np.int32)),
+    "widen_high": ("b", lambda x: x.view(np.uint16)[16:].astype(np.int32)),
+    "subset_sums": ("IIII", lambda *values: IN_SUBSET @ np.stack(values)),
+    "low_nibbles": ("b", lambda x: x % 16 + PLACE),
+    "high_nibbles": ("b", lambda x: x // 16 + PLACE),
+    "add_bytes": ("bb", lambda x, y: x + y),
+    "add_where": ("bWB", lambda x, mask, value: x + value * bits(mask)),
+    "double_bytes": ("b", lambda x: x + x),
+    "high_bytes": ("i", lambda x: x // 256),
+    "weave_low": ("ii", lambda x, y: np.stack([x[:8], y[:8]], axis=1).ravel()),
+    "weave_high": ("ii", lambda x, y: np.stack([x[8:], y[8:]], axis=1).ravel()),
+    "even_lanes": ("ii", lambda x, y: np.concatenate([x, y])[0::2]),
+    "odd_lanes": ("ii", lambda x, y: np.concatenate([x, y])[1::2]),
+    "join_low_bytes": ("iiii", lambda *x: np.concatenate(x).astype(np.uint8)),
     "invert_where": ("bW", lambda x, mask: x ^ (255 * bits(mask))),
     "bits_where": ("bB", lambda x, value: packed(x & value != 0, np.uint64)),
     "lowest_bit": ("M", lambda mask: np.flatnonzero(bits(mask))[0]),
+    "count_bits": ("M", lambda mask: bits(mask).sum(dtype=np.int64)),
     "sum_lanes": ("i", lambda x: x.sum(dtype=np.int32)),
     "to_float": ("i", lambda x: x.astype(np.float32)),
     "add_float": ("ff", lambda x, y: x + y),
+    "subtract_float": ("ff", lambda x, y: x - y),
     "multiply_float": ("ff", lambda x, y: x * y),
+    "divide_float": ("fd", lambda x, y: x / y),
+    "max_float": ("ee", lambda x, y: np.where(x > y, x, y)),
+    "max_floats": ("m", np.max),
     "at_least": ("ee", lambda x, y: np.uint32(packed(x >= y, np.uint16))),
+    "cut": ("E", cut),
+    "cut_pair": ("ee", lambda x, y: x.view(np.uint32) >> 16 | cut(y).view(np.uint32)),
+    "low_of_pair": ("i", lambda x: x << 16),
+    "high_of_pair": ("i", lambda x: x & -(2**16)),
+    "choose": ("iPi", lambda x, mask, other: np.where(bits(mask)[:16], x, other)),
     "magnitude": ("e", np.abs),
     "add_where_above": ("ieei", lambda total, x, least, step: total + step * (x > least)),
-    "add_float_where_above": (
-        "feef",
-        lambda total, x, least, step: total + np.where(x > least, step, np.float32(0)),
-    ),
     "add_where_negative": ("iei", lambda total, x, step: total + step * (x < 0)),
-    "copy_sign": ("ee", lambda x, y: np.where(y < 0, -x, x)),
     "keep_lanes": ("iN", lambda x, lanes: np.where(np.arange(16) < lanes, x, 0)),
     "sum_floats": ("f", decoded.sum_lanes),
     "to_row_bytes": ("b", lambda x: x + np.uint8(simd.ROW_BIAS)),
     "lookup16": ("tn", lambda table, index: table[index]),
+    "add_quads": ("ib", lambda total, x: total + x.reshape(16, 4).sum(axis=1, dtype=np.int32)),
     "dot4": (
         "ibq",
         lambda total, rows, queries: total
@@ -106,9 +136,13 @@ OPERATIONS = {
     ),
 }  # fmt: skip
 READS = {
-    "load_word": np.uint64, "load_int": np.int32, "load_int64": np.int64, "load_float": np.float32,
+    "load_byte": np.uint8, "load_word": np.uint64, "load_int": np.int32, "load_int64": np.int64,
+    "load_float": np.float32,
 }  # fmt: skip
-WRITES = {"store_word": np.uint64, "store_float": np.float32}
+WRITES = {
+    "store_word": np.uint64(2**63 + 2**40), "store_int": np.int32(-(2**30) - 3),
+    "store_int64": np.int64(-(2**62) - 3), "store_float": np.float32(2**63 + 2**40),
+}  # fmt: skip
 
 
 @functools.cache
@@ -148,6 +182,12 @@ def test_operation_equals_numpy(name):
         assert run(name, values, expected) == expected.tobytes(), values
 
 
+def test_cutting_keeps_order():
+    rng = np.random.default_rng(0)
+    x, y = POOLS["e"](rng), POOLS["e"](rng)
+    assert ((cut(x) <= cut(y)) | (x > y)).all()
+
+
 def test_lookup128():
     rng = np.random.default_rng(0)
     find = compiled("lookup128", "sv", "v")
@@ -158,14 +198,55 @@ def test_lookup128():
         assert out.tobytes() == table[index].tobytes()
 
 
-def test_load_half():
+def test_load_bytes():
+    memory = np.random.default_rng(0).integers(-128, 128, 64, np.int8)
+    out = np.empty(16, np.int32)
+    compiled("load_bytes", "s", "v")(memory.ctypes.data + 3, out.ctypes.data)
+    assert (out == memory[3:19]).all()
+
+
+def test_store_nibbles():
+    rng = np.random.default_rng(0)
+    for words in integers(np.uint8, OCTETS, 256, rng):
+        out = np.full(512 + 8, 0xA5, np.uint8)
+        at = [words[64 * i :].ctypes.data for i in range(4)]
+        compiled("store_nibbles", "svvvv", "s")(out.ctypes.data, *at, 0)
+        rows = words.reshape(32, 8)
+        want = np.stack([rows.T % 16, rows.T // 16], axis=1)  # place, half, row
+        assert out[:512].tobytes() == want.tobytes()
+        assert (out[512:] == 0xA5).all()
+
+
+def test_add_lookups():
+    rng = np.random.default_rng(0)
+    for total, index in zip(POOLS["b"](rng), POOLS["n"](rng), strict=True):
+        tables = rng.integers(0, 128, 16 + 128, np.uint8)
+        tables[[0, 128]] = 127
+        out = np.full(64, 0xA5, np.uint8)
+        at = total.ctypes.data, index.ctypes.data, tables.ctypes.data, out.ctypes.data
+        compiled("add_lookups", "vvs", "v")(*at)
+        found = tables[index[:32]] + tables[128:][index[32:]]
+        assert out.tobytes() == (total.view(np.uint16) + found).tobytes()
+
+
+def finite_halves():
     every = np.arange(2**16, dtype=np.uint16).view(np.float16)
-    finite = every[np.isfinite(every)]
-    widen = compiled("load_half", "s", "v")
+    return every[np.isfinite(every)]
+
+
+def test_load_halves():
+    finite = finite_halves()
+    widen = compiled("load_halves", "s", "v")
     out = np.empty(finite.size, np.float32)
     for i in range(0, finite.size, 16):
         widen(finite.ctypes.data + 2 * i, out.ctypes.data + 4 * i)
     assert out.tobytes() == finite.astype(np.float32).tobytes()
+
+
+def test_load_half():
+    finite, widen = finite_halves(), compiled("load_half", "s", "s")
+    got = [widen(finite.ctypes.data + 2 * i, 0) for i in range(finite.size)]
+    assert np.float32(got).tobytes() == finite.astype(np.float32).tobytes()
 
 
 @pytest.mark.parametrize("offset", [0, 1, 60, 63])
@@ -180,8 +261,9 @@ def test_load_and_store_need_no_alignment(offset):
 
 @pytest.mark.parametrize("name", READS)
 def test_reads(name):
-    memory = np.random.default_rng(0).integers(0, 128, 64, np.uint8)
     dtype = np.dtype(READS[name])
+    top = 128 if dtype.kind == "f" else 256  # no NaN
+    memory = np.random.default_rng(0).integers(0, top, 64, np.uint8)
     for offset in range(16):
         expected = memory[offset:][: dtype.itemsize].view(dtype)[0]
         read = compiled(name, "s", "s")(memory.ctypes.data + offset, 0)
@@ -208,7 +290,7 @@ def test_load_entry():
 
 @pytest.mark.parametrize("name", WRITES)
 def test_writes(name):
-    value = WRITES[name](2**63 + 2**40)
+    value = WRITES[name]
     for offset in range(16):
         memory = np.full(64, 0xA5, np.uint8)
         expected = memory.copy()
@@ -217,14 +299,28 @@ def test_writes(name):
         assert memory.tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize(("name", "itemsize"), [("store_low_ints", 8), ("store_low_bytes", 4)])
-def test_stores_of_low_parts(name, itemsize):
-    x = np.random.default_rng(0).integers(0, 256, (64 // itemsize, itemsize), np.uint8)
-    low = x[:, : 4 if itemsize == 8 else 1].reshape(-1)
+def test_store_low_bytes():
+    x = np.random.default_rng(0).integers(0, 256, (16, 4), np.uint8)
     out = np.full(64, 0xA5, np.uint8)
-    compiled(name, "sv", "s")(out.ctypes.data, x.ctypes.data, 0)
-    assert out[: low.size].tobytes() == low.tobytes()
-    assert (out[low.size :] == 0xA5).all()
+    compiled("store_low_bytes", "sv", "s")(out.ctypes.data, x.ctypes.data, 0)
+    assert (out[:16] == x[:, 0]).all()
+    assert (out[16:] == 0xA5).all()
+
+
+@pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="needs mprotect")
+def test_load_first_reads_no_further():
+    page = mmap.PAGESIZE
+    memory = mmap.mmap(-1, 2 * page)
+    rows = np.frombuffer(memory, np.float32)
+    rows[:] = np.arange(1, rows.size + 1)
+    guarded = rows.ctypes.data + page
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(guarded), page, 0) == 0
+    find = compiled("load_first", "ss", "v")
+    for lanes in range(-2, 17):
+        kept = max(lanes, 0)
+        out = np.full(16, np.nan, np.float32)
+        find(guarded - 4 * kept, lanes, out.ctypes.data)
+        assert out.tolist() == [*rows[page // 4 - kept : page // 4], *[0] * (16 - kept)]
 
 
 def test_address_of():
@@ -304,9 +400,10 @@ def test_product_tiles(name, rows, steps):
 
 def test_every_operation_is_tested():
     elsewhere = {
-        "load", "store", "store_low_ints", "store_low_bytes", "load_half", "load_entry",
-        "lookup128", "address_of", "dot_tile", "dot_narrow", "dot_float_tile", "product_tile",
-        "product_row", "prefetch", "tiles_begin", "tiles_end",
+        "load", "store", "store_low_bytes", "load_half", "load_halves", "load_entry", "load_first",
+        "load_bytes",
+        "lookup128", "store_nibbles", "add_lookups", "address_of", "dot_tile", "dot_narrow",
+        "dot_float_tile", "product_tile", "product_row", "prefetch", "tiles_begin", "tiles_end",
     }  # fmt: skip
     kind = type(simd.load)
     exported = {name for name in simd.__all__ if isinstance(getattr(simd, name), kind)}

@@ -1,5 +1,7 @@
 """Prepared queries: shapes, padding and selection."""
 
+import ctypes
+
 import numpy as np
 import pytest
 
@@ -52,32 +54,51 @@ def test_integer_queries(nq):
 @pytest.mark.parametrize("nq", COUNTS)
 @pytest.mark.parametrize("kind", ["f32", "f16"])
 def test_float_queries_stay_as_they_are(kind, nq):
-    operands, values, _, _ = prepared(DecodedCodes(33, kind), nq)
+    operands, values, _, norms = prepared(DecodedCodes(33, kind), nq)
     padded = max(-(-nq // GROUP), 1) * GROUP
     assert operands.entries.dtype == np.float32
     assert operands.row_bytes == 192
     assert np.array_equal(operands.entries, np.pad(values, ((0, padded - nq), (0, 0))))
-    assert operands.packed is operands.entries
+    asked = operands.asked(0, norms, packed=True)
+    assert asked.packed == asked.entries == operands.entries.ctypes.data
     for name in ("seed", "half", "gamma"):
         assert not getattr(operands, name).any()
 
 
-@pytest.mark.parametrize("nq", COUNTS)
-def test_packed(nq):
-    operands, _, _, _ = prepared(scalar_layout(), nq)
-    groups = len(operands.entries) // GROUP
-    want = operands.entries.reshape(groups, GROUP, 48, 4).transpose(0, 2, 1, 3)
-    assert np.array_equal(operands.packed, want)
-    assert operands.packed is operands.packed
+def read(where, shape, dtype):
+    """A copy of memory at an address."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return np.frombuffer(ctypes.string_at(where, size), dtype).reshape(shape)
 
 
 @pytest.mark.parametrize("nq", COUNTS)
-def test_bit_planes(nq):
-    operands, _, _, _ = prepared(scalar_layout(), nq)
-    assert operands.bit_planes.shape == (nq, 24)
-    parts = operands.entries[:, :128].copy(), operands.entries[:, 128:].copy()
-    want = [sign.planes(part).reshape(len(part), -1) for part in parts]
-    assert np.array_equal(operands.bit_planes, np.hstack(want)[:nq])
+def test_what_searches_are_told(nq):
+    operands, _, _, norms = prepared(scalar_layout(), nq)
+    padded = len(operands.entries)
+    for packed in (True, False):
+        asked = operands.asked(0, norms, packed)
+        assert (asked.nq, asked.padded, asked.row_bytes) == (nq, padded, 192)
+        for name in ("entries", "seed", "half", "gamma"):
+            assert getattr(asked, name) == getattr(operands, name).ctypes.data
+        assert asked.table_bytes == 0
+    asked = operands.asked(0, norms, packed=True)
+    want = operands.entries.reshape(padded // GROUP, GROUP, 48, 4).transpose(0, 2, 1, 3)
+    assert (read(asked.packed, want.shape, np.int8) == want).all()
+
+
+@pytest.mark.parametrize("nq", [1, 16, 17])
+@pytest.mark.parametrize("packed", [True, False])
+def test_tables_of_as_many_segments_as_are_looked_up(nq, packed):
+    operands, _, _, norms = prepared(scalar_layout(), nq)
+    for signs, dims in ((1, 128), (2, 192)):
+        asked = operands.asked(signs, norms, packed)
+        assert asked.table_bytes == 4 * dims
+        got = read(asked.tables, (nq, 4 * dims), np.uint8)
+        parts = operands.entries[:nq, :128], operands.entries[:nq, 128:dims]
+        want = [sign.tables(part)[0] for part in parts[:signs]]
+        assert (got == np.hstack(want)).all()
+        base = read(asked.base, (signs, asked.padded), np.float32)
+        assert (base[0, :nq] - operands.half[0, :nq] * operands.gamma[0, :nq] >= norms).all()
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 40), (0, 16), (16, 40), (16, 17), (32, 40)])
@@ -95,6 +116,3 @@ def test_selected_queries_are_the_same_queries(layout, start, stop):
         part = getattr(some, name)
         assert np.array_equal(part, getattr(operands, name)[:, start:end])
         assert part.flags.c_contiguous
-    if isinstance(layout, ScalarCodes):
-        assert np.array_equal(some.packed, operands.packed[start // GROUP : end // GROUP])
-        assert np.array_equal(some.bit_planes, operands.bit_planes[start:stop])

@@ -21,6 +21,15 @@ def test_pack_and_unpack_are_inverse(dims, n):
     assert np.array_equal(unpacked, negative)
 
 
+@pytest.mark.parametrize("dims", [1, 63, 64, 65, 384])
+def test_encode_takes_the_first_entries_and_no_sign_of_zero(dims):
+    values = np.random.default_rng(dims).standard_normal((9, dims + 3)).astype(np.float32)
+    values[3], values[4] = 0.0, -0.0
+    columns = SignCodes(dims).encode(values)
+    assert columns.keys() == {"plane"}
+    assert np.array_equal(columns["plane"], sign.pack(values[:, :dims] < 0))
+
+
 def test_columns_and_program():
     layout = SignCodes(65, "sketch_")
     assert layout.columns == (Column("sketch_plane", np.dtype(np.uint64), 2, 8),)

@@ -203,6 +203,17 @@ def test_approximation_is_what_codes_expand_to(spec, dim):
 
 @quantizers
 @dims
+def test_strides_do_not_matter(spec, dim):
+    part, y = quantizer(spec, dim), rows(dim)
+    wide = np.repeat(y, 2, axis=1)
+    want = part.encode(y).columns
+    for same in (np.asfortranarray(y), wide[:, ::2]):
+        found = part.encode(same).columns
+        assert all(found[name].tobytes() == want[name].tobytes() for name in want)
+
+
+@quantizers
+@dims
 def test_lengths_do_not_matter(spec, dim):
     """A row times a power of two has the same codes, and what is float32 times that power."""
     if spec == "F16":

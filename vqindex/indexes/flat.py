@@ -27,7 +27,7 @@ from vqindex.sketches.qjl import QJL
 from vqindex.transforms import default_transform
 from vqindex.transforms.base import Transform
 
-QUERIES = 4096  # queries prepared at a time
+QUERIES = 1024  # queries prepared at a time
 CANDIDATES = 1 << 22  # places for candidates at a time: at most some 100 MB a thread
 RANGE_BLOCKS = 128  # blocks scored at a time by range_search
 
@@ -213,7 +213,7 @@ class FlatIndex:
         """
         vectors = arrays.vectors(x, self.dim)
         given = None if ids is None else arrays.ids(ids, vectors.n).copy()
-        vectors.check()
+        vectors.check_file()
         tell = Progress(progress, vectors.n, "add")
         with self._lock.write():
             rows = self._writable(vectors.dim)
@@ -231,7 +231,7 @@ class FlatIndex:
         """Add rows (n, d), in place of those whose ids are there already; ids as in `add`."""
         vectors = arrays.vectors(x, self.dim)
         given = arrays.ids(ids, vectors.n).copy()
-        vectors.check()
+        vectors.check_file()
         tell = Progress(progress, vectors.n, "upsert")
         with self._lock.write():
             rows = self._writable(vectors.dim)
@@ -273,26 +273,29 @@ class FlatIndex:
         k, workers = arrays.positive_int(k, "k"), pool.resolve(threads)
         with self._lock.read():
             queries, single = arrays.queries(q, self.dim)
-            scores = np.full((len(queries), k), -np.inf, np.float32)
-            ids = np.full((len(queries), k), -1, np.int64)
-            stats = {"rows": len(self), "scored": 0}
-            if self._rows is not None and len(self) and len(queries):
+            rows, nq = self._rows, len(queries)
+            n = rows.codes.n if rows is not None else 0
+            stats = {"rows": n, "scored": 0}
+            scores = np.empty((nq, k), np.float32)
+            ids = np.empty((nq, k), np.int64)
+            scores[:, n:], ids[:, n:] = -np.inf, -1
+            if rows is not None and n and nq:
                 filters = None
                 if filter is not None:
-                    filters = arrays.row_filters(filter, self._rows.id_column, len(queries))
-                scan = Scan(self._rows.codes, self._rows.codec, k, chosen)
-                tell = Progress(progress, len(queries), "search")
+                    filters = arrays.row_filters(filter, rows.id_column, nq)
+                scan = Scan(rows.codes, rows.codec, k, chosen)
+                tell = Progress(progress, nq, "search")
                 step = max(1, min(QUERIES, CANDIDATES // (scan.k + 1)))
                 step = 1 if isinstance(filters, list) else step
-                for start in range(0, len(queries), step):
-                    stop = min(start + step, len(queries))
+                for start in range(0, nq, step):
+                    stop = min(start + step, nq)
                     allowed = filters[start] if isinstance(filters, list) else filters
-                    operands = self._rows.codec.operands(queries[start:stop])
+                    operands = rows.codec.operands(queries[start:stop])
                     best = scan.run(operands, allowed, workers)
-                    scores[start:stop, : scan.k] = best[0] + operands.alpha[:, None]
+                    np.add(best[0], operands.alpha[:, None], out=scores[start:stop, : scan.k])
                     ids[start:stop, : scan.k] = best[1]
                     tell(stop)
-                stats["scored"] = scan.read
+                stats["scored"] = scan.scored
         return SearchResult.from_scores(scores, ids, self.metric, single, stats)
 
     def range_search(

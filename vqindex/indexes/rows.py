@@ -24,7 +24,9 @@ from vqindex.layouts.base import Array, FloatArray
 from vqindex.quantizers.originals import Originals
 from vqindex.transforms.identity import Identity
 
-CHUNK_ROWS = 1024  # rows encoded at a time: they stay in the second-level cache
+CHUNK = 1 << 19  # numbers encoded at a time: few enough for a cache, and worth the calls
+CHUNK_ROWS = 2048  # at most
+AHEAD = 4  # chunks that each of several threads encodes before all are appended
 
 Ids = npt.NDArray[np.int64]
 
@@ -48,6 +50,11 @@ class Rows:
         return Recipe(own.metric, Identity(), Originals("F32"), None, own.keep, own.seed)
 
     @property
+    def chunk(self) -> int:
+        """Rows encoded at a time."""
+        return max(1, min(CHUNK // self.dim, CHUNK_ROWS))
+
+    @property
     def id_column(self) -> Ids:
         """The id of each row, (n,)."""
         return self.codes.column(ID)
@@ -59,8 +66,8 @@ class Rows:
     def _adopt(self, codec: Codec) -> None:
         """Encode every row anew, by a codec that takes the place of the waiting one."""
         old, codes = self.codes, Codes(codec.columns)
-        for start in range(0, old.n, CHUNK_ROWS):
-            rows = old.take(np.arange(start, min(start + CHUNK_ROWS, old.n)))
+        for start in range(0, old.n, self.chunk):
+            rows = old.take(np.arange(start, min(start + self.chunk, old.n)))
             encoded = codec.encode(self.codec.decode(rows)) | self.codec.kept(rows)
             codes.append(encoded | {ID: rows[ID]})
         self.codes, self.codec, self.fitted = codes, codec, True
@@ -90,9 +97,9 @@ class Rows:
     def _extend(
         self, vectors: Vectors, ids: Ids, threads: int, progress: Callable[[int], None]
     ) -> None:
-        start = 0
+        start, chunks = 0, AHEAD * threads if threads > 1 else 1
         while start < vectors.n:
-            stop = min(start + threads * CHUNK_ROWS, vectors.n)
+            stop = min(start + chunks * self.chunk, vectors.n)
             if not self.fitted:
                 stop = min(stop, start + self.recipe.sample_size - self.codes.n)
             for rows in self._encoded(vectors, ids, start, stop, threads):
@@ -111,7 +118,7 @@ class Rows:
         def encoded(a: int, b: int) -> dict[str, Array]:
             return self.codec.encode(vectors.chunk(a, b)) | {ID: ids[a:b]}
 
-        edges = [(a, min(a + CHUNK_ROWS, stop)) for a in range(start, stop, CHUNK_ROWS)]
+        edges = [(a, min(a + self.chunk, stop)) for a in range(start, stop, self.chunk)]
         return pool.run([partial(encoded, a, b) for a, b in edges], threads)
 
     def replace(
@@ -132,8 +139,8 @@ class Rows:
                 progress(vectors.n)
             with uninterrupted():
                 self.ids.insert(ids[new], n)
-                for at, values in zip(range(0, changed.n, CHUNK_ROWS), encoded, strict=True):
-                    self.codes.put(rows[old][at : at + CHUNK_ROWS], values)
+                for at, values in zip(range(0, changed.n, self.chunk), encoded, strict=True):
+                    self.codes.put(rows[old][at : at + self.chunk], values)
 
     def remove(self, ids: Ids) -> int:
         """Drop the rows of these ids, if there; the last rows fill their places."""

@@ -72,8 +72,11 @@ class DecodedCodes:
         return out
 
     def pack(self, rows: Array) -> dict[str, Array]:
-        """Columns of rows (n, dims)."""
-        out = np.zeros((len(rows), self._width), _KINDS[self.kind][1])
+        """Columns of rows (n, dims); may be the rows themselves."""
+        dtype = _KINDS[self.kind][1]
+        if self.dims == self._width and rows.dtype == dtype:
+            return {f"{self.prefix}rows": rows}
+        out = np.zeros((len(rows), self._width), dtype)
         out[:, : self.dims] = rows
         return {f"{self.prefix}rows": out}
 

@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.kernels.cpu import operands, program
+from vqindex.kernels.cpu import operands, program, tables
+from vqindex.kernels.cpu.lookups import TABLE_BYTES
+from vqindex.kernels.cpu.records import Asked
 from vqindex.layouts.base import Array, FloatArray
-from vqindex.lazy import lazy
+from vqindex.memory import Workspace, address, aligned_zeros, workspace
 
 GROUP = 16  # queries packed side by side
 
 
 @dataclass(frozen=True)
 class Operands:
-    """Prepared queries: what kernels.cpu.search takes beside the codes.
+    """Prepared queries, of which `asked` makes what searches take.
 
     entries            (padded, ...) int8 or float32, a query a row, zero beyond the last
     seed, half, gamma  (segments, padded) int32, float32, float32; see kernels.cpu.operands
@@ -41,23 +43,34 @@ class Operands:
         """Bytes of one prepared query."""
         return int(self.entries.strides[0])
 
-    @lazy
-    def packed(self) -> Array:
-        """Groups of sixteen queries as the tiles read them; float queries lie as they are."""
-        if self.entries.dtype == np.float32:
-            return self.entries
-        groups, d = len(self.entries) // GROUP, self.entries.shape[1]
-        packed = np.empty((groups, d // 4, GROUP, 4), np.int8)
-        operands.pack(self.entries, packed)
-        return packed
+    def asked(
+        self, signs: int, slack: FloatArray, packed: bool, space: Workspace = workspace
+    ) -> Asked:
+        """A record in a workspace, with tables of the first `signs` segments.
 
-    @lazy
-    def bit_planes(self) -> npt.NDArray[np.uint64]:
-        """(nq, 8 * words) uint64: the bit planes of integer queries."""
-        out = np.empty((self.nq, self.entries.shape[1] // 8), np.uint64)
-        for q in range(self.nq):
-            operands.bit_planes(self.entries[q], self.program, out[q])
-        return out
+        slack    (nq,) float32: what estimates from the first segment's signs are raised by, so
+                 that they bound; the rounding of tables is added where it is more
+        packed   whether queries are to be packed for multiplication
+        """
+        padded, row_bytes = len(self.entries), self.row_bytes
+        width = TABLE_BYTES * int(self.program[:signs, program.WORDS].sum())
+        entries, seed, half, gamma = (
+            address(array) for array in (self.entries, self.seed, self.half, self.gamma)
+        )
+        packs = packed and self.entries.dtype == np.int8
+        pack_at, tables_at, base, unit = space.take(
+            "asked", padded * row_bytes if packs else 0, padded * width, 4 * signs * padded,
+            4 * signs * padded,
+        )  # fmt: skip
+        record = Asked(
+            self.nq, padded, entries, row_bytes, pack_at if packs else entries, seed, half, gamma,
+            tables_at, width, base, unit,
+        )  # fmt: skip
+        if packs:
+            operands.pack(record)
+        if signs:
+            tables.prepare(record, self.program, signs, slack)
+        return record
 
     def select(self, start: int, stop: int) -> "Operands":
         """Some of the queries; start is a multiple of sixteen."""
@@ -86,9 +99,9 @@ def prepare(
     half = np.zeros((len(fields), padded), np.float32)
     gamma = np.zeros((len(fields), padded), np.float32)
     if fields[0, program.BITS] < program.BYTE_ROWS:
-        entries: Array = np.zeros((padded, d), np.float32)
+        entries: Array = aligned_zeros((padded, d), np.float32)
         entries[:nq] = values
     else:
-        entries = np.zeros((padded, d), np.int8)
+        entries = aligned_zeros((padded, d), np.int8)
         operands.quantize(values, fields, entries, seed, half, gamma)
     return Operands(fields, entries, seed, half, gamma, alpha, np.sqrt(squares))

@@ -125,31 +125,29 @@ class ScalarCodes:
 
     def encode(
         self, values: FloatArray, factors: FloatArray, thresholds: Sequence[FloatArray]
-    ) -> tuple[dict[str, Array], FloatArray, FloatArray]:
+    ) -> tuple[dict[str, Array], FloatArray]:
         """Code each entry by how many thresholds its magnitude passes.
 
-        values       (n, dims) float32
+        values       (n, dims or more) float32
         factors      (n, segments): the magnitude |value| * factor meets the thresholds
         thresholds   for each segment, ascending, one fewer than its magnitudes
-        returns the columns; sums (n, segments, 3) of value * level, level^2 and |value|; and the
-        levels (n, dims) float32
+        returns the columns, and sums (n, segments, 3) of value * level, level^2 and |value|
 
         Source: reference.scalar.encode.
         """
-        n = len(values)
-        plane = np.zeros((n, self.words), np.uint64)
-        rest = np.zeros((n, int(self.plane_offsets[8])), np.uint64)
+        n, values = len(values), np.ascontiguousarray(values)
+        plane = np.empty((n, self.words), np.uint64)
+        rest = np.empty((n, int(self.plane_offsets[8])), np.uint64)
         sums = np.empty((len(self.segments), n, 3), np.float32)
-        levels = np.empty((n, self.dims), np.float32)
         for i, (segment, (dim, word)) in enumerate(zip(self.segments, self._starts, strict=True)):
             encode.encode(
                 values, dim, segment.dims, factors[:, i].copy(),
                 np.array(thresholds[i], np.float32),
                 np.array(segment.magnitudes, np.float32) + np.float32(0.5),
-                plane, rest, word, self.plane_offsets, sums[i], levels,
+                plane, rest, word, self.plane_offsets, sums[i],
             )  # fmt: skip
         columns = {f"{self.prefix}plane": plane, f"{self.prefix}rest": rest}
-        return {c.name: columns[c.name] for c in self.columns}, sums.swapaxes(0, 1), levels
+        return {c.name: columns[c.name] for c in self.columns}, sums.swapaxes(0, 1)
 
     def pack(self, codes: npt.NDArray[np.uint8]) -> dict[str, Array]:
         """Columns of codes (n, dims): the sign in bit `bits - 1`, the magnitude index below."""
@@ -182,12 +180,18 @@ class ScalarCodes:
                 here |= bits << np.uint8(segment.bits - 1 - p)
         return codes
 
-    def levels(self, columns: Mapping[str, Array]) -> npt.NDArray[np.float32]:
-        """The levels of packed codes, (n, dims) float32, in units of the half-integer grid."""
-        codes = self.unpack(columns)
-        out = np.empty(codes.shape, np.float32)
-        for segment, (dim, _) in zip(self.segments, self._starts, strict=True):
-            signed = np.array(segment.magnitudes, np.float32) + np.float32(0.5)
-            table = np.concatenate([signed, -signed])
-            out[:, dim : dim + segment.dims] = table[codes[:, dim : dim + segment.dims]]
+    def levels(self, columns: Mapping[str, Array], scale: Array | None = None) -> FloatArray:
+        """The levels of packed codes, (n, dims) float32, in units of the half-integer grid.
+
+        scale   (n,) float32 that each row is multiplied by
+        """
+        plane = columns[f"{self.prefix}plane"]
+        rest = columns.get(f"{self.prefix}rest", plane)
+        out = np.empty((len(plane), self.dims), np.float32)
+        scales = np.ones(len(plane), np.float32) if scale is None else scale.ravel()
+        for segment, (dim, word) in zip(self.segments, self._starts, strict=True):
+            encode.levels(
+                plane, rest, word, self.plane_offsets, np.array(segment.magnitudes, np.uint8),
+                scales, out, dim, segment.dims,
+            )  # fmt: skip
         return out

@@ -45,6 +45,11 @@ class SignCodes:
         """See Layout."""
         return self._codes.spread(values)
 
+    def encode(self, values: FloatArray) -> dict[str, Array]:
+        """Columns of the signs of values (n, dims or more) float32; -0.0 is not negative."""
+        ones = np.ones((len(values), 1), np.float32)
+        return self._codes.encode(values, ones, [np.empty(0, np.float32)])[0]
+
     def pack(self, negative: npt.NDArray[np.bool_]) -> dict[str, Array]:
         """Columns of signs (n, dims), True where negative."""
         return self._codes.pack(negative.astype(np.uint8))

@@ -15,12 +15,17 @@ from vqindex.layouts.base import Array, Column, FloatArray, Layout
 class Encoded:
     """Rows as a quantizer coded them.
 
-    columns         entries of each column by name
-    approximation   (n, d) float32, what the scores stand for: score(q) ~ <q, approximation>
+    columns   entries of each column by name
+    part      what coded them
     """
 
     columns: dict[str, Array]
-    approximation: FloatArray
+    part: "FittedQuantizer"
+
+    @property
+    def approximation(self) -> FloatArray:
+        """What the scores stand for, (n, d) float32: score(q) ~ <q, approximation>."""
+        return self.part.expand(self.columns)
 
 
 class FittedQuantizer(Protocol):
@@ -116,7 +121,7 @@ class Quantizer(Protocol):
 
 def square_norms(y: FloatArray) -> FloatArray:
     """Sum of squares of each row, (n,) float32, in a fixed order."""
-    out = np.empty(len(y), np.float32)
+    out, y = np.empty(len(y), np.float32), np.ascontiguousarray(y)
     encode.square_norms(y, 0, y.shape[1], out)
     return out
 

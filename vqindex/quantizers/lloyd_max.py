@@ -153,12 +153,13 @@ class FittedLloydMax:
         """See FittedQuantizer."""
         norms = row_norms(y)
         root = np.float32(np.sqrt(self.dim))
-        columns, sums, levels = self.layout.encode(
+        columns, sums = self.layout.encode(
             y, divide(np.full(len(y), root), norms)[:, None], [self.levels.thresholds]
         )
-        dot, square, absolute = (sums[:, 0, i].astype(np.float64) for i in range(3))
+        dot, square, absolute = sums[:, 0].T.astype(np.float64)
+        square_norms = norms.astype(np.float64) ** 2
         if self.rule == "unbiased":
-            scale = divide(norms.astype(np.float64) ** 2, dot)
+            scale = divide(square_norms, dot)
         elif self.rule == "biased":
             scale = divide(dot, square)
         else:
@@ -166,10 +167,10 @@ class FittedLloydMax:
         columns["scale"] = scale
         if self.ratio:
             # The scale at which signs, standing for +-1/2, are unbiased: 2 |y|^2 / sum |y|.
-            own = divide(2 * norms.astype(np.float64) ** 2, absolute)
+            own = divide(2 * square_norms, absolute)
             ratio = np.minimum(divide(own, scale), np.finfo(np.float16).max)  # d > 1e5, one entry
             columns["ratio"] = ratio.astype(np.float16)
-        return Encoded(columns, scale[:, None] * levels)
+        return Encoded(columns, self)
 
     @property
     def distortion(self) -> float:
@@ -183,7 +184,7 @@ class FittedLloydMax:
 
     def expand(self, columns: Mapping[str, Array]) -> FloatArray:
         """See FittedQuantizer."""
-        return self.layout.levels(columns) * columns["scale"].reshape(-1, 1)
+        return self.layout.levels(columns, columns["scale"])
 
     def operand(self, y: FloatArray) -> FloatArray:
         """See FittedQuantizer."""

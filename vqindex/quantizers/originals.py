@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.errors import NonFiniteError, SpecError
+from vqindex.kernels.cpu import encode
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.lazy import lazy
@@ -98,16 +99,10 @@ class FittedOriginals:
     def encode(self, y: FloatArray) -> Encoded:
         """See FittedQuantizer."""
         if self.kind == "i8":
-            largest = np.abs(y).max(axis=1, initial=0, keepdims=True)
-            scale = largest / np.float32(127.5)
-            unit = np.where(scale > 0, scale, np.float32(1))
-            t = np.clip(np.floor(y / unit), -128, 127).astype(np.int8)
-            columns = self.layout.pack(t) | {"scale": scale[:, 0]}
-            return Encoded(columns, (t + np.float32(0.5)) * scale)
-        if self.kind == "f16":
-            half = to_half(y)
-            return Encoded(self.layout.pack(half), half.astype(np.float32))
-        return Encoded(self.layout.pack(y), y)
+            t, scale = np.empty(y.shape, np.int8), np.empty(len(y), np.float32)
+            encode.to_bytes(np.ascontiguousarray(y), t, scale)
+            return Encoded(self.layout.pack(t) | {"scale": scale}, self)
+        return Encoded(self.layout.pack(to_half(y) if self.kind == "f16" else y), self)
 
     def expand(self, columns: Mapping[str, Array]) -> FloatArray:
         """See FittedQuantizer."""

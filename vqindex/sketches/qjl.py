@@ -143,10 +143,12 @@ class FittedQJL:
 
     def encode(self, y: FloatArray) -> Encoded:
         """See FittedQuantizer."""
-        columns = self.layout.pack(self.operand(y) < 0)
+        parts = [block.apply(y) for block in self.blocks]  # the unit of `operand` has no sign
+        projected = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        columns = self.layout.encode(projected)
         norms = row_norms(y)
         columns[self.scale] = norms * np.float32(2 / (self.bits * self.mean_magnitude))
-        return Encoded(columns, self.expand(columns))
+        return Encoded(columns, self)
 
     def expand(self, columns: Mapping[str, Array]) -> FloatArray:
         """See FittedQuantizer: S^T signs, scaled."""

@@ -35,7 +35,7 @@ def copy_floats(rest, segment, out):
     """Write a row of float16 or float32 as float32."""
     for word in range(field(segment, WORDS)):
         if field(segment, BITS) == HALF_ROWS:
-            simd.store(out + 64 * word, simd.load_half(rest + 32 * word))
+            simd.store(out + 64 * word, simd.load_halves(rest + 32 * word))
         else:
             simd.store(out + 64 * word, simd.load(rest + 64 * word))
 
@@ -46,7 +46,7 @@ def dot_floats(rest, segment, query):
     total = simd.splat_float(np.float32(0))
     for word in range(field(segment, WORDS)):
         if field(segment, BITS) == HALF_ROWS:
-            row = simd.load_half(rest + 32 * word)
+            row = simd.load_halves(rest + 32 * word)
         else:
             row = simd.load(rest + 64 * word)
         total = simd.add_float(total, simd.multiply_float(row, simd.load(query + 64 * word)))

@@ -3,7 +3,9 @@
 import numpy as np
 
 from vqindex.kernels.cpu import simd
-from vqindex.kernels.cpu.compile import kernel
+from vqindex.kernels.cpu.compile import inlined, kernel
+
+_MAGNITUDE = 256  # what steps of a code that counts magnitudes above its low byte are worth
 
 
 @kernel
@@ -12,72 +14,205 @@ def square_norms(values, start, dims, out):
 
     values (n, d) float32; out (n,) float32
     """
-    scratch = np.zeros(64 * ((dims + 63) // 64), np.float32)
     for i in range(values.shape[0]):
-        for j in range(dims):
-            scratch[j] = values[i, start + j]
-        total = simd.splat_float(np.float32(0))
-        for j in range(0, scratch.size, 16):
-            x = simd.load(simd.address_of(scratch) + 4 * j)
-            total = simd.add_float(total, simd.multiply_float(x, x))
-        out[i] = simd.sum_floats(total)
+        out[i] = _square_norm(_row(values, i) + 4 * start, dims)
 
 
 @kernel
-def encode(
-    values, start, dims, factors, thresholds, magnitudes, plane, rest, word, offsets, sums, levels
-):  # fmt: skip
+def normalize(values, center, norms, out):
+    """out = values / norms - center, each step rounded once; where a norm is 0, not finite.
+
+    values, out (n, d) float32; center (d,) float32; norms (n,) float32, written as well
+    """
+    dims = values.shape[1]
+    whole = dims - dims % 16
+    for i in range(values.shape[0]):
+        row, to, origin = _row(values, i), _row(out, i), simd.address_of(center)
+        norm = np.sqrt(_square_norm(row, dims))
+        divisor = simd.splat_float(norm)
+        for j in range(0, 4 * whole, 64):
+            unit = simd.divide_float(simd.load(row + j), divisor)
+            simd.store(to + j, simd.subtract_float(unit, simd.load(origin + j)))
+        for j in range(whole, dims):
+            out[i, j] = values[i, j] / norm - center[j]
+        norms[i] = norm
+
+
+@kernel
+def encode(values, start, dims, factors, thresholds, magnitudes, plane, rest, word, offsets, sums):
     """Code `dims` entries of each row: reference.scalar.encode, packed as layouts.scalar says.
 
     values       (n, d) float32; factors (n,) float32: |value| * factor meets the thresholds
     thresholds   (m - 1,) float32 ascending; magnitudes (m,) float32, the levels t + 1/2
     plane, rest  (n, words) uint64, written from `word` on; offsets (9,) of the planes in `rest`
     sums         (n, 3) float32: of value * level, of level^2, of |value|
-    levels       (n, d) float32, written in the same place as the values
     """
     bits = 1
     while 1 << bits < 2 * magnitudes.size:
         bits += 1
-    words = (dims + 63) // 64
-    scratch = np.zeros(64 * words, np.float32)
-    signed = np.zeros(64 * words, np.float32)
-    codes = np.zeros(64, np.uint8)
-    scratch_at, signed_at = simd.address_of(scratch), simd.address_of(signed)
-    one = simd.splat(np.int32(1))
-    negative_bit = np.uint8(1 << (bits - 1))
+    steps = np.empty(magnitudes.size, np.int32)  # to a code with its magnitude, first from nothing
+    steps[0] = _MAGNITUDE * np.int32(magnitudes[0])
+    for t in range(thresholds.size):
+        steps[t + 1] = 1 + _MAGNITUDE * np.int32(magnitudes[t + 1] - magnitudes[t])
     for i in range(values.shape[0]):
-        codes_at = simd.address_of(codes)  # in the loop, for Numba frees what is not named again
-        for j in range(dims):
-            scratch[j] = values[i, start + j]
-        factor = simd.splat_float(factors[i])
+        row = _row(values, i) + 4 * start
         dot = square = total = simd.splat_float(np.float32(0))
-        for w in range(words):
-            for v in range(4):
-                at = 256 * w + 64 * v
-                x = simd.load(scratch_at + at)
-                size = simd.magnitude(x)
-                scaled = simd.multiply_float(size, factor)
-                code = simd.splat(np.int32(0))
-                level = simd.splat_float(magnitudes[0])
-                for t in range(thresholds.size):
-                    threshold = simd.splat_float(thresholds[t])
-                    step = simd.splat_float(magnitudes[t + 1] - magnitudes[t])
-                    code = simd.add_where_above(code, scaled, threshold, one)
-                    level = simd.add_float_where_above(level, scaled, threshold, step)
-                code = simd.add_where_negative(code, x, simd.splat(np.int32(negative_bit)))
-                simd.store_low_bytes(codes_at + 16 * v, code)
-                simd.store(signed_at + at, simd.copy_sign(level, x))
-                dot = simd.add_float(dot, simd.multiply_float(size, level))
-                total = simd.add_float(total, size)
-                filled = simd.keep_lanes(level, dims - (64 * w + 16 * v))
-                square = simd.add_float(square, simd.multiply_float(filled, filled))
-            octets = simd.load(codes_at)
-            plane[i, word + w] = simd.bits_where(octets, negative_bit)
+        for w in range((dims + 63) // 64):
+            left = dims - 64 * w
+            x = _load_word(row + 256 * w, left)
+            size = (
+                simd.magnitude(x[0]),
+                simd.magnitude(x[1]),
+                simd.magnitude(x[2]),
+                simd.magnitude(x[3]),
+            )
+            codes = _search(size, factors[i], thresholds, steps)
+            octets = _signed_bytes(codes, x, np.int32(1 << (bits - 1)))
+            plane[i, word + w] = simd.bits_where(octets, np.uint8(1 << (bits - 1)))
             for p in range(1, bits):
                 bit = np.uint8(1 << (bits - 1 - p))
                 rest[i, offsets[p] + word + w] = simd.bits_where(octets, bit)
-        for j in range(dims):
-            levels[i, start + j] = signed[j]
+            levels = _levels(codes, left)
+            dot = _add_products(dot, size, levels)
+            square = _add_products(square, levels, levels)
+            for v in range(4):
+                total = simd.add_float(total, size[v])
         sums[i, 0] = simd.sum_floats(dot)
         sums[i, 1] = simd.sum_floats(square)
         sums[i, 2] = simd.sum_floats(total)
+
+
+@kernel
+def levels(plane, rest, word, offsets, magnitudes, scales, out, start, dims):
+    """Write scale * level of the codes of `dims` entries of each row, from `start` on.
+
+    magnitudes   (m,) uint8, the integers t of the levels +-(t + 1/2); scales (n,) float32
+    out          (n, d) float32; plane, rest, word and offsets as `encode` has them
+    """
+    table, octets = np.empty(128, np.uint8), np.empty(64, np.int8)
+    for t in range(128):
+        table[t] = magnitudes[t % magnitudes.size]
+    for i in range(out.shape[0]):
+        half, scale = simd.splat_float(np.float32(0.5)), simd.splat_float(scales[i])
+        for w in range((dims + 63) // 64):
+            index = simd.splat(np.int32(0))
+            size, p = 2, 1
+            while size <= magnitudes.size:
+                mask = rest[i, offsets[p] + word + w]
+                index = simd.add_where(simd.double_bytes(index), mask, np.uint8(1))
+                size, p = 2 * size, p + 1
+            found = simd.lookup128(simd.address_of(table), index)
+            at = simd.address_of(octets)
+            simd.store(at, simd.invert_where(found, plane[i, word + w]))
+            first, last = 64 * w, min(64 * w + 64, dims)
+            whole = last - last % 16
+            for j in range(first, whole, 16):
+                level = simd.add_float(simd.to_float(simd.load_bytes(at + j - first)), half)
+                to = _row(out, i) + 4 * (start + j)
+                simd.store(to, simd.multiply_float(level, scale))
+            for j in range(whole, last):
+                level = np.float32(octets[j - first]) + np.float32(0.5)
+                out[i, start + j] = level * scales[i]
+
+
+@kernel
+def to_bytes(values, out, scales):
+    """Write scale = max |value| / 127.5 of each row, and of each entry t = floor(value / scale).
+
+    values (n, d) float32; out (n, d) int8: scale * (t + 1/2) is nearest; scales (n,) float32
+    """
+    dims = values.shape[1]
+    for i in range(values.shape[0]):
+        row = _row(values, i)
+        largest = simd.splat_float(np.float32(0))
+        for j in range(0, dims, 16):
+            largest = simd.max_float(largest, simd.magnitude(_entries(row + 4 * j, dims - j)))
+        scales[i] = simd.max_floats(largest) / np.float32(127.5)
+        unit = scales[i] if scales[i] > 0 else np.float32(1)
+        for j in range(dims):
+            t = np.floor(values[i, j] / unit)
+            out[i, j] = np.int8(min(max(t, np.float32(-128)), np.float32(127)))
+
+
+@inlined
+def _row(array, i):
+    return simd.address_of(array) + 4 * array.shape[1] * i
+
+
+@inlined
+def _entries(where, left):
+    """Sixteen entries of a row that has `left` more: zeros after the last."""
+    return simd.load(where) if left >= 16 else simd.load_first(where, left)
+
+
+@inlined
+def _square_norm(row, dims):
+    total = simd.splat_float(np.float32(0))
+    for j in range(0, dims, 16):
+        x = _entries(row + 4 * j, dims - j)
+        total = simd.add_float(total, simd.multiply_float(x, x))
+    return simd.sum_floats(total)
+
+
+@inlined
+def _load_word(where, left):
+    return (
+        _entries(where, left),
+        _entries(where + 64, left - 16),
+        _entries(where + 128, left - 32),
+        _entries(where + 192, left - 48),
+    )
+
+
+@inlined
+def _search(size, factor, thresholds, steps):
+    """The sum of steps up to each entry's cell: its code, and its magnitude above that."""
+    by = simd.splat_float(factor)
+    z0, z1 = simd.multiply_float(size[0], by), simd.multiply_float(size[1], by)
+    z2, z3 = simd.multiply_float(size[2], by), simd.multiply_float(size[3], by)
+    c0 = c1 = c2 = c3 = simd.splat(steps[0])
+    for t in range(thresholds.size):
+        threshold, step = simd.splat_float(thresholds[t]), simd.splat(steps[t + 1])
+        c0 = simd.add_where_above(c0, z0, threshold, step)
+        c1 = simd.add_where_above(c1, z1, threshold, step)
+        c2 = simd.add_where_above(c2, z2, threshold, step)
+        c3 = simd.add_where_above(c3, z3, threshold, step)
+    return c0, c1, c2, c3
+
+
+@inlined
+def _signed_bytes(codes, x, sign):
+    """Codes of 64 entries, with the bit `sign` where an entry is negative."""
+    negative = simd.splat(sign)
+    return simd.join_low_bytes(
+        simd.add_where_negative(codes[0], x[0], negative),
+        simd.add_where_negative(codes[1], x[1], negative),
+        simd.add_where_negative(codes[2], x[2], negative),
+        simd.add_where_negative(codes[3], x[3], negative),
+    )
+
+
+@inlined
+def _levels(codes, left):
+    u0, u1, u2, u3 = _level(codes[0]), _level(codes[1]), _level(codes[2]), _level(codes[3])
+    if left >= 64:
+        return u0, u1, u2, u3
+    return (
+        simd.keep_lanes(u0, left),
+        simd.keep_lanes(u1, left - 16),
+        simd.keep_lanes(u2, left - 32),
+        simd.keep_lanes(u3, left - 48),
+    )
+
+
+@inlined
+def _level(code):
+    half = simd.splat_float(np.float32(0.5))
+    return simd.add_float(simd.to_float(simd.high_bytes(code)), half)
+
+
+@inlined
+def _add_products(total, x, y):
+    for v in range(4):
+        total = simd.add_float(total, simd.multiply_float(x[v], y[v]))
+    return total

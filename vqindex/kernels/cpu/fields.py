@@ -26,6 +26,12 @@ def float_at(table, row):
 
 
 @inlined
+def half_at(table, row):
+    """A row's entry of a float16 column."""
+    return simd.load_half(simd.load_int64(table + 8 * (row // SLAB_ROWS)) + 2 * (row % SLAB_ROWS))
+
+
+@inlined
 def int64_at(table, row):
     """A row's entry of an int64 column."""
     return simd.load_int64(simd.load_int64(table + 8 * (row // SLAB_ROWS)) + 8 * (row % SLAB_ROWS))

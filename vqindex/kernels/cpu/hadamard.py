@@ -10,23 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqindex.kernels.cpu import simd
-from vqindex.kernels.cpu.compile import kernel
+from vqindex.kernels.cpu.butterflies import gather, spread
+from vqindex.kernels.cpu.compile import inlined, kernel
 
 Floats = NDArray[np.float32]
 
 LANES = simd.PRODUCT_LANES  # columns summed side by side
-_BLOCK_FLOATS = 4096  # rows rotated at a time: they stay in the first-level cache, twice
+_BLOCK_FLOATS = 4096  # narrow rows rotated at a time: they stay in the first-level cache, twice
 _ROWS = 64  # rows of `matmul` that share one passage of the matrix through the cache
+_EDGE = simd.PRODUCT_ROWS * LANES
 
 
 def pack(mixes: Floats, dim: int) -> Floats:
     """Lay mixing matrices out as the kernels read them.
 
     mixes    (rounds, p, p) for `rotate`, each of them transposed for `unrotate`
-    returns  (rounds, p, p rounded up to LANES), each transposed where it is the right operand
+    returns  (rounds, p, p), or each transposed and through `pad` where it is the right operand
     """
     wide = dim // mixes.shape[1] >= LANES
-    return pad(mixes if wide else mixes.transpose(0, 2, 1))
+    return np.ascontiguousarray(mixes) if wide else pad(mixes.transpose(0, 2, 1))
 
 
 def pad(matrices: Floats) -> Floats:
@@ -38,14 +40,18 @@ def pad(matrices: Floats) -> Floats:
 def rotate(x: Floats, out: Floats, signs: Floats, mixes: Floats) -> None:
     """reference.hadamard.rotate; x, out (n, d), signs (rounds, d), mixes as `pack` leaves them."""
     n, d = x.shape
-    rows = _block_rows(n, d, d // mixes.shape[1])
-    a, b = np.empty((rows, d), np.float32), np.empty((rows, d), np.float32)
-    edge = np.empty(simd.PRODUCT_ROWS * LANES, np.float32)
+    p, mix_bytes = mixes.shape[1], 4 * mixes.shape[1] * mixes.shape[2]
+    rows = _block_rows(n, d, d // p)
+    memory = np.empty(_EDGE + 2 * rows * d + 16, np.float32)
     for top in range(0, n, rows):
-        m = min(rows, n - top)
-        source, y = x[top : top + m], out[top : top + m]
+        scratch = simd.address_of(memory) + (-simd.address_of(memory) & 63)
+        source, y = simd.address_of(x) + 4 * top * d, simd.address_of(out) + 4 * top * d
         for i in range(signs.shape[0]):
-            _rotate(source, y, signs[i], mixes[i : i + 1], a[:m], b[:m], edge)
+            sign, mix = simd.address_of(signs) + 4 * i * d, simd.address_of(mixes) + i * mix_bytes
+            if d // p >= LANES:
+                _rotate_wide(source, y, sign, mix, d, p, scratch)
+            else:
+                _rotate_narrow(source, y, sign, mix, min(rows, n - top), d, p, scratch)
             source = y
 
 
@@ -53,14 +59,18 @@ def rotate(x: Floats, out: Floats, signs: Floats, mixes: Floats) -> None:
 def unrotate(y: Floats, out: Floats, signs: Floats, mixes: Floats) -> None:
     """The inverse of `rotate`, for mixes that were transposed before `pack`."""
     n, d = y.shape
-    rows = _block_rows(n, d, d // mixes.shape[1])
-    a, b = np.empty((rows, d), np.float32), np.empty((rows, d), np.float32)
-    edge = np.empty(simd.PRODUCT_ROWS * LANES, np.float32)
+    p, mix_bytes = mixes.shape[1], 4 * mixes.shape[1] * mixes.shape[2]
+    rows = _block_rows(n, d, d // p)
+    memory = np.empty(_EDGE + 2 * rows * d + 16, np.float32)
     for top in range(0, n, rows):
-        m = min(rows, n - top)
-        source, x = y[top : top + m], out[top : top + m]
+        scratch = simd.address_of(memory) + (-simd.address_of(memory) & 63)
+        source, x = simd.address_of(y) + 4 * top * d, simd.address_of(out) + 4 * top * d
         for i in range(signs.shape[0] - 1, -1, -1):
-            _unrotate(source, x, signs[i], mixes[i : i + 1], a[:m], b[:m], edge)
+            sign, mix = simd.address_of(signs) + 4 * i * d, simd.address_of(mixes) + i * mix_bytes
+            if d // p >= LANES:
+                _unrotate_wide(source, x, sign, mix, d, p, scratch)
+            else:
+                _unrotate_narrow(source, x, sign, mix, min(rows, n - top), d, p, scratch)
             source = x
 
 
@@ -69,147 +79,120 @@ def matmul(x: Floats, matrix: Floats, out: Floats) -> None:
     """out = x @ matrix; x (n, inner), out (n, width), matrix (1, inner, width) through `pad`."""
     n, inner = x.shape
     width = out.shape[1]
-    edge = np.empty(simd.PRODUCT_ROWS * LANES, np.float32)
+    edge = np.empty(_EDGE, np.float32)
     for top in range(0, n, _ROWS):
-        m = min(_ROWS, n - top)
-        a, y = x[top : top + m], out[top : top + m]
-        _products(a.reshape(1, m, inner), matrix, y.reshape(1, m, width), edge)
+        left, to = simd.address_of(x) + 4 * top * inner, simd.address_of(out) + 4 * top * width
+        _product(
+            left, min(_ROWS, n - top), inner, simd.address_of(matrix), 4 * matrix.shape[2], width,
+            to, simd.address_of(edge),
+        )  # fmt: skip
 
 
-@kernel
-def _block_rows(n: int, d: int, width: int) -> int:
+@inlined
+def _block_rows(n, d, width):
+    if width >= LANES:
+        return 1
     rows = max(1, _BLOCK_FLOATS // d)
     if width < 4:
-        rows += -rows % 4  # `_fours` takes four at a time
+        rows += -rows % 4  # products take PRODUCT_ROWS at a time
     return max(1, min(rows, n))
 
 
 @kernel
-def _rotate(
-    x: Floats, out: Floats, signs: Floats, mix: Floats, a: Floats, b: Floats, edge: Floats
-) -> None:
-    n, d = x.shape
-    p = mix.shape[1]
+def _rotate_wide(x, out, signs, mix, d, p, scratch):
+    a = scratch + 4 * _EDGE
+    _mix(mix, p, spread(x, signs, a, a + 4 * d, d // p, d), d // p, out, scratch)
+
+
+@kernel
+def _unrotate_wide(y, out, signs, mix, d, p, scratch):
+    a = scratch + 4 * _EDGE
+    b = a + 4 * d
+    _mix(mix, p, y, d // p, b, scratch)
+    _multiply(gather(b, a, b, d // p, d), signs, out, d)
+
+
+@kernel
+def _rotate_narrow(x, out, signs, mix, rows, d, p, scratch):
     width = d // p
-    _multiply(x, signs, a)
-    if width >= LANES:
-        a = _spread(a, b, width)
-        _products(mix, a.reshape(n, p, width), out.reshape(n, p, width), edge)
-    else:
-        _products(a.reshape(1, n * width, p), mix, b.reshape(1, n * width, p), edge)
-        _copy(_spread(b, a, width), out)
+    a = scratch + 4 * _EDGE
+    b = a + 4 * rows * d
+    for row in range(0, 4 * rows * d, 4 * d):
+        _multiply(x + row, signs, a + row, d)
+    _product(a, rows * width, p, mix, 4 * (p + -p % LANES), p, b, scratch)
+    for row in range(0, 4 * rows * d, 4 * d):
+        _copy(spread(b + row, np.int64(0), a + row, b + row, width, d), out + row, d)
 
 
 @kernel
-def _unrotate(
-    y: Floats, out: Floats, signs: Floats, mix: Floats, a: Floats, b: Floats, edge: Floats
-) -> None:
-    n, d = y.shape
-    p = mix.shape[1]
+def _unrotate_narrow(y, out, signs, mix, rows, d, p, scratch):
     width = d // p
-    if width >= LANES:
-        _products(mix, y.reshape(n, p, width), a.reshape(n, p, width), edge)
-        _multiply(_gather(a, b, width), signs, out)
-    else:
-        _copy(y, a)
-        a = _gather(a, b, width)
-        _products(a.reshape(1, n * width, p), mix, out.reshape(1, n * width, p), edge)
-        _multiply(out, signs, out)
+    a = at = scratch + 4 * _EDGE
+    b = a + 4 * rows * d
+    for row in range(0, 4 * rows * d, 4 * d):
+        _copy(y + row, b + row, d)
+        at = gather(b + row, a + row, b + row, width, d) - row
+    _product(at, rows * width, p, mix, 4 * (p + -p % LANES), p, out, scratch)
+    for row in range(0, 4 * rows * d, 4 * d):
+        _multiply(out + row, signs, out + row, d)
+
+
+@inlined
+def _copy(x, out, d):
+    whole = 4 * (d - d % 16)
+    for j in range(0, whole, 64):
+        simd.store(out + j, simd.load(x + j))
+    for j in range(whole, 4 * d, 4):
+        simd.store_float(out + j, simd.load_float(x + j))
+
+
+@inlined
+def _multiply(x, signs, out, d):
+    whole = 4 * (d - d % 16)
+    for j in range(0, whole, 64):
+        simd.store(out + j, simd.multiply_float(simd.load(x + j), simd.load(signs + j)))
+    for j in range(whole, 4 * d, 4):
+        simd.store_float(out + j, simd.load_float(x + j) * simd.load_float(signs + j))
+
+
+@inlined
+def _mix(mix, p, x, width, out, edge):
+    """out = mix @ x; x, out (p, width), mix (p, p)."""
+    if p > 1:
+        _product(mix, p, p, x, 4 * width, width, out, edge)
+        return
+    factor, zero = simd.splat_float(simd.load_float(mix)), simd.splat_float(np.float32(0))
+    for j in range(0, 4 * width, 64):
+        simd.store(out + j, simd.add_float(zero, simd.multiply_float(factor, simd.load(x + j))))
 
 
 @kernel
-def _copy(x: Floats, out: Floats) -> None:
-    """out[:] = x, which takes Numba seconds to compile."""
-    for r in range(x.shape[0]):
-        v, y = x[r], out[r]
-        for j in range(v.size):
-            y[j] = v[j]
+def _product(left, n, inner, right, right_bytes, width, out, edge):
+    """out = left @ right, each element summed over the inner index from first to last.
 
-
-@kernel
-def _multiply(x: Floats, signs: Floats, out: Floats) -> None:
-    for r in range(x.shape[0]):
-        v, y = x[r], out[r]
-        for j in range(v.size):
-            y[j] = v[j] * signs[j]
-
-
-@kernel
-def _spread(a: Floats, b: Floats, width: int) -> Floats:
-    """Butterflies along the first axis of each row (width, p), which becomes the last: (p, width).
-
-    Each of the log2(width) passes reads two halves and writes pairs, so every pass is the same
-    long loop whatever its stride would have been. Returns whichever buffer was written last.
+    left   address of (n, inner) float32
+    right  address of (inner, width rounded up to LANES), `right_bytes` from row to row
+    out    address of (n, width)
+    edge   address of (PRODUCT_ROWS, LANES), scratch
     """
-    while width > 1:
-        _halves_to_pairs(a, b)
-        a, b = b, a
-        width //= 2
-    return a
-
-
-@kernel
-def _gather(a: Floats, b: Floats, width: int) -> Floats:
-    """`_spread` backwards: butterflies along the last axis of (p, width), now to be the first."""
-    while width > 1:
-        _pairs_to_halves(a, b)
-        a, b = b, a
-        width //= 2
-    return a
-
-
-@kernel
-def _halves_to_pairs(x: Floats, out: Floats) -> None:
-    half = x.shape[1] // 2
-    for r in range(x.shape[0]):
-        v, y = x[r], out[r]
-        for j in range(half):
-            p, q = v[j], v[half + j]
-            y[2 * j] = p + q
-            y[2 * j + 1] = p - q
-
-
-@kernel
-def _pairs_to_halves(x: Floats, out: Floats) -> None:
-    half = x.shape[1] // 2
-    for r in range(x.shape[0]):
-        v, y = x[r], out[r]
-        for j in range(half):
-            p, q = v[2 * j], v[2 * j + 1]
-            y[j] = p + q
-            y[half + j] = p - q
-
-
-@kernel
-def _products(a: Floats, b: Floats, out: Floats, edge: Floats) -> None:
-    """out[g] = a[g] @ b[g], each element summed over the inner index from first to last.
-
-    a     (1 or m, n, >= inner), where one matrix serves every g
-    b     (1 or m, inner, width rounded up to LANES), likewise
-    out   (m, n, width)
-    edge  (PRODUCT_ROWS * LANES,), scratch
-    """
-    n, width = out.shape[1], out.shape[2]
-    inner, a_bytes, b_bytes = b.shape[1], 4 * a.shape[2], 4 * b.shape[2]
-    for g in range(out.shape[0]):
-        left = simd.address_of(a) + min(g, a.shape[0] - 1) * a.shape[1] * a_bytes
-        right = simd.address_of(b) + min(g, b.shape[0] - 1) * inner * b_bytes
-        for c in range(0, width, LANES):
-            columns = min(LANES, width - c)
-            for r in range(0, n, simd.PRODUCT_ROWS):
-                to, to_bytes = simd.address_of(out) + 4 * ((g * n + r) * width + c), 4 * width
-                if columns < LANES:
-                    to, to_bytes = simd.address_of(edge), 4 * LANES
-                at, rows = left + r * a_bytes, min(simd.PRODUCT_ROWS, n - r)
-                if rows == simd.PRODUCT_ROWS:
-                    simd.product_tile(at, a_bytes, right + 4 * c, b_bytes, inner, to, to_bytes)
-                else:
-                    for i in range(rows):
-                        simd.product_row(
-                            at + i * a_bytes, a_bytes, right + 4 * c, b_bytes, inner,
-                            to + i * to_bytes, to_bytes,
-                        )  # fmt: skip
-                if columns < LANES:
-                    for i in range(rows):
-                        for t in range(columns):
-                            out[g, r + i, c + t] = edge[i * LANES + t]
+    left_bytes = 4 * inner
+    for c in range(0, width, LANES):
+        columns = min(LANES, width - c)
+        for r in range(0, n, simd.PRODUCT_ROWS):
+            to, to_bytes = out + 4 * (r * width + c), 4 * width
+            if columns < LANES:
+                to, to_bytes = edge, 4 * LANES
+            at, rows = left + r * left_bytes, min(simd.PRODUCT_ROWS, n - r)
+            if rows == simd.PRODUCT_ROWS:
+                simd.product_tile(at, left_bytes, right + 4 * c, right_bytes, inner, to, to_bytes)
+            else:
+                for i in range(rows):
+                    simd.product_row(
+                        at + i * left_bytes, left_bytes, right + 4 * c, right_bytes, inner,
+                        to + i * to_bytes, to_bytes,
+                    )  # fmt: skip
+            if columns < LANES:
+                for i in range(rows):
+                    for t in range(columns):
+                        value = simd.load_float(edge + 4 * (i * LANES + t))
+                        simd.store_float(out + 4 * ((r + i) * width + c + t), value)

@@ -1,4 +1,4 @@
-"""Queries made ready for integer scoring: int8 entries, packed groups, bit planes."""
+"""Queries made ready for integer scoring: int8 entries and packed groups."""
 
 import numpy as np
 
@@ -39,26 +39,11 @@ def quantize(queries, program, entries, seed, half, gamma):
 
 
 @kernel
-def pack(entries, packed):
-    """Sixteen queries side by side, four entries each: (groups, d / 4, 16, 4) from (nq, d)."""
-    for q in range(entries.shape[0]):
-        for step in range(packed.shape[1]):
-            for i in range(4):
-                packed[q // 16, step, q % 16, i] = entries[q, 4 * step + i]
-
-
-@kernel
-def bit_planes(entries, program, out):
-    """The eight two's complement bit planes of a query, lowest first.
-
-    entries (d,) int8; out uint64, segment after segment of (8, words)
-    """
-    at = 0
-    for s in range(program.shape[0]):
-        words = program[s][WORDS]
-        start = program[s][OPERAND]
-        for word in range(words):
-            values = simd.load(simd.address_of(entries) + start + 64 * word)
-            for bit in range(8):
-                out[at + bit * words + word] = simd.bits_where(values, np.uint8(1 << bit))
-        at += 8 * words
+def pack(asked):
+    """Sixteen queries side by side, four entries each: (padded / 16, d / 4, 16, 4)."""
+    steps = asked.row_bytes // 4
+    for q in range(asked.padded):
+        to = asked.packed + 64 * ((q // 16) * steps) + 4 * (q % 16)
+        for step in range(steps):
+            four = simd.load_int(asked.entries + q * asked.row_bytes + 4 * step)
+            simd.store_int(to + 64 * step, four)

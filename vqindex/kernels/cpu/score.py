@@ -30,12 +30,13 @@ LINE = 4 * CHUNK
 
 
 @kernel
-def score_row(program, segments, bias, row, query, seed, half, gamma):
+def score_row(program, segments, bias, row, query, seed, half, gamma, step):
     """The score of one row with one query.
 
     program             a bound program of `segments` segments; bias, a slab table or UNBOUND
     query               the prepared query, all segments one after another
-    seed, half, gamma   (segments,) int32, float32, float32 of this query
+    seed, half, gamma   int32, float32, float32 of this query, those of further segments `step`
+                        bytes on
     """
     block, inside = row // BLOCK, row % BLOCK
     score = np.float32(-0.0)  # x + -0.0 is x, of either zero, as in score_tile
@@ -52,10 +53,9 @@ def score_row(program, segments, bias, row, query, seed, half, gamma):
             else:
                 plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
                 raw = scalar.dot_row(plane, rest, segment, inside, operand)
-            raw = np.int32(raw + simd.load_int(seed + 4 * s))  # wraps, as in a tile
-            part = (np.float32(raw) + simd.load_float(half + 4 * s)) * simd.load_float(
-                gamma + 4 * s
-            )
+            raw = np.int32(raw + simd.load_int(seed + step * s))  # wraps, as in a tile
+            middle, unit = simd.load_float(half + step * s), simd.load_float(gamma + step * s)
+            part = (np.float32(raw) + middle) * unit
         if field(segment, SCALE) != UNBOUND:
             part *= float_at(field(segment, SCALE), row)
         score += part

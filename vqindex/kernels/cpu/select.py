@@ -3,13 +3,43 @@
 Candidates of a query stand unordered in a buffer of more than k places. When it is full it is
 shrunk to its best k, and the k-th score becomes the threshold below which no row need be kept.
 The order (score, id) is total, so neither the order of arrival nor the number of threads matters.
-`ids` is the address of the id column's slab table.
+
+scores, rows   addresses of float32 and int64; kept: a records.Kept
+ids            the id column's slab table
 """
 
 import numpy as np
 
+from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import int64_at
+
+
+@inlined
+def score_of(scores, i):
+    """The i-th score."""
+    return simd.load_float(scores + 4 * i)
+
+
+@inlined
+def row_of(rows, i):
+    """The i-th row."""
+    return simd.load_int64(rows + 8 * i)
+
+
+@inlined
+def put(scores, rows, i, score, row):
+    """Write the i-th candidate."""
+    simd.store_float(scores + 4 * i, score)
+    simd.store_int64(rows + 8 * i, row)
+
+
+@inlined
+def swap(scores, rows, i, j):
+    """Exchange two candidates."""
+    score, row = score_of(scores, i), row_of(rows, i)
+    put(scores, rows, i, score_of(scores, j), row_of(rows, j))
+    put(scores, rows, j, score, row)
 
 
 @inlined
@@ -23,19 +53,18 @@ def better(score, row, other_score, other_row, ids):
 @kernel
 def partition_best(scores, rows, count, k, ids):
     """Move the best k of the first `count` candidates to the front, in no order (quickselect)."""
-    low, high = 0, count - 1
+    low, high = np.int64(0), count - 1
     while low < high:
         middle = (low + high) >> 1
-        pivot_score, pivot_row = scores[middle], rows[middle]
+        score, row = score_of(scores, middle), row_of(rows, middle)
         i, j = low, high
         while i <= j:
-            while better(scores[i], rows[i], pivot_score, pivot_row, ids):
+            while better(score_of(scores, i), row_of(rows, i), score, row, ids):
                 i += 1
-            while better(pivot_score, pivot_row, scores[j], rows[j], ids):
+            while better(score, row, score_of(scores, j), row_of(rows, j), ids):
                 j -= 1
             if i <= j:
-                scores[i], scores[j] = scores[j], scores[i]
-                rows[i], rows[j] = rows[j], rows[i]
+                swap(scores, rows, i, j)
                 i += 1
                 j -= 1
         if k - 1 <= j:
@@ -47,64 +76,108 @@ def partition_best(scores, rows, count, k, ids):
 
 
 @inlined
-def lowest_of(scores, k):
-    """The lowest of the first k scores."""
-    lowest = scores[0]
-    for i in range(1, k):
-        if scores[i] < lowest:
-            lowest = scores[i]
-    return lowest
+def count_of(kept, query):
+    """How many candidates a query has."""
+    return simd.load_int64(kept.counts + 8 * query)
+
+
+@inlined
+def threshold_of(kept, query):
+    """The score that a row must reach to be kept."""
+    return simd.load_float(kept.thresholds + 4 * query)
+
+
+@inlined
+def scores_at(kept, query):
+    """Where a query's scores begin."""
+    return kept.scores + 4 * query * kept.capacity
+
+
+@inlined
+def rows_at(kept, query):
+    """Where a query's rows begin."""
+    return kept.rows + 8 * query * kept.capacity
 
 
 @kernel
-def push(scores, rows, counts, thresholds, query, score, row, k, ids):
+def clear(kept, padded):
+    """No candidates yet: any row reaches a query's threshold, none that of the padding."""
+    for query in range(padded):
+        least = np.float32(-np.inf if query < kept.nq else np.inf)
+        simd.store_float(kept.thresholds + 4 * query, least)
+    for query in range(kept.nq):
+        simd.store_int64(kept.counts + 8 * query, np.int64(0))
+
+
+@kernel
+def push(kept, query, score, row, k, ids):
     """Add a candidate whose score is not below the query's threshold."""
-    count = counts[query]
-    if count == scores.shape[1]:
-        partition_best(scores[query], rows[query], count, k, ids)
-        lowest = lowest_of(scores[query], k)
-        thresholds[query] = lowest
-        count = k
-        counts[query] = k
-        if score < lowest:
+    if count_of(kept, query) == kept.capacity:
+        shrink(kept, query, k, ids)
+        if score < threshold_of(kept, query):
             return
-    scores[query, count] = score
-    rows[query, count] = row
-    counts[query] = count + 1
+    count = count_of(kept, query)
+    put(scores_at(kept, query), rows_at(kept, query), count, score, row)
+    simd.store_int64(kept.counts + 8 * query, count + 1)
+
+
+@kernel
+def shrink(kept, query, k, ids):
+    """Keep a query's best k candidates, if it has as many; the k-th score is the threshold."""
+    count = count_of(kept, query)
+    if count < k:
+        return
+    scores, rows = scores_at(kept, query), rows_at(kept, query)
+    partition_best(scores, rows, count, k, ids)
+    lowest = score_of(scores, 0)
+    for i in range(1, k):
+        lowest = min(lowest, score_of(scores, i))
+    simd.store_float(kept.thresholds + 4 * query, lowest)
+    simd.store_int64(kept.counts + 8 * query, k)
+
+
+@kernel
+def merge(kept, others, k, ids):
+    """Add the candidates of the same queries that another search kept."""
+    for query in range(kept.nq):
+        scores, rows = scores_at(others, query), rows_at(others, query)
+        for i in range(count_of(others, query)):
+            if score_of(scores, i) >= threshold_of(kept, query):
+                push(kept, query, score_of(scores, i), row_of(rows, i), k, ids)
 
 
 @kernel
 def sort_best(scores, rows, count, ids):
     """Order the first `count` candidates, best first (Shell's sort, gaps of Knuth)."""
-    gap = 1
+    gap = np.int64(1)
     while 3 * gap < count:
         gap = 3 * gap + 1
     while gap > 0:
         for i in range(gap, count):
-            score, row, j = scores[i], rows[i], i
-            while j >= gap and better(score, row, scores[j - gap], rows[j - gap], ids):
-                scores[j], rows[j] = scores[j - gap], rows[j - gap]
+            score, row, j = score_of(scores, i), row_of(rows, i), i
+            while j >= gap and better(
+                score, row, score_of(scores, j - gap), row_of(rows, j - gap), ids
+            ):
+                put(scores, rows, j, score_of(scores, j - gap), row_of(rows, j - gap))
                 j -= gap
-            scores[j], rows[j] = score, row
+            put(scores, rows, j, score, row)
         gap //= 3
 
 
 @kernel
-def finish(scores, rows, counts, k, ids, out_scores, out_ids):
+def finish(kept, k, ids, out_scores, out_ids):
     """Each query's best k, best first, padded with -inf and -1.
 
-    scores, rows   (nq, capacity) float32, int64: candidates; counts (nq,) int64
-    out_scores     (nq, k) float32; out_ids (nq, k) int64
+    out_scores (nq, k) float32; out_ids (nq, k) int64
     """
-    for query in range(counts.size):
-        count = counts[query]
-        if count > k:
-            partition_best(scores[query], rows[query], count, k, ids)
-            count = k
-        sort_best(scores[query], rows[query], count, ids)
+    for query in range(kept.nq):
+        shrink(kept, query, k, ids)
+        count = count_of(kept, query)
+        scores, rows = scores_at(kept, query), rows_at(kept, query)
+        sort_best(scores, rows, count, ids)
         for i in range(count):
-            out_scores[query, i] = scores[query, i]
-            out_ids[query, i] = int64_at(ids, rows[query, i])
+            out_scores[query, i] = score_of(scores, i)
+            out_ids[query, i] = int64_at(ids, row_of(rows, i))
         for i in range(count, k):
             out_scores[query, i] = -np.inf
             out_ids[query, i] = -1

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
 
 
-def part(raw: npt.NDArray[np.int64], half: Floats, gamma: Floats) -> Floats:
+def part(raw: Integers, half: Floats, gamma: Floats) -> Floats:
     """Inner products of rows of half-integers and the queries that int8 entries stand for.
 
         part = (raw + half) * gamma
@@ -40,23 +41,48 @@ def score(parts: Sequence[Floats], scales: Sequence[Floats | None], bias: Floats
     return total if bias is None else total + bias[:, None]
 
 
+def line(
+    half: Floats, gamma: Floats, floor: Integers, span: Integers, groups: int
+) -> tuple[Floats, Floats, Floats]:
+    """What turns a total of table look-ups into an estimate of `part`, and how far it may err.
+
+        base   = (half - floor) * gamma
+        unit   = -(gamma * (span / 127))
+        margin = gamma * (span / 127) * groups * 0.51 + groups * 127 * 2**-149
+
+    A group's look-up, up to 127 steps, is off by half a step and by what is cut off the inverse of
+    the span; a step is off by 2**-150 where it is denormal.
+
+    half, gamma   (nq,) float32; floor, span (nq,) int64, from sign.tables; groups of four entries
+    returns       (nq,) float32 each
+    """
+    step = gamma * (span.astype(np.float32) / np.float32(127))
+    margin = step * np.float32(groups) * np.float32(0.51)
+    margin += np.float32(groups) * np.float32(127 * 2.0**-149)
+    return (half - floor.astype(np.float32)) * gamma, -step, margin
+
+
+def estimate(total: Integers, base: Floats, unit: Floats) -> Floats:
+    """Parts from totals of look-ups (n, nq): base + unit * total, in (n, nq) float32."""
+    return base + unit * total.astype(np.float32)
+
+
 def bound(
-    parts: Sequence[Floats],
-    slack: Floats,
-    scale: Floats,
-    ratio: Floats | None,
+    estimates: Sequence[Floats],
+    scales: Sequence[Floats | None],
+    ratios: Sequence[Floats | None],
     bias: Floats | None,
 ) -> Floats:
-    """Upper bounds of scores, from the signs of every segment.
+    """Upper bounds of scores, from estimates that are raised by what they may err.
 
-        bound = ((part_0 + part_1 + ... + slack) * scale * ratio) + bias
+        bound = estimate_0 * (scale_0 * ratio_0) + estimate_1 * (scale_1 * ratio_1) + ... + bias
 
-    parts    (n, nq) float32, one for each segment, as if its levels were +-1/2
-    slack    (nq,) float32, what is allowed for the signs' error
-    scale    (n,) float32, ratio (n,) float32 or None, bias (n,) float32 or None
-    returns  (n, nq) float32
+    estimates       (n, nq) float32, one for each segment
+    scales, ratios  (n,) float32 or None, one of each for each segment
+    bias            (n,) float32 or None
+    returns         (n, nq) float32
     """
-    total = (reduce(np.add, parts) + slack) * scale[:, None]
-    if ratio is not None:
-        total = total * ratio[:, None]
-    return total if bias is None else total + bias[:, None]
+    factors = [
+        s if r is None else r if s is None else s * r for s, r in zip(scales, ratios, strict=True)
+    ]
+    return score(estimates, factors, bias)

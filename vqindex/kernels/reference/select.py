@@ -20,3 +20,19 @@ def top_k(
     best_ids = np.full((nq, k), -1, np.int64)
     best_ids[:, :n] = ids[order]
     return best, best_ids
+
+
+def top_k_limited(
+    scores: npt.NDArray[np.float32],
+    bounds: npt.NDArray[np.float32],
+    ids: npt.NDArray[np.int64],
+    k: int,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Each query's best k rows by the smaller of score and bound, ordered by score.
+
+    scores, bounds   (nq, n) float32
+    ids, returns     as in `top_k`
+    """
+    _, chosen = top_k(np.minimum(scores, bounds), ids, k)
+    left = np.array([np.isin(ids, some) for some in chosen]).reshape(scores.shape)
+    return top_k(np.where(left, scores, np.float32(-np.inf)), ids, k)

@@ -1,10 +1,12 @@
-"""What sign codes mean, and the identity by which popcount computes it."""
+"""What sign codes mean, and the tables by which they are summed four at a time."""
 
 import numpy as np
 import numpy.typing as npt
 
+Integers = npt.NDArray[np.int64]
 
-def raw(signs: npt.NDArray[np.bool_], query: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+
+def raw(signs: npt.NDArray[np.bool_], query: npt.NDArray[np.int8]) -> Integers:
     """Inner products of rows of signs and integer queries.
 
         raw[i, s] = sum_j (-1)**signs[i, j] * query[s, j]
@@ -25,26 +27,41 @@ def pack(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
     return np.packbits(np.pad(bits, padding), axis=-1, bitorder="little").view("<u8")
 
 
-def planes(query: npt.NDArray[np.int8]) -> npt.NDArray[np.uint64]:
-    """Two's complement bit planes of queries, lowest first: (nq, m) int8 to (nq, 8, words)."""
-    return pack((query.view(np.uint8)[:, None, :] >> np.arange(8)[:, None]) % 2 == 1)
+def tables(entries: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.uint8], Integers, Integers]:
+    """Look-up tables of queries: of each four entries, all sums of some of them, in few steps.
+
+        table[g, i] = round((sum of the entries of group g whose bit is set in i - low_g) / step)
+        step        = span / 127, as the 16-bit fraction floor(2**16 * 127 / span) of its inverse
+        low_g       = the least such sum,  floor = sum of low_g over g
+        span        = the largest range of such sums of a group, or 1
+
+    A row's sum of the entries where it is negative is near floor + step * `table_sums`.
+
+    entries   (nq, m) int8, m a multiple of 64
+    returns   tables (nq, 4 * m) uint8, of each 64 entries the groups 0, 2, ..., 14 and then
+              1, 3, ..., 15; floor and span (nq,) int64
+    """
+    groups = entries.astype(np.int64).reshape(len(entries), -1, 4)
+    low, high = np.minimum(groups, 0).sum(axis=2), np.maximum(groups, 0).sum(axis=2)
+    span: Integers = np.maximum((high - low).max(axis=1), 1)
+    above = groups @ (np.arange(16) >> np.arange(4)[:, None] & 1) - low[..., None]
+    inverse = ((127 << 16) // span)[:, None, None]
+    steps = (above * inverse + (1 << 15) >> 16).astype(np.uint8)
+    placed = steps.reshape(len(entries), -1, 8, 2, 16).swapaxes(2, 3)
+    return placed.reshape(len(entries), -1), low.sum(axis=1), span
 
 
-def bit_sliced(words: npt.NDArray[np.uint64], query: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
-    """`raw` again, by counting bits.
+def table_sums(signs: npt.NDArray[np.bool_], tables: npt.NDArray[np.uint8]) -> Integers:
+    """What rows of signs look up.
 
-        raw[i, s] = sum_j query[s, j] - 2 sum_p weight_p popcount(words[i] & planes[s, p])
-        weight    = 1, 2, 4, ..., 64, -128
+        total[i, s] = sum_g table[s, g, signs of row i in group g]
 
-    The sum over p is that of the query where the row is negative: bit p of a two's complement byte
-    is worth 2**p, but for the highest, which is worth -2**7.
-
-    words    (n, ceil(m / 64)) uint64, from `pack`; spare bits may hold anything
-    query    (nq, m) int8
+    signs    (n, m) bool, True = negative, m a multiple of 64
+    tables   (nq, 4 * m) uint8, from `tables`
     returns  (n, nq) int64
     """
-    weight = np.array([1, 2, 4, 8, 16, 32, 64, -128])
-    both = np.bitwise_count(words[:, None, None, :] & planes(query))
-    negative: npt.NDArray[np.int64] = both.sum(axis=-1, dtype=np.int64) @ weight
-    total: npt.NDArray[np.int64] = query.sum(axis=1, dtype=np.int64)
-    return total - 2 * negative
+    index = signs.reshape(len(signs), -1, 4) @ np.array([1, 2, 4, 8])
+    groups = tables.reshape(len(tables), -1, 2, 8, 16).swapaxes(2, 3).reshape(len(tables), -1, 16)
+    found = groups[:, np.arange(index.shape[1]), index]
+    total: Integers = found.sum(axis=2, dtype=np.int64).T
+    return total

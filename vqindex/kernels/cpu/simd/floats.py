@@ -8,19 +8,22 @@ from numba import types
 from vqindex.kernels.cpu.simd.core import (
     F32,
     FLOATS,
+    I1,
     I8,
     I16,
     I32,
     I64,
     INTS,
+    POINTER,
     address,
+    call,
     const,
     operation,
     pick,
+    read,
     spread,
     vec,
     vector,
-    write,
 )
 
 _LANES = vec(I64, 16)
@@ -45,9 +48,21 @@ def add_float(b, x, y):
 
 
 @operation(vector, vector, vector)
+def subtract_float(b, x, y):
+    """float32 differences."""
+    return b.bitcast(b.fsub(b.bitcast(x, FLOATS), b.bitcast(y, FLOATS)), INTS)
+
+
+@operation(vector, vector, vector)
 def multiply_float(b, x, y):
     """float32 products."""
     return b.bitcast(b.fmul(b.bitcast(x, FLOATS), b.bitcast(y, FLOATS)), INTS)
+
+
+@operation(vector, vector, vector)
+def divide_float(b, x, y):
+    """float32 quotients."""
+    return b.bitcast(b.fdiv(b.bitcast(x, FLOATS), b.bitcast(y, FLOATS)), INTS)
 
 
 @operation(types.uint32, vector, vector)
@@ -55,6 +70,57 @@ def at_least(b, x, y):
     """Bit j is set where float32 lane x_j >= y_j."""
     mask = b.fcmp_ordered(">=", b.bitcast(x, FLOATS), b.bitcast(y, FLOATS))
     return b.zext(b.bitcast(mask, I16), I32)
+
+
+@operation(vector, vector, vector)
+def cut_pair(b, x, y):
+    """The upper halves of float32 lanes: x_j below y_j in lane j. Cutting keeps their order."""
+    return b.or_(b.lshr(x, const(I32, 16, 16)), b.and_(y, const(I32, 16, 0xFFFF0000)))
+
+
+@operation(types.float32, types.float32)
+def cut(b, value):
+    """A float32 without its lower half, as `cut_pair` has it."""
+    bits = b.and_(b.bitcast(value, I32), ir.Constant(I32, 0xFFFF0000))
+    return b.bitcast(bits, F32)
+
+
+@operation(vector, vector, types.uint32, vector)
+def choose(b, x, mask, other):
+    """Lane j of x where bit j of mask is set, else of the other."""
+    chosen = b.bitcast(b.trunc(mask, I16), vec(I1, 16))
+    return b.select(chosen, x, other)
+
+
+@operation(vector, vector)
+def low_of_pair(b, x):
+    """The first of the float32 that `cut_pair` cut."""
+    return b.shl(x, const(I32, 16, 16))
+
+
+@operation(vector, vector)
+def high_of_pair(b, x):
+    """The second of the float32 that `cut_pair` cut."""
+    return b.and_(x, const(I32, 16, 0xFFFF0000))
+
+
+@operation(vector, vector, vector)
+def max_float(b, x, y):
+    """The greater float32."""
+    return b.bitcast(_max(b, b.bitcast(x, FLOATS), b.bitcast(y, FLOATS)), INTS)
+
+
+def _max(b: Any, x: Any, y: Any) -> Any:
+    return b.select(b.fcmp_ordered(">", x, y), x, y)
+
+
+@operation(types.float32, vector)
+def max_floats(b, x):
+    """The greatest of sixteen float32 lanes."""
+    x = b.bitcast(x, FLOATS)
+    for width in (8, 4, 2, 1):
+        x = _max(b, pick(b, x, range(width)), pick(b, x, range(width, 2 * width)))
+    return b.extract_element(x, ir.Constant(I32, 0))
 
 
 @operation(vector, vector)
@@ -70,14 +136,6 @@ def add_where_above(b, total, x, threshold, step):
     return b.add(total, b.select(above, step, const(I32, 16, 0)))
 
 
-@operation(vector, vector, vector, vector, vector)
-def add_float_where_above(b, total, x, threshold, step):
-    """float32 total + step in the lanes where float32 x > threshold."""
-    above = b.fcmp_ordered(">", b.bitcast(x, FLOATS), b.bitcast(threshold, FLOATS))
-    added = b.select(above, b.bitcast(step, FLOATS), const(F32, 16, 0.0))
-    return b.bitcast(b.fadd(b.bitcast(total, FLOATS), added), INTS)
-
-
 @operation(vector, vector, vector, vector)
 def add_where_negative(b, total, x, step):
     """int32 total + step in the lanes where float32 x < 0; -0.0 is not below 0."""
@@ -85,25 +143,22 @@ def add_where_negative(b, total, x, step):
     return b.add(total, b.select(below, step, const(I32, 16, 0)))
 
 
-@operation(vector, vector, vector)
-def copy_sign(b, x, y):
-    """float32 x, negated in the lanes where y < 0."""
-    below = b.fcmp_ordered("<", b.bitcast(y, FLOATS), const(F32, 16, 0.0))
-    return b.xor(x, b.select(below, const(I32, 16, 0x80000000), const(I32, 16, 0)))
-
-
 @operation(vector, vector, types.int64)
 def keep_lanes(b, x, lanes):
     """The first `lanes` lanes of x, zero in the others."""
-    place = ir.Constant(_LANES, list(range(16)))
-    kept = b.icmp_signed("<", place, spread(b, lanes, 16))
-    return b.select(kept, x, const(I32, 16, 0))
+    return b.select(_first(b, lanes), x, const(I32, 16, 0))
 
 
-@operation(types.none, address, vector)
-def store_low_bytes(b, where, x):
-    """Write the low byte of each int32 lane: 16 bytes."""
-    write(b, where, b.trunc(x, vec(I8, 16)))
+def _first(b: Any, lanes: Any) -> Any:
+    return b.icmp_signed("<", ir.Constant(_LANES, list(range(16))), spread(b, lanes, 16))
+
+
+@operation(vector, address, types.int64)
+def load_first(b, where, lanes):
+    """The first `lanes` of sixteen float32, zero in the others, which are not read."""
+    pointer, align = b.inttoptr(where, POINTER), ir.Constant(I32, 1)
+    kept, zeros = _first(b, lanes), const(I32, 16, 0)
+    return call(b, "llvm.masked.load.v16i32.p0", INTS, pointer, align, kept, zeros)
 
 
 def sum_floats_ir(b: Any, x: Any) -> Any:
@@ -111,6 +166,12 @@ def sum_floats_ir(b: Any, x: Any) -> Any:
     for width in (8, 4, 2, 1):
         x = b.fadd(pick(b, x, range(width)), pick(b, x, range(width, 2 * width)))
     return b.extract_element(x, ir.Constant(I32, 0))
+
+
+@operation(vector, address)
+def load_bytes(b, where):
+    """Sixteen int8 as int32."""
+    return b.sext(read(b, where, vec(I8, 16)), INTS)
 
 
 @operation(types.float32, vector)

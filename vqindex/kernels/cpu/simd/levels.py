@@ -3,6 +3,7 @@
 from typing import Any
 
 from llvmlite import ir
+from numba import types
 
 from vqindex.kernels.cpu.level import LEVEL, WIDE
 from vqindex.kernels.cpu.simd.core import (
@@ -12,6 +13,7 @@ from vqindex.kernels.cpu.simd.core import (
     I32,
     I64,
     INTS,
+    SHORTS,
     address,
     call,
     const,
@@ -20,6 +22,7 @@ from vqindex.kernels.cpu.simd.core import (
     read,
     vec,
     vector,
+    write,
 )
 
 # Decoded levels are stored as bytes offset by this: VNNI multiplies unsigned by signed bytes.
@@ -54,8 +57,8 @@ def _both_halves(b: Any, name: str, *values: Any) -> Any:
 
 
 def _lookup_by_lane(b: Any, table: Any, index: Any) -> Any:
-    found = ir.Constant(BYTES, ir.Undefined)
-    for lane in range(64):
+    found = ir.Constant(index.type, ir.Undefined)
+    for lane in range(index.type.count):
         at = ir.Constant(I32, lane)
         value = b.extract_element(table, b.zext(b.extract_element(index, at), I32))
         found = b.insert_element(found, value, at)
@@ -91,21 +94,24 @@ def dot4_ir(b: Any, total: Any, rows: Any, queries: Any) -> Any:
         # vpmaddubsw wants unsigned times signed: |row| times the query with the row's sign.
         size = b.select(b.icmp_signed("<", rows, const(I8, 64, 0)), b.neg(rows), rows)
         signed = _both_halves(b, "llvm.x86.avx2.psign.b", queries, rows)
-        size_halves = [pick(b, size, range(32 * i, 32 * i + 32)) for i in (0, 1)]
-        signed_halves = [pick(b, signed, range(32 * i, 32 * i + 32)) for i in (0, 1)]
-        sums = []
-        for x, y in zip(size_halves, signed_halves, strict=True):
-            pairs = call(b, "llvm.x86.avx2.pmadd.ub.sw", vec(I16, 16), x, y)
-            ones = const(I16, 16, 1)
-            sums.append(call(b, "llvm.x86.avx2.pmadd.wd", vec(I32, 8), pairs, ones))
-        everything = ir.Constant(INTS, list(range(16)))
-        return b.add(total, b.shuffle_vector(*sums, everything))
+        return b.add(total, _multiply_quads(b, size, signed))
     wide = vec(I16, 64)
     products = b.mul(b.sext(rows, wide), b.sext(queries, wide))
     for first in range(4):
         lane = pick(b, products, range(first, 64, 4))
         total = b.add(total, b.sext(lane, INTS))
     return total
+
+
+def _multiply_quads(b: Any, unsigned: Any, signed: Any) -> Any:
+    """Sums of four products of bytes per lane, by AVX2; pairs of them must fit in 16 bits."""
+    ones = const(I16, 16, 1)
+    sums = []
+    for first in (0, 32):
+        x, y = (pick(b, value, range(first, first + 32)) for value in (unsigned, signed))
+        pairs = call(b, "llvm.x86.avx2.pmadd.ub.sw", vec(I16, 16), x, y)
+        sums.append(call(b, "llvm.x86.avx2.pmadd.wd", vec(I32, 8), pairs, ones))
+    return b.shuffle_vector(*sums, ir.Constant(INTS, list(range(16))))
 
 
 @operation(vector, vector, vector, vector)
@@ -115,6 +121,77 @@ def dot4(b, total, rows, queries):
     Rows are offset by ROW_BIAS, which stays in; query bytes are -127..127.
     """
     return dot4_ir(b, total, rows, queries)
+
+
+@operation(vector, vector, vector)
+def add_quads(b, total, octets):
+    """Lane j: total_j + the sum of the unsigned bytes 4j..4j+3."""
+    octets = b.bitcast(octets, BYTES)
+    if WIDE:
+        ones = b.bitcast(const(I8, 64, 1), INTS)
+        return call(b, "llvm.x86.avx512.vpdpbusd.512", INTS, total, b.bitcast(octets, INTS), ones)
+    if LEVEL == "avx2":
+        return b.add(total, _multiply_quads(b, octets, const(I8, 64, 1)))
+    for first in range(4):
+        total = b.add(total, b.zext(pick(b, octets, range(first, 64, 4)), INTS))
+    return total
+
+
+def _zipped(b: Any, element: Any, x: Any, y: Any) -> list[Any]:
+    """The lower halves of 16 bytes of x and y, entry by entry, and the upper halves."""
+    lanes = 128 // element.width
+    kind = vec(element, lanes)
+    x, y = b.bitcast(x, kind), b.bitcast(y, kind)
+    halves = []
+    for first in (0, lanes // 2):
+        order = [i + side for i in range(first, first + lanes // 2) for side in (0, lanes)]
+        mask = ir.Constant(vec(I32, lanes), order)
+        halves.append(b.bitcast(b.shuffle_vector(x, y, mask), vec(I8, 16)))
+    return halves
+
+
+@operation(types.none, address, vector, vector, vector, vector)
+def store_nibbles(b, where, first, second, third, fourth):
+    """Write the half bytes of 32 rows, eight words to a vector, place by place: 512 bytes.
+
+    For each of a word's eight bytes the low halves of all rows, then their high halves.
+    """
+    sixteens = []  # two rows each, byte by byte
+    for rows in (first, second, third, fourth):
+        for pair in range(4):
+            two = pick(b, b.bitcast(rows, BYTES), range(16 * pair, 16 * pair + 16))
+            sixteens.append(pick(b, two, [8 * (i % 2) + i // 2 for i in range(16)]))
+    groups = [[sixteen] for sixteen in sixteens]  # of rows: their bytes, ever fewer in a vector
+    for element in (I16, I32, I64):
+        groups = [
+            [half for x, y in zip(*pair, strict=True) for half in _zipped(b, element, x, y)]
+            for pair in zip(groups[::2], groups[1::2], strict=True)
+        ]
+    everything = ir.Constant(vec(I32, 32), list(range(32)))
+    for place, (upper, lower) in enumerate(zip(*groups, strict=True)):
+        octets = b.shuffle_vector(upper, lower, everything)
+        at = b.add(where, ir.Constant(I64, 64 * place))
+        write(b, at, b.and_(octets, const(I8, 32, 15)))
+        write(b, b.add(at, ir.Constant(I64, 32)), b.lshr(octets, const(I8, 32, 4)))
+
+
+@operation(vector, vector, vector, address)
+def add_lookups(b, total, nibbles, tables):
+    """uint16 lane i: total_i + low[nibble i] + high[nibble 32 + i], which must be below 256.
+
+    tables   address of 16 bytes, those of low; those of high are 128 bytes on
+    """
+    nibbles, found = b.bitcast(nibbles, BYTES), []
+    for first, at in ((0, 0), (32, 128)):
+        table = read(b, b.add(tables, ir.Constant(I64, at)), vec(I8, 16))
+        index = pick(b, nibbles, range(first, first + 32))
+        if LEVEL == "generic":
+            found.append(_lookup_by_lane(b, table, index))
+        else:
+            twice = pick(b, table, [*range(16), *range(16)])
+            found.append(call(b, "llvm.x86.avx2.pshuf.b", vec(I8, 32), twice, index))
+    sums = b.zext(b.add(*found), SHORTS)
+    return b.bitcast(b.add(b.bitcast(total, SHORTS), sums), INTS)
 
 
 @operation(vector, vector)

@@ -14,6 +14,7 @@ from vqindex.kernels.cpu.simd.core import (
     F16,
     F32,
     FLOATS,
+    I8,
     I16,
     I32,
     I64,
@@ -23,6 +24,7 @@ from vqindex.kernels.cpu.simd.core import (
     const,
     operation,
     read,
+    spread,
     vec,
     vector,
     write,
@@ -72,6 +74,12 @@ def store_word(b, where, value):
     write(b, where, value)
 
 
+@operation(types.int64, address)
+def load_byte(b, where):
+    """One unsigned byte."""
+    return b.zext(read(b, where, I8), I64)
+
+
 @operation(types.int32, address)
 def load_int(b, where):
     """One int32."""
@@ -82,6 +90,18 @@ def load_int(b, where):
 def load_int64(b, where):
     """One int64."""
     return read(b, where, I64)
+
+
+@operation(types.none, address, types.int32)
+def store_int(b, where, value):
+    """Write one int32."""
+    write(b, where, value)
+
+
+@operation(types.none, address, types.int64)
+def store_int64(b, where, value):
+    """Write one int64."""
+    write(b, where, value)
 
 
 @operation(types.int64, address, types.int64)
@@ -111,9 +131,20 @@ def _widen_half(b: Any, half: Any) -> Any:
     return b.or_(b.bitcast(value, INTS), sign)
 
 
-@operation(vector, address)
-def load_half(b, where):
-    """Sixteen finite float16 as float32."""
+def _half_ir(b: Any, halves: Any) -> Any:
     if LEVEL == "generic":
-        return _widen_half(b, read(b, where, vec(I16, 16)))
-    return b.bitcast(b.fpext(read(b, where, vec(F16, 16)), FLOATS), INTS)
+        return _widen_half(b, halves)
+    return b.bitcast(b.fpext(b.bitcast(halves, vec(F16, 16)), FLOATS), INTS)
+
+
+@operation(vector, address)
+def load_halves(b, where):
+    """Sixteen finite float16 as float32."""
+    return _half_ir(b, read(b, where, vec(I16, 16)))
+
+
+@operation(types.float32, address)
+def load_half(b, where):
+    """One finite float16 as float32."""
+    halves = _half_ir(b, spread(b, read(b, where, I16), 16))
+    return b.extract_element(b.bitcast(halves, FLOATS), ir.Constant(I32, 0))

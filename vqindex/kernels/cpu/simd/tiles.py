@@ -29,6 +29,7 @@ from vqindex.kernels.cpu.simd.core import (
 from vqindex.kernels.cpu.simd.floats import sum_floats_ir
 from vqindex.kernels.cpu.simd.levels import dot4_ir
 
+TILES = LEVEL == "amx"  # whether tile registers make products cheaper than look-ups
 TILE_ROWS, TILE_QUERIES = (32, 2) if LEVEL == "amx" else (4, 4) if WIDE else (2, 2)
 NARROW_ROWS = 32 if LEVEL == "amx" else 8 if WIDE else 4
 FLOAT_ROWS, FLOAT_QUERIES = (4, 4) if WIDE else (2, 2)

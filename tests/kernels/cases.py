@@ -1,0 +1,246 @@
+"""Random rows of every kind of program, stored, with random queries; scores by the reference."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqindex.codes import Codes
+from vqindex.kernels.cpu import records, search, select
+from vqindex.kernels.cpu.program import BLOCK, NONE, WORDS, bind, table
+from vqindex.kernels.cpu.records import Held, Kept, Stored
+from vqindex.kernels.cpu.score import CHUNK
+from vqindex.kernels.reference import decoded, scalar, score, sign
+from vqindex.layouts.base import Column
+from vqindex.layouts.decoded import DecodedCodes
+from vqindex.layouts.operands import prepare
+from vqindex.layouts.scalar import ScalarCodes, Segment
+from vqindex.layouts.sign import SignCodes
+
+F32 = np.float32
+
+
+def scalar_layout(*shape, prefix=""):
+    """A layout of (dims, bits) segments with random magnitudes, the largest among them."""
+    rng = np.random.default_rng(len(shape))
+    segments = []
+    for dims, bits in shape:
+        lower = rng.choice(127, 2 ** (bits - 1) - 1, replace=False)
+        segments.append(Segment(dims, (*sorted(lower.tolist()), 127 if bits > 1 else 0)))
+    return ScalarCodes(tuple(segments), prefix)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Terms, each a layout and whether its rows have a scale; the columns beside them.
+
+    signs   segments that are looked up
+    """
+
+    terms: tuple
+    signs: int = 0
+    bias: bool = True
+    ratio: bool = True
+
+
+def one(layout, scaled=True, signs=1, **more):
+    return Program(((layout, scaled),), signs, **more)
+
+
+SKETCH = (SignCodes(130, "sketch_"), True)
+SIGNED = {
+    "scalar": one(scalar_layout((65, 4))),
+    "scalar without a bias": one(scalar_layout((129, 7)), bias=False),
+    "several segments": one(scalar_layout((64, 8), (3, 6), (65, 3), (7, 1)), signs=4),
+    "signs": one(SignCodes(100), ratio=False),
+    "signs without a scale": one(SignCodes(64), False, ratio=False, bias=False),
+    "signs of several segments": one(scalar_layout((63, 1), (65, 1)), signs=2, ratio=False),
+    "one dimension": one(scalar_layout((1, 2)), False),
+    "a sketch": Program(((scalar_layout((70, 2)), True), SKETCH), 2),
+    "a sketch left out": Program(((scalar_layout((64, 3), (6, 2)), True), SKETCH), 2, ratio=False),
+}
+PROGRAMS = SIGNED | {
+    "float32": one(DecodedCodes(33, "f32"), False, 0, ratio=False),
+    "float16": one(DecodedCodes(100, "f16"), signs=0, ratio=False, bias=False),
+    "int8": one(DecodedCodes(67, "i8"), signs=0, ratio=False),
+}
+SLACKS = (0.0, 3.0, 300.0, 1e7)  # below most errors, about them, above most, above all
+
+
+def random_rows(layout, n, rng):
+    """What a layout packs, and the same as one array for each segment."""
+    if isinstance(layout, ScalarCodes):
+        parts = [rng.integers(0, 1 << s.bits, (n, s.dims), np.uint8) for s in layout.segments]
+        return np.concatenate(parts, axis=1), parts
+    if isinstance(layout, SignCodes):
+        signs = rng.random((n, layout.dims)) < 0.5
+        return signs, [signs]
+    if layout.kind == "i8":
+        rows = rng.integers(-128, 128, (n, layout.dims), np.int8)
+    else:
+        rows = rng.standard_normal((n, layout.dims)).astype(layout.columns[0].dtype)
+    return rows, [rows]
+
+
+def padded(rows):
+    """Columns of zeros added, to a multiple of 64."""
+    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % 64)))
+
+
+class Case:
+    """`n` rows of a program; what kernels are given of them, and what the reference makes."""
+
+    def __init__(self, program, n, seed=0):
+        self.program = PROGRAMS[program] if isinstance(program, str) else program
+        self.n, self.rng = n, np.random.default_rng([seed, n])
+        self.ids = self.rng.permutation(3 * n)[:n].astype(np.int64)
+        columns, arrays = [Column("id", np.dtype(np.int64))], {"id": self.ids}
+        self.parts, self.scales, self.layouts = [], [], []
+        for t, (layout, scaled) in enumerate(self.program.terms):
+            packed, parts = random_rows(layout, n, self.rng)
+            columns += layout.columns
+            arrays |= layout.pack(packed)
+            self.parts += parts
+            self.layouts += [layout] * len(parts)
+            scale = self.factors(F32([0, 0.5, 1, 1.7, 1e-3, 1e-40])) if scaled else None
+            self.scales += [scale] * len(parts)
+            self.beside(f"scale{t}", scale, columns, arrays)
+        self.bias = self.factors(F32([0, -0.5, -1, 2])) if self.program.bias else None
+        self.beside("bias", self.bias, columns, arrays)
+        ratio = self.factors(np.float16([1, 40, 70.5, 150])) if self.program.ratio else None
+        self.beside("ratio", ratio, columns, arrays)
+        self.rated = self.layouts.count(self.layouts[0])
+        rated = [ratio.astype(F32)] * self.rated if self.program.ratio else []
+        self.ratios = rated + [None] * (len(self.parts) - len(rated))
+        self.codes = Codes(columns)
+        self.codes.append(arrays)
+        self.bind()
+
+    def factors(self, few):
+        """A few values, so that scores tie."""
+        return self.rng.choice(few, self.n)
+
+    @staticmethod
+    def beside(name, values, columns, arrays):
+        if values is not None:
+            columns.append(Column(name, values.dtype))
+            arrays[name] = values
+
+    def bind(self):
+        index, where = self.codes.index, self.codes.addresses
+        fields, start = [], 0
+        for t, (layout, _) in enumerate(self.program.terms):
+            fields.append(layout.program(index, index.get(f"scale{t}", NONE), start))
+            start += layout.operand_bytes
+        self.fields = np.concatenate(fields)
+        self.bound = bind(self.fields, where)
+        bias, ids, ratio = (table(where, index.get(name, NONE)) for name in ("bias", "id", "ratio"))
+        signs = self.program.signs
+        self.stored = Stored(
+            self.bound.ctypes.data, len(self.bound), bias, ids, ratio, signs, self.rated,
+            int(self.bound[:signs, WORDS].sum()),
+        )  # fmt: skip
+        self.unbounded = self.stored._replace(signs=0, words=0)
+        self.blocks = np.arange(self.codes.nblocks)
+
+    def prepare(self, queries):
+        """Operands of so many random queries, or of arrays (nq, dims), one for each term."""
+        if isinstance(queries, int):
+            shapes = [(queries, layout.dims) for layout, _ in self.program.terms]
+            queries = [self.rng.standard_normal(shape) for shape in shapes]
+        spread = [
+            layout.spread(q.astype(F32))
+            for (layout, _), q in zip(self.program.terms, queries, strict=True)
+        ]
+        zeros = np.zeros(len(queries[0]), F32)
+        return prepare(self.fields, np.concatenate(spread, axis=1), zeros, zeros)
+
+    def asked(self, operands, slack=0.0, packed=True, signs=None):
+        """What kernels are given of queries, whose estimates are raised by `slack`."""
+        signs = self.stored.signs if signs is None else signs
+        return operands.asked(signs, np.full(operands.nq, slack, F32), packed)
+
+    def entries(self, operands, s, dims):
+        """What a segment meets of each query, (nq, dims)."""
+        start = int(64 * self.bound[:s, WORDS].sum())
+        return operands.entries[: operands.nq, start : start + dims]
+
+    def scores(self, operands):
+        """(n, nq) float32"""
+        parts, nq = [], operands.nq
+        for s, (layout, part) in enumerate(zip(self.layouts, self.parts, strict=True)):
+            if isinstance(layout, DecodedCodes) and layout.is_float:
+                parts.append(decoded.dot(part, operands.entries[:nq, : layout.dims]))
+                continue
+            entries = self.entries(operands, s, part.shape[1])
+            if isinstance(layout, DecodedCodes):
+                raw = decoded.raw(part, entries)
+            else:
+                raw = scalar.raw(part.astype(np.uint8), self.magnitudes(s), entries)
+            parts.append(score.part(raw, operands.half[s, :nq], operands.gamma[s, :nq]))
+        return score.score(parts, self.scales, self.bias)
+
+    def magnitudes(self, s):
+        """Of a scalar or sign segment, (ksub / 2,) int8."""
+        layout = self.layouts[s]
+        segments = getattr(layout, "segments", (Segment(layout.dims, (0,)),))
+        return np.int8(segments[s - self.layouts.index(layout)].magnitudes)
+
+    def negative(self, s):
+        """Signs of a segment's codes, (n, dims) bool."""
+        return self.parts[s] >= len(self.magnitudes(s))
+
+    def bounds(self, operands, slack=0.0):
+        """(n, nq) float32"""
+        estimates, nq, signs = [], operands.nq, self.stored.signs
+        for s in range(signs):
+            entries = padded(self.entries(operands, s, self.parts[s].shape[1]))
+            tables, floor, span = sign.tables(entries)
+            half, gamma = operands.half[s, :nq], operands.gamma[s, :nq]
+            base, unit, margin = score.line(half, gamma, floor, span, entries.shape[1] // 4)
+            if s == 0:
+                margin = np.maximum(margin, F32(slack))
+            total = sign.table_sums(padded(self.negative(s)), tables)
+            estimates.append(score.estimate(total, base + margin, unit))
+        return score.bound(estimates, self.scales[:signs], self.ratios[:signs], self.bias)
+
+    def limited(self, operands, slack=0.0):
+        """Scores, or bounds where they are less, (nq, n)."""
+        scores = self.scores(operands).T
+        bounds = self.bounds(operands, slack).T if self.stored.signs else scores
+        return np.where(bounds < scores, bounds, scores)
+
+    def finish(self, kept, k):
+        """Scores and ids of what was kept, best first."""
+        out = np.full((kept.at.nq, k), np.nan, F32), np.full((kept.at.nq, k), -77)
+        select.finish(kept.at, k, self.stored.ids, *out)
+        return out
+
+
+def score_blocks(case, operands, blocks):
+    """(32 * blocks, nq) for at most CHUNK queries."""
+    asked = case.asked(operands, signs=0)
+    out = np.full((len(blocks), BLOCK, CHUNK), np.nan, F32)
+    scratch = records.scratch(asked.row_bytes)
+    search.score_blocks(case.unbounded, blocks, asked, scratch, out)
+    assert np.isnan(out[..., asked.padded :]).all()
+    return out[..., : operands.nq].reshape(-1, operands.nq)
+
+
+def masks_of(n, allowed=None):
+    bits = np.zeros(-(-n // BLOCK) * BLOCK, bool)
+    bits[:n] = True if allowed is None else allowed
+    return np.packbits(bits, bitorder="little").view("<u4").astype(np.uint32)
+
+
+def empty(nq, k, padded=None, spare=9):
+    """A Kept with room for `spare` more than k candidates, all of it poisoned."""
+    shape = nq, k + spare
+    thresholds = np.full(padded or nq, np.inf, F32)
+    thresholds[:nq] = -np.inf
+    arrays = np.full(shape, np.nan, F32), np.full(shape, 2**40), np.zeros(nq, np.int64), thresholds
+    return Held(Kept(*shape, *(array.ctypes.data for array in arrays)), *arrays)
+
+
+def same(got, want):
+    """Scores bit for bit, and ids."""
+    return got[0].tobytes() == want[0].tobytes() and np.array_equal(got[1], want[1])

@@ -1,0 +1,131 @@
+"""Totals of look-ups, for registers of either width, on every level."""
+
+import numba
+import numpy as np
+import pytest
+
+from tests.kernels.cases import padded, scalar_layout
+from vqindex.codes import Codes
+from vqindex.kernels.cpu import lookups, simd
+from vqindex.kernels.cpu.program import BLOCK, FIRST, NONE, PLANE_WORDS, SLAB, WORDS, bind
+from vqindex.kernels.reference import sign
+
+POISON = -77
+
+
+def runner(plane_sums, index_word, indexed_sums):
+    """The three as functions that write what they give."""
+
+    @numba.njit
+    def plane(plane, group, words, tables, spare, out):
+        low, high = plane_sums(plane, group, words, tables, spare)
+        simd.store(out, low)
+        simd.store(out + 64, high)
+
+    @numba.njit
+    def indexed(plane, group, words, first, second, indexes, out):
+        for word in range(words):
+            index_word(plane + 64 * word, group, indexes + lookups.INDEX_BYTES * word)
+        a, b, c, d = indexed_sums(indexes, words, first, second)
+        simd.store(out, a)
+        simd.store(out + 64, b)
+        simd.store(out + 128, c)
+        simd.store(out + 192, d)
+
+    return plane, indexed
+
+
+WIDTHS = {
+    "wide": runner(lookups._wide_plane_sums, lookups._wide_index, lookups._wide_indexed_sums),
+    "narrow": runner(lookups._narrow_plane_sums, lookups._narrow_index,
+                     lookups._narrow_indexed_sums),
+}  # fmt: skip
+
+
+class Planes:
+    """Random codes of segments (dims, bits), stored, and their signs."""
+
+    def __init__(self, shape, n):
+        rng = np.random.default_rng([n, *np.ravel(shape)])
+        self.layout, self.n = scalar_layout(*shape), n
+        parts = [rng.integers(0, 1 << bits, (n, dims), np.uint8) for dims, bits in shape]
+        self.signs = [part >> (bits - 1) == 1 for part, (_, bits) in zip(parts, shape, strict=True)]
+        self.codes = Codes(self.layout.columns)
+        self.codes.append(self.layout.pack(np.concatenate(parts, axis=1)))
+        fields = self.layout.program(self.codes.index, NONE, 0)
+        self.fields = bind(fields, self.codes.addresses)
+        self.group = 64 * int(self.fields[0, PLANE_WORDS])
+        entries = [rng.integers(-127, 128, (2, 64 * int(w)), np.int8) for w in fields[:, WORDS]]
+        entries[0][0] = 127
+        self.tables = [sign.tables(part)[0] for part in entries]
+
+    def blocks(self):
+        """For each segment and block: where it lies, words, tables, totals (2, rows)."""
+        for signs, tables, fields in zip(self.signs, self.tables, self.fields, strict=True):
+            totals = sign.table_sums(padded(signs), tables).T
+            for block in range(self.codes.nblocks):
+                slab = int(self.codes.addresses[self.codes.index["plane"], block // SLAB])
+                at = slab + block % SLAB * 4 * self.group + 64 * int(fields[FIRST])
+                here = slice(BLOCK * block, BLOCK * (block + 1))
+                yield at, int(fields[WORDS]), tables, totals[:, here]
+
+
+def check_plane_sums(planes, width):
+    out, spare = (
+        np.full(BLOCK + 8, POISON, np.int32),
+        np.full(lookups.INDEX_BYTES + 64, 1, np.uint8),
+    )
+    for plane, words, tables, want in planes.blocks():
+        for query in (0, 1):
+            out[:] = POISON
+            at = tables[query].ctypes.data, spare.ctypes.data, out.ctypes.data
+            WIDTHS[width][0](plane, planes.group, words, *at)
+            assert (out[: want.shape[1]] == want[query]).all()
+            assert (out[BLOCK:] == POISON).all()
+    assert (spare[-64:] == 1).all()
+
+
+def check_indexed_sums(planes, width):
+    for plane, words, tables, want in planes.blocks():
+        indexes = np.full(lookups.INDEX_BYTES * words + 64, 1, np.uint8)
+        out = np.full(2 * BLOCK + 8, POISON, np.int32)
+        first, second = (row.ctypes.data for row in tables)
+        at = first, second, indexes.ctypes.data, out.ctypes.data
+        WIDTHS[width][1](plane, planes.group, words, *at)
+        got = out[: 2 * BLOCK].reshape(2, BLOCK)
+        assert (got[:, : want.shape[1]] == want).all()
+        assert (out[2 * BLOCK :] == POISON).all()
+        assert (indexes[-64:] == 1).all()
+
+
+CHECKS = pytest.mark.parametrize("check", [check_plane_sums, check_indexed_sums])
+EITHER = pytest.mark.parametrize("width", WIDTHS)
+SHAPES = [[(1, 1)], [(63, 2)], [(64, 4)], [(65, 8)], [(384, 1)], [(64, 8), (1, 5), (129, 1)]]
+
+
+@EITHER
+@CHECKS
+@pytest.mark.parametrize("shape", SHAPES)
+def test_totals_equal_the_reference(shape, check, width):
+    for n in (1, 32, 33, 4200 if len(shape) > 1 else 70):
+        check(Planes(shape, n), width)
+
+
+@EITHER
+@CHECKS
+@pytest.mark.parametrize("words", [1, 31, 32, 33, 64, 70])
+def test_the_largest_totals(words, check, width):
+    """Every look-up is 127: nothing overflows, of however many words."""
+    planes = Planes([(64 * words, 1)], 40)
+    planes.signs[0][:] = True
+    planes.codes.put(np.arange(40), planes.layout.pack(planes.signs[0].astype(np.uint8)))
+    planes.tables[0] = sign.tables(np.full((2, 64 * words), 127, np.int8))[0]
+    assert next(planes.blocks())[3].max() == 127 * 16 * words
+    check(planes, width)
+
+
+def test_the_level_decides_the_width():
+    wide = lookups._wide_plane_sums, lookups._wide_index, lookups._wide_indexed_sums
+    narrow = lookups._narrow_plane_sums, lookups._narrow_index, lookups._narrow_indexed_sums
+    taken = lookups.plane_sums, lookups.index_word, lookups.indexed_sums
+    assert taken == (wide if simd.WIDE else narrow)

@@ -1,0 +1,162 @@
+"""Upper bounds of scores from signs, by their one formula.
+
+    bound = sum over signed segments s of (base_s + unit_s * S_s) * factor_s + bias
+
+S is a row's exact total of table look-ups (see tables); factor is the segment's scale, times the
+ratio of the signs' own scale for the first `rated` segments. Each float32 step rounds once, in
+this order, so that one row or a block, one query or many, give the same bits.
+
+A search that uses bounds gives a row the smaller of its score and its bound. So whatever the
+order of visit, leaving out rows whose bound is below the k-th best changes nothing.
+"""
+
+import numpy as np
+
+from vqindex.kernels.cpu import lookups, simd, tables
+from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.fields import block_at, field, float_at, half_at, segment_at
+from vqindex.kernels.cpu.program import (
+    BLOCK,
+    FIRST,
+    PLANE,
+    PLANE_WORDS,
+    SCALE,
+    UNBOUND,
+    WORDS,
+)
+
+_AHEAD = 12  # blocks whose factors are asked for ahead of their use
+LANES = 4 * BLOCK  # bytes of one float32 for each row of a block
+
+
+@inlined
+def _estimate(sums, base, unit, factor):
+    product = simd.multiply_float(unit, simd.to_float(sums))
+    return simd.multiply_float(simd.add_float(base, product), factor)
+
+
+@inlined
+def _put(out, low, high, is_first):
+    """Write a block's 32 floats, or add them to what is there."""
+    if not is_first:
+        low = simd.add_float(simd.load(out), low)
+        high = simd.add_float(simd.load(out + 64), high)
+    simd.store(out, low)
+    simd.store(out + 64, high)
+
+
+@inlined
+def _factors(scale, ratio):
+    """A block's factors from the addresses of its scales and ratios, UNBOUND for none."""
+    low = high = simd.splat_float(np.float32(1))
+    if scale != UNBOUND:
+        simd.prefetch(scale + LANES * _AHEAD)
+        simd.prefetch(scale + LANES * _AHEAD + 64)
+        low, high = simd.load(scale), simd.load(scale + 64)
+    if ratio != UNBOUND:
+        simd.prefetch(ratio + LANES // 2 * _AHEAD)
+        low = simd.multiply_float(low, simd.load_halves(ratio))
+        high = simd.multiply_float(high, simd.load_halves(ratio + 32))
+    return low, high
+
+
+@inlined
+def _at(table, block, row_bytes):
+    return block_at(table, block, row_bytes) if table != UNBOUND else np.int64(UNBOUND)
+
+
+@inlined
+def run_bounds(stored, block, count, asked, query, spare, out):
+    """The bounds of a run of blocks in one slab for one query, but for the bias.
+
+    spare   address of INDEX_BYTES to work in; out, of (count, 32) float32
+    """
+    look_up = asked.tables + query * asked.table_bytes
+    for s in range(stored.signs):
+        segment = segment_at(stored.program, s)
+        words, row_bytes = field(segment, WORDS), 8 * field(segment, PLANE_WORDS)
+        plane = block_at(field(segment, PLANE), block, row_bytes)
+        scale = _at(field(segment, SCALE), block, 4)
+        ratio = _at(stored.ratio if s < stored.rated else UNBOUND, block, 2)
+        here = 4 * (s * asked.padded + query)
+        base = simd.splat_float(simd.load_float(asked.base + here))
+        unit = simd.splat_float(simd.load_float(asked.unit + here))
+        plane += 64 * field(segment, FIRST)
+        for b in range(count):
+            sums, more = lookups.plane_sums(
+                plane + b * BLOCK * row_bytes, 8 * row_bytes, words, look_up, spare
+            )
+            low, high = _factors(
+                scale + LANES * b if scale != UNBOUND else scale,
+                ratio + LANES // 2 * b if ratio != UNBOUND else ratio,
+            )
+            low, high = _estimate(sums, base, unit, low), _estimate(more, base, unit, high)
+            _put(out + LANES * b, low, high, s == 0)
+        look_up += lookups.TABLE_BYTES * words
+
+
+@inlined
+def store_factors(stored, block, out):
+    """Write a block's factors, segment after segment: LANES bytes each."""
+    for s in range(stored.signs):
+        scale = _at(field(segment_at(stored.program, s), SCALE), block, 4)
+        ratio = _at(stored.ratio if s < stored.rated else UNBOUND, block, 2)
+        low, high = _factors(scale, ratio)
+        simd.store(out + LANES * s, low)
+        simd.store(out + LANES * s + 64, high)
+
+
+@inlined
+def pair_bounds(stored, count, asked, query, scratch, out):
+    """The bounds of indexed blocks for two queries, but for the bias.
+
+    scratch   a records.SignScratch: indexes and factors are read
+    out       address of (count, 2, 32) float32
+    """
+    look_up = asked.tables + query * asked.table_bytes
+    indexes = scratch.indexes
+    for s in range(stored.signs):
+        words = field(segment_at(stored.program, s), WORDS)
+        here = 4 * (s * asked.padded + query)
+        base = simd.splat_float(simd.load_float(asked.base + here))
+        unit = simd.splat_float(simd.load_float(asked.unit + here))
+        other_base = simd.splat_float(simd.load_float(asked.base + here + 4))
+        other_unit = simd.splat_float(simd.load_float(asked.unit + here + 4))
+        for b in range(count):
+            e, f, g, h = lookups.indexed_sums(
+                indexes + b * scratch.index_bytes, words, look_up, look_up + asked.table_bytes
+            )
+            factors = scratch.factors + LANES * (b * stored.signs + s)
+            low, high = simd.load(factors), simd.load(factors + 64)
+            to = out + 2 * LANES * b
+            _put(to, _estimate(e, base, unit, low), _estimate(f, base, unit, high), s == 0)
+            _put(
+                to + LANES, _estimate(g, other_base, other_unit, low),
+                _estimate(h, other_base, other_unit, high), s == 0,
+            )  # fmt: skip
+        indexes += lookups.INDEX_BYTES * words
+        look_up += lookups.TABLE_BYTES * words
+
+
+@kernel
+def row_bound(stored, row, asked, query):
+    """The bound of one row for one query."""
+    block, inside = row // BLOCK, row % BLOCK
+    look_up = asked.tables + query * asked.table_bytes
+    bound = np.float32(-0.0)  # x + -0.0 is x, of either zero
+    for s in range(stored.signs):
+        segment = segment_at(stored.program, s)
+        plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
+        total = np.float32(tables.row_sum(plane, segment, inside, look_up))
+        factor = np.float32(1)
+        if field(segment, SCALE) != UNBOUND:
+            factor = float_at(field(segment, SCALE), row)
+        if s < stored.rated and stored.ratio != UNBOUND:
+            factor *= half_at(stored.ratio, row)
+        here = 4 * (s * asked.padded + query)
+        product = simd.load_float(asked.unit + here) * total
+        bound += (simd.load_float(asked.base + here) + product) * factor
+        look_up += lookups.TABLE_BYTES * field(segment, WORDS)
+    if stored.bias != UNBOUND:
+        bound += float_at(stored.bias, row)
+    return bound

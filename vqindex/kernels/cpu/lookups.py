@@ -1,0 +1,140 @@
+"""Totals of a block's signs: the look-ups themselves, see tables.
+
+    plane_sums     one query, from the sign plane as it lies
+    index_word     make a word's signs into indexes, to be looked up for many queries
+    indexed_sums   two queries, from such indexes
+
+With registers of 64 bytes, a look-up in 128 bytes finds the sums of eight rows at once, each byte
+of a word in a table of its own, and the bytes of a row are added across. With narrower ones the
+half bytes of all 32 rows are laid side by side first, so that a look-up in 16 bytes serves them.
+"""
+
+import numpy as np
+
+from vqindex.kernels.cpu import simd
+from vqindex.kernels.cpu.compile import inlined
+from vqindex.kernels.cpu.program import BLOCK
+
+TABLE_BYTES = 256  # of a word
+INDEX_BYTES = 16 * BLOCK  # of a word of a block
+_AHEAD = 2048  # bytes of a plane asked for ahead of its scan
+_FLUSH = 32  # words whose totals fit in 16 bits: 16 * 127 each
+
+
+@inlined
+def _wide_plane_sums(plane, group, words, tables, _spare):
+    a = b = c = d = simd.splat(np.int32(0))
+    for _ in range(words):
+        simd.prefetch(plane + _AHEAD)
+        simd.prefetch(plane + group + _AHEAD)
+        simd.prefetch(plane + 2 * group + _AHEAD)
+        simd.prefetch(plane + 3 * group + _AHEAD)
+        a = _look_up(a, simd.load(plane), tables)
+        b = _look_up(b, simd.load(plane + group), tables)
+        c = _look_up(c, simd.load(plane + 2 * group), tables)
+        d = _look_up(d, simd.load(plane + 3 * group), tables)
+        plane += 64
+        tables += TABLE_BYTES
+    return _pair_sums(a, b), _pair_sums(c, d)
+
+
+@inlined
+def _look_up(total, signs, tables):
+    return _add(total, tables, simd.low_nibbles(signs), simd.high_nibbles(signs))
+
+
+@inlined
+def _add(total, tables, low, high):
+    found = simd.add_bytes(simd.lookup128(tables, low), simd.lookup128(tables + 128, high))
+    return simd.add_quads(total, found)
+
+
+@inlined
+def _pair_sums(x, y):
+    """Sums of neighbouring lanes: eight of x, then eight of y."""
+    return simd.add(simd.even_lanes(x, y), simd.odd_lanes(x, y))
+
+
+@inlined
+def _wide_index(plane, group, out):
+    """Four vectors of low halves, four of high."""
+    for i in range(4):
+        signs = simd.load(plane + group * i)
+        simd.store(out + 64 * i, simd.low_nibbles(signs))
+        simd.store(out + 64 * (i + 4), simd.high_nibbles(signs))
+
+
+@inlined
+def _wide_indexed_sums(indexes, words, first, second):
+    a = b = c = d = e = f = g = h = simd.splat(np.int32(0))
+    for _ in range(words):
+        low, high = simd.load(indexes), simd.load(indexes + 256)
+        a, e = _add(a, first, low, high), _add(e, second, low, high)
+        low, high = simd.load(indexes + 64), simd.load(indexes + 320)
+        b, f = _add(b, first, low, high), _add(f, second, low, high)
+        low, high = simd.load(indexes + 128), simd.load(indexes + 384)
+        c, g = _add(c, first, low, high), _add(g, second, low, high)
+        low, high = simd.load(indexes + 192), simd.load(indexes + 448)
+        d, h = _add(d, first, low, high), _add(h, second, low, high)
+        indexes += INDEX_BYTES
+        first += TABLE_BYTES
+        second += TABLE_BYTES
+    return _pair_sums(a, b), _pair_sums(c, d), _pair_sums(e, f), _pair_sums(g, h)
+
+
+@inlined
+def _narrow_plane_sums(plane, group, words, tables, spare):
+    low = high = simd.splat(np.int32(0))
+    for start in range(0, words, _FLUSH):
+        total = simd.splat(np.int32(0))
+        for _ in range(min(words - start, _FLUSH)):
+            simd.prefetch(plane + _AHEAD)
+            _narrow_index(plane, group, spare)
+            total = _narrow_add(total, spare, tables)
+            plane += 64
+            tables += TABLE_BYTES
+        low, high = simd.add(low, simd.widen_low(total)), simd.add(high, simd.widen_high(total))
+    return low, high
+
+
+@inlined
+def _narrow_index(plane, group, out):
+    """For each byte of a word the low halves of 32 rows, then the high halves."""
+    simd.store_nibbles(
+        out, simd.load(plane), simd.load(plane + group), simd.load(plane + 2 * group),
+        simd.load(plane + 3 * group),
+    )  # fmt: skip
+
+
+@inlined
+def _narrow_add(total, indexes, tables):
+    for place in range(8):
+        total = simd.add_lookups(total, simd.load(indexes + 64 * place), tables + 16 * place)
+    return total
+
+
+@inlined
+def _narrow_indexed_sums(indexes, words, first, second):
+    a = b = c = d = simd.splat(np.int32(0))
+    for start in range(0, words, _FLUSH):
+        total = other = simd.splat(np.int32(0))
+        for _ in range(min(words - start, _FLUSH)):
+            total, other = _narrow_add(total, indexes, first), _narrow_add(other, indexes, second)
+            indexes += INDEX_BYTES
+            first += TABLE_BYTES
+            second += TABLE_BYTES
+        a, b = simd.add(a, simd.widen_low(total)), simd.add(b, simd.widen_high(total))
+        c, d = simd.add(c, simd.widen_low(other)), simd.add(d, simd.widen_high(other))
+    return a, b, c, d
+
+
+# plane_sums(plane, group, words, tables, spare): two vectors of int32, the totals of 32 rows.
+#   plane, group     address of the first word of eight rows, and how far on the next eight are
+#   tables, spare    addresses of the query's tables, and of INDEX_BYTES to work in
+# index_word(plane, group, out): INDEX_BYTES written.
+# indexed_sums(indexes, words, first, second): two vectors for each of two queries.
+#   first, second    addresses of the queries' tables
+if simd.WIDE:
+    plane_sums, index_word, indexed_sums = _wide_plane_sums, _wide_index, _wide_indexed_sums
+else:
+    plane_sums, index_word, indexed_sums = _narrow_plane_sums, _narrow_index, _narrow_indexed_sums

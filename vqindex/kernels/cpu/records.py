@@ -1,0 +1,156 @@
+"""What searches are given: records of addresses, which kernels take as they are.
+
+Numba counts references to an array whenever it is taken out of a record, in the innermost loops
+too; so records hold addresses, and what makes them holds the arrays.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.kernels.cpu import select
+from vqindex.kernels.cpu.lookups import INDEX_BYTES
+from vqindex.kernels.cpu.program import BLOCK
+from vqindex.kernels.cpu.score import CHUNK
+from vqindex.memory import Workspace, address, workspace
+
+SPAN = 8  # blocks at a time: a pair of queries' tables is read once for all of them
+HIGHEST = 16  # rows of highest bound that are scored first, beyond k
+RUN = 32  # blocks that one query meets at a time
+INDEXED_WORDS = 48  # ... or fewer, when their indexes would leave the first-level cache
+
+
+class Stored(NamedTuple):
+    """Rows: a program bound to their codes, and how signs bound their scores.
+
+    program           address of (segments, FIELDS), bound
+    bias, ids, ratio  slab tables of columns, UNBOUND for none
+    signs, rated      segments whose signs are looked up, 0 where there are no bounds; the first
+                      `rated` of them have the ratio as a factor
+    words             words of the sign planes that are looked up
+    """
+
+    program: int
+    segments: int
+    bias: int
+    ids: int
+    ratio: int
+    signs: int
+    rated: int
+    words: int
+
+
+class Asked(NamedTuple):
+    """Queries, prepared; arrays are padded to a multiple of sixteen queries.
+
+    entries            (padded, row_bytes): int8 or float32 entries
+    packed             the same in groups of sixteen queries
+    seed, half, gamma  (segments, padded) int32, float32, float32; see operands.quantize
+    tables             (padded, table_bytes); base, unit: (signs, padded); see tables.prepare
+    """
+
+    nq: int
+    padded: int
+    entries: int
+    row_bytes: int
+    packed: int
+    seed: int
+    half: int
+    gamma: int
+    tables: int
+    table_bytes: int
+    base: int
+    unit: int
+
+
+class Kept(NamedTuple):
+    """Candidates of each query, in no order.
+
+    scores, rows   (nq, capacity) float32, int64
+    counts         (nq,) int64
+    thresholds     (padded,) float32: infinity beyond the last query
+    """
+
+    nq: int
+    capacity: int
+    scores: int
+    rows: int
+    counts: int
+    thresholds: int
+
+
+class Scratch(NamedTuple):
+    """Working memory of a search by multiplication.
+
+    levels   (32, row_bytes): the decoded rows of a block
+    raw      (32, CHUNK) int32; tile, the same in float32
+    """
+
+    levels: int
+    raw: int
+    tile: int
+
+
+class SignScratch(NamedTuple):
+    """Working memory of a search by signs, which indexes `span` blocks at a time.
+
+    indexes   (span, index_bytes), see lookups.index_word
+    factors   (span, signs, 32) float32, see bounds.store_factors
+    bounds    (queries, slab, 64) bytes: a slab is as many blocks as are bounded at a time
+    lines     (RUN, 32) float32, or (span, 2, 32)
+    """
+
+    slab: int
+    span: int
+    indexes: int
+    index_bytes: int
+    factors: int
+    bounds: int
+    lines: int
+
+
+class Held:
+    """Arrays, and the record of their addresses that is good as long as this lives."""
+
+    def __init__(self, record: Any, *arrays: npt.NDArray[Any]) -> None:
+        self.at = record
+        self.arrays = arrays
+
+
+def kept(nq: int, padded: int, k: int) -> Held:
+    """A Kept with room for some more than k candidates, none of them there yet.
+
+    The fewer, the sooner a better one raises the threshold, at the price of a selection.
+    """
+    capacity = k + k // 4 + 8
+    places, counts = nq * capacity, 12 * nq * capacity
+    array = np.empty(counts + 8 * nq + 4 * padded, np.uint8)
+    at = address(array)
+    record = Kept(nq, capacity, at + 8 * places, at, at + counts, at + counts + 8 * nq)
+    select.clear(record, padded)
+    return Held(record, array)
+
+
+def highest(nq: int, k: int) -> Kept:
+    """A Kept of k + HIGHEST rows a query in this thread's workspace, to be filled anew."""
+    capacity = 2 * (k + HIGHEST)
+    sizes = 4 * nq * capacity, 8 * nq * capacity, 8 * nq, 4 * nq
+    return Kept(nq, capacity, *workspace.take("highest", *sizes))
+
+
+def scratch(row_bytes: int, space: Workspace = workspace) -> Scratch:
+    """A Scratch in a workspace, this thread's by default, for queries of so many bytes."""
+    tile = 4 * BLOCK * CHUNK
+    return Scratch(*space.take("scratch", BLOCK * row_bytes, tile, tile))
+
+
+def sign_scratch(stored: Stored, queries: int, blocks: int) -> SignScratch:
+    """A SignScratch in this thread's workspace, for so many queries and blocks of a slab."""
+    span = max(1, min(SPAN, INDEXED_WORDS // stored.words))
+    index_bytes = INDEX_BYTES * stored.words
+    indexes, factors, bounds, lines = workspace.take(
+        "sign scratch", span * index_bytes, 4 * BLOCK * span * stored.signs,
+        2 * BLOCK * queries * blocks, 4 * BLOCK * RUN,
+    )  # fmt: skip
+    return SignScratch(blocks, span, indexes, index_bytes, factors, bounds, lines)

@@ -1,0 +1,199 @@
+"""Whole searches by signs: bounds of every row first, full codes for the rows they leave.
+
+The rows of highest bound are scored first: they give a threshold that few other bounds reach. Rows
+are taken by the slab, so that a slab's bounds, cut to half of
+their bits, stay in the cache; queries by the GROUP.
+"""
+
+import numpy as np
+
+from vqindex.kernels.cpu import lookups, simd
+from vqindex.kernels.cpu.bounds import LANES, pair_bounds, run_bounds, store_factors
+from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.fields import block_at, field, segment_at
+from vqindex.kernels.cpu.program import BLOCK, FIRST, PLANE, PLANE_WORDS, SLAB, UNBOUND, WORDS
+from vqindex.kernels.cpu.records import HIGHEST, RUN
+from vqindex.kernels.cpu.rows import push_rows
+from vqindex.kernels.cpu.select import (
+    count_of,
+    push,
+    row_of,
+    rows_at,
+    score_of,
+    shrink,
+    threshold_of,
+)
+
+GROUP = 32  # queries whose bounds are kept at a time
+SLAB_BLOCKS = 4096  # bounded at a time
+_LISTED = 256  # rows that are listed before they are scored
+_CUT = 64  # bytes of a block's bounds
+_LOWEST = np.float32(-3.4028235e38)
+
+
+@kernel
+def top_k_signs(stored, blocks, masks, asked, k, kept, highest, scratch):
+    """Keep each query's best rows among those of some blocks; how many were scored.
+
+    blocks, masks   (b,) int64, (b,) uint32: bit r of a mask says whether row r takes part
+    stored, asked, kept, scratch   see records
+    highest         see records.highest
+    """
+    scored = np.int64(0)
+    for first in range(0, asked.nq, GROUP):
+        count = min(np.int64(GROUP), asked.nq - first)
+        for top in range(0, blocks.size, scratch.slab):
+            here = min(scratch.slab, blocks.size - top)
+            if count % 2 == 1:  # its last query is paired with none
+                simd.store_float(highest.thresholds + 4 * count, np.float32(np.inf))
+            for slot in range(count):
+                simd.store_int64(highest.counts + 8 * slot, np.int64(0))
+                least = max(threshold_of(kept, first + slot), _LOWEST)
+                simd.store_float(highest.thresholds + 4 * slot, least)
+            if asked.nq == 1:
+                _bounds_of_one(stored, blocks, masks, top, here, asked, k, highest, scratch)
+            else:
+                _bounds_of_many(
+                    stored, blocks, masks, top, here, asked, first, count, k, highest, scratch
+                )
+            for slot in range(count):
+                scored += _score(stored, blocks, top, here, asked, first, slot, k, kept, highest,
+                                 scratch)  # fmt: skip
+    return scored
+
+
+@inlined
+def _bounds_of_one(stored, blocks, masks, top, here, asked, k, highest, scratch):
+    b = np.int64(0)
+    while b < here:
+        count, block = _run(blocks, masks, top + b, top + here), blocks[top + b]
+        if masks[top + b] != 0:
+            run_bounds(stored, block, count, asked, np.int64(0), scratch.indexes, scratch.lines)
+        for i in range(count):
+            lines, out = scratch.lines + LANES * i, scratch.bounds + _CUT * (b + i)
+            _keep(stored, block + i, masks[top + b + i], lines, out, k, highest, np.int64(0))
+        b += count
+
+
+@inlined
+def _run(blocks, masks, start, stop):
+    """How many blocks follow each other in one slab, all with rows that take part or all without.
+
+    At most RUN.
+    """
+    count = np.int64(1)
+    last = min(stop, start + RUN)
+    while (
+        start + count < last
+        and blocks[start + count] == blocks[start] + count
+        and blocks[start + count] % SLAB != 0
+        and (masks[start + count] == 0) == (masks[start] == 0)
+    ):
+        count += 1
+    return count
+
+
+@inlined
+def _bounds_of_many(stored, blocks, masks, top, here, asked, first, count, k, highest, scratch):
+    for start in range(0, here, scratch.span):
+        span = min(scratch.span, here - start)
+        for b in range(span):
+            _index(stored, blocks[top + start + b], scratch, b)
+        for slot in range(0, count, 2):
+            pair_bounds(stored, span, asked, first + slot, scratch, scratch.lines)
+            for b in range(span):
+                block, mask = blocks[top + start + b], masks[top + start + b]
+                out = scratch.bounds + _CUT * (scratch.slab * slot + start + b)
+                lines = scratch.lines + 2 * LANES * b
+                _keep(stored, block, mask, lines, out, k, highest, slot)
+                other = out + _CUT * scratch.slab
+                _keep(stored, block, mask, lines + LANES, other, k, highest, slot + 1)
+
+
+@inlined
+def _index(stored, block, scratch, b):
+    out = scratch.indexes + b * scratch.index_bytes
+    for s in range(stored.signs):
+        segment = segment_at(stored.program, s)
+        row_bytes = 8 * field(segment, PLANE_WORDS)
+        plane = block_at(field(segment, PLANE), block, row_bytes) + 64 * field(segment, FIRST)
+        for word in range(field(segment, WORDS)):
+            lookups.index_word(plane + 64 * word, 8 * row_bytes, out)
+            out += lookups.INDEX_BYTES
+    store_factors(stored, block, scratch.factors + b * LANES * stored.signs)
+
+
+@inlined
+def _keep(stored, block, mask, lines, out, k, highest, slot):
+    """Write a block's bounds, cut, and let those that are high enough be among the highest."""
+    low, high = simd.load(lines), simd.load(lines + 64)
+    if stored.bias != UNBOUND:
+        at = block_at(stored.bias, block, 4)
+        low, high = simd.add_float(low, simd.load(at)), simd.add_float(high, simd.load(at + 64))
+    if mask != np.uint32(0xFFFFFFFF):
+        none = simd.splat_float(np.float32(-np.inf))
+        low = simd.choose(low, mask, none)
+        high = simd.choose(high, mask >> np.uint32(16), none)
+    simd.store(out, simd.cut_pair(low, high))
+    hits = _reached(low, high, threshold_of(highest, slot))
+    if hits != 0:
+        simd.store(lines, low)
+        simd.store(lines + 64, high)
+    while hits != 0:
+        r = simd.lowest_bit(hits)
+        hits &= hits - np.uint32(1)
+        push(highest, slot, score_of(lines, r), block * BLOCK + r, k + HIGHEST, stored.ids)
+
+
+@inlined
+def _reached(low, high, threshold):
+    """Bit r is set where bound r reaches the threshold."""
+    least = simd.splat_float(threshold)
+    return simd.at_least(low, least) | (simd.at_least(high, least) << np.uint32(16))
+
+
+@kernel
+def _score(stored, blocks, top, here, asked, first, slot, k, kept, highest, scratch):
+    """Score the rows of a slab whose bounds reach a query's threshold; how many."""
+    query, wanted = first + slot, k + HIGHEST
+    shrink(highest, slot, wanted, stored.ids)
+    scored = count_of(highest, slot)
+    best = rows_at(highest, slot)
+    push_rows(stored, best, scored, asked, query, k, kept, query)
+    shrink(kept, query, k, stored.ids)
+    if scored < wanted:
+        return scored  # all that reached the threshold there was before
+    last = simd.cut(threshold_of(highest, slot))  # all rows above it are scored, some at it
+    ceiling = simd.splat_float(last)
+    listed, at = np.empty(_LISTED, np.int64), scratch.bounds + _CUT * scratch.slab * slot
+    rows, waiting = simd.address_of(listed), np.int64(0)
+    for b in range(here):
+        tied = np.uint32(0)
+        both = simd.load(at + _CUT * b)
+        low, high = simd.low_of_pair(both), simd.high_of_pair(both)
+        hits = _reached(low, high, simd.cut(max(threshold_of(kept, query), _LOWEST)))
+        if hits != 0:
+            hits &= simd.at_least(ceiling, low) | (simd.at_least(ceiling, high) << np.uint32(16))
+            tied = hits & _reached(low, high, last)
+        while hits != 0:
+            r = simd.lowest_bit(hits)
+            hits &= hits - np.uint32(1)
+            row = blocks[top + b] * BLOCK + r
+            if (tied >> np.uint32(r)) & np.uint32(1) == 0 or not _among(best, wanted, row):
+                simd.store_int64(rows + 8 * waiting, row)
+                waiting += 1
+        if waiting > _LISTED - BLOCK or b == here - 1:
+            push_rows(stored, rows, waiting, asked, query, k, kept, query)
+            shrink(kept, query, k, stored.ids)
+            scored += waiting
+            waiting = np.int64(0)
+    listed[0] = 0  # or Numba frees them before they are read
+    return scored
+
+
+@inlined
+def _among(rows, count, row):
+    found = False
+    for i in range(count):
+        found |= row_of(rows, i) == row
+    return found

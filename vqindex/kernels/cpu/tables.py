@@ -1,0 +1,111 @@
+"""Tables of a query: sums over sign planes by look-up, four signs at a time.
+
+The signs of four dimensions are a number below 16, which looks up the sum of those of the
+query's entries where the row is negative. Look-ups are bytes, so such a sum is kept in steps of
+R / 127, where R is the largest span of four entries; a row's total S of them says
+
+    sum of the negative entries = floor + R / 127 * S,  within groups * R / 127 * ROUNDING
+
+exactly known to be so near. A word of 64 dimensions has 256 bytes of tables: sixteen for the low
+half of each of its eight bytes, then sixteen for each high half.
+"""
+
+import numpy as np
+
+from vqindex.kernels.cpu import simd
+from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.fields import field
+from vqindex.kernels.cpu.lookups import TABLE_BYTES
+from vqindex.kernels.cpu.program import FIRST, OPERAND, PLANE_WORDS, WORDS
+
+LARGEST = 127  # two look-ups are added as bytes
+ROUNDING = 0.51  # a half, and what is cut off the factor that divides by R
+TINY = 127 * 2.0**-149  # of a group's total: what rounding takes of a step that is denormal
+
+
+@kernel
+def prepare(asked, program, signs, slack):
+    """The tables of queries, and what turns a row's total into a bound of its estimate.
+
+        bound = base + unit * S,  unit = -gamma * R / 127,
+        base = (half - floor) * gamma + (slack for the first segment, or rounding if it is more)
+
+    asked      a records.Asked with all but tables (padded, table_bytes), base and unit
+               (signs, padded), which are written
+    program    (segments, FIELDS), of which the first `signs` are looked up
+    slack      (nq,) float32
+
+    Source: reference.sign.tables.
+    """
+    for q in range(asked.nq + asked.nq % 2):  # they are looked up in pairs
+        at = asked.tables + q * asked.table_bytes
+        for s in range(signs):
+            start, words = (
+                asked.entries + q * asked.row_bytes + program[s, OPERAND],
+                program[s, WORDS],
+            )
+            floor, span = np.int64(0), np.int64(1)
+            for group in range(16 * words):
+                low, high = _extremes(start + 4 * group)
+                floor += low
+                span = max(span, high - low)
+            factor = np.int32((LARGEST << 16) // span)
+            for group in range(16 * words):
+                place = group % 16
+                to = at + TABLE_BYTES * (group // 16) + 128 * (place % 2) + 16 * (place // 2)
+                _write_table(start + 4 * group, factor, to)
+            here = 4 * (s * asked.padded + q)
+            gamma = simd.load_float(asked.gamma + here)
+            step = gamma * (np.float32(span) / np.float32(LARGEST))
+            groups = np.float32(16 * words)
+            margin = step * groups * np.float32(ROUNDING) + groups * np.float32(TINY)
+            if s == 0 and q < slack.size:
+                margin = max(margin, slack[q])
+            middle = simd.load_float(asked.half + here) - np.float32(floor)
+            simd.store_float(asked.base + here, middle * gamma + margin)
+            simd.store_float(asked.unit + here, -step)
+            at += TABLE_BYTES * words
+
+
+@inlined
+def _entry(where):
+    return np.int64(np.int8(simd.load_byte(where)))
+
+
+@inlined
+def _extremes(where):
+    """The least and the largest sum of some of four entries."""
+    low = high = np.int64(0)
+    for i in range(4):
+        entry = _entry(where + i)
+        low += min(entry, np.int64(0))
+        high += max(entry, np.int64(0))
+    return low, high
+
+
+@inlined
+def _write_table(where, factor, to):
+    low, _high = _extremes(where)
+    sums = simd.subset_sums(
+        np.int32(_entry(where)), np.int32(_entry(where + 1)), np.int32(_entry(where + 2)),
+        np.int32(_entry(where + 3)),
+    )  # fmt: skip
+    above = simd.subtract(sums, simd.splat(np.int32(low)))
+    simd.store_low_bytes(to, simd.scale_down(above, factor))
+
+
+@inlined
+def row_sum(plane, segment, row, tables):
+    """The total of one row of a block, as lookups.plane_sums has it."""
+    total = np.int64(0)
+    at = plane + 64 * ((row >> 3) * field(segment, PLANE_WORDS) + field(segment, FIRST))
+    at += 8 * (row & 7)
+    for _ in range(field(segment, WORDS)):
+        signs = simd.load_word(at)
+        for byte in range(8):
+            octet = np.int64(signs >> np.uint64(8 * byte)) & np.int64(255)
+            total += simd.load_byte(tables + 16 * byte + (octet & np.int64(15)))
+            total += simd.load_byte(tables + 128 + 16 * byte + (octet >> np.int64(4)))
+        at += 64
+        tables += TABLE_BYTES
+    return total
