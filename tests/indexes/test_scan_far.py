@@ -46,13 +46,6 @@ def queries(rows, nq):
     return rows.codec.operands(np.random.default_rng(1).standard_normal((nq, D), np.float32))
 
 
-def piece(kept, at, shape):
-    """Some int64 of a Kept."""
-    (memory,) = kept.arrays
-    start = at - memory.ctypes.data
-    return memory[start : start + 8 * np.prod(shape)].view(np.int64).reshape(shape)
-
-
 def multiplied(scan, asked, blocks, masks, kept):
     search.top_k_blocks(
         scan.stored, blocks, masks, asked, K, kept, records.scratch(asked.row_bytes)
@@ -83,8 +76,7 @@ def test_far_rows_are_found_as_near_ones(rows, way, nq):
         kept = empty(nq, K, asked.padded)
         blocks = first // BLOCK + np.arange(-(-N // BLOCK))
         way(scan, asked, blocks, block_masks(N, None), kept.at)
-        candidates = piece(kept, kept.at.rows, (nq, kept.at.capacity))
-        counts = piece(kept, kept.at.counts, (nq,))
+        _, candidates, counts, _ = kept.arrays
         for row, count in zip(candidates, counts, strict=True):
             assert count >= K
             assert ((row[:count] >= first) & (row[:count] < first + N)).all()
