@@ -33,7 +33,7 @@ LISTED = 16  # a query reads listed rows when one row in so many passes its filt
 PROBE = 16  # queries that show whether signs spare enough
 DENSE = 0.0135  # rows that signs leave, of all, for each word: above it multiplying is cheaper
 WIDEST = 1e18  # widths of a bound: as wide as any, and times the largest norm a float32
-SHARED_BLOCKS = 1024  # blocks from which one query is worth a second thread
+SHARED_BLOCKS = 8192  # blocks from which one query is worth a second thread
 
 Ids = npt.NDArray[np.int64]
 Masks = npt.NDArray[np.uint32]
@@ -133,7 +133,7 @@ class Scan:
             shares = _edges(nq, parts, score.CHUNK)
             tasks = [partial(self._many, operands.select(a, b), masks, 1) for a, b in shares]
             return _joined(pool.run(tasks, threads))
-        threads = min(threads, len(masks) // (SHARED_BLOCKS if nq == 1 else SHARED_BLOCKS // 16))
+        threads = min(threads, len(masks) // (SHARED_BLOCKS if nq == 1 else SHARED_BLOCKS // 128))
         if self.stored.signs == 0 or (nq >= BATCH and simd.TILES):
             return self._multiplied(operands, masks, threads)
         if nq < 2 * PROBE:
