@@ -17,6 +17,7 @@ from vqindex.evaluate import Rate
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import kernel
 from vqindex.kernels.cpu.level import LEVEL
+from vqindex.memory import aligned_zeros
 
 Bytes = npt.NDArray[np.uint8]
 CALL = 1 << 27  # bytes or, for products, multiply-adds of one timed call, about
@@ -123,9 +124,9 @@ def lookups128(memory: Bytes, entries: Bytes, passes: int, out: Bytes) -> None:
 
 def aligned(size: int) -> Bytes:
     """Bytes at a multiple of 64, each 1: pages that were never written lie in one place."""
-    raw = np.ones(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size]
+    array: Bytes = aligned_zeros((size,), np.uint8)
+    array[:] = 1
+    return array
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,6 @@ OPERATIONS = {
     "invert_where": ("bW", lambda x, mask: x ^ (255 * bits(mask))),
     "bits_where": ("bB", lambda x, value: packed(x & value != 0, np.uint64)),
     "lowest_bit": ("M", lambda mask: np.flatnonzero(bits(mask))[0]),
-    "count_bits": ("M", lambda mask: bits(mask).sum(dtype=np.int64)),
     "sum_lanes": ("i", lambda x: x.sum(dtype=np.int32)),
     "to_float": ("i", lambda x: x.astype(np.float32)),
     "add_float": ("ff", lambda x, y: x + y),

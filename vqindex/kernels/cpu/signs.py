@@ -1,8 +1,8 @@
 """Whole searches by signs: bounds of every row first, full codes for the rows they leave.
 
 The rows of highest bound are scored first: they give a threshold that few other bounds reach. Rows
-are taken by the slab, so that a slab's bounds, cut to half of
-their bits, stay in the cache; queries by the GROUP.
+are taken by the slab, so that a slab's bounds, cut to half of their bits, stay in the cache;
+queries by the GROUP.
 """
 
 import numpy as np

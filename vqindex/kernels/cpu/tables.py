@@ -6,7 +6,7 @@ R / 127, where R is the largest span of four entries; a row's total S of them sa
 
     sum of the negative entries = floor + R / 127 * S,  within groups * R / 127 * ROUNDING
 
-exactly known to be so near. A word of 64 dimensions has 256 bytes of tables: sixteen for the low
+A word of 64 dimensions has 256 bytes of tables: sixteen for the low
 half of each of its eight bytes, then sixteen for each high half.
 """
 
@@ -40,10 +40,8 @@ def prepare(asked, program, signs, slack):
     for q in range(asked.nq + asked.nq % 2):  # they are looked up in pairs
         at = asked.tables + q * asked.table_bytes
         for s in range(signs):
-            start, words = (
-                asked.entries + q * asked.row_bytes + program[s, OPERAND],
-                program[s, WORDS],
-            )
+            start = asked.entries + q * asked.row_bytes + program[s, OPERAND]
+            words = program[s, WORDS]
             floor, span = np.int64(0), np.int64(1)
             for group in range(16 * words):
                 low, high = _extremes(start + 4 * group)
