@@ -53,7 +53,7 @@ class Settings:
 
     eps0     widths of the sign bound's error that it allows for: of the 10 nearest of 1,000
              queries, for three seeds of three codes on each of two real sets, searches missed 1 of
-             90,000 and 0 of 90,000 at 3.5, and 6 and 0 at 3 (`python -m benchmarks bounds`)
+             90,000 and 0 of 90,000 at 3.5, and 6 and 0 at 3 (`benchmarks bounds --seed N`)
     stages   "on", or "off" to score every row in full
     """
 
