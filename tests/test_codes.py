@@ -1,6 +1,7 @@
 """The code store against plain arrays, whatever is done to it."""
 
 import tracemalloc
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from vqindex.codes import Codes
 from vqindex.errors import ReadOnlyError
 from vqindex.kernels.cpu.program import BLOCK, SLAB_ROWS, UNBOUND, table
 from vqindex.layouts.base import Column
+from vqindex.threads import run
 
 COLUMNS = (
     Column("plane", np.dtype(np.uint64), 3, 8),
@@ -167,6 +169,17 @@ def test_appending_moves_nothing():
     before = codes.addresses.copy()
     codes.append(rows_of(9000))
     assert (codes.addresses[:, :2] == before).all()
+
+
+def test_threads_may_write_parts_in_any_order():
+    codes, rows = stored(13)
+    more = rows_of(9000)
+    first = codes.extend(9000)
+    assert (first, codes.n) == (13, 9013)
+    edges = list(pairwise([*range(0, 9000, 37), 9000]))[::-1]
+    tasks = [partial(codes.write, first + a, part(more, slice(a, b))) for a, b in edges]
+    run(tasks, 2)
+    check(codes, joined(rows, more))
 
 
 def test_what_is_bound_stays_while_slabs_do():

@@ -83,12 +83,21 @@ class Codes:
 
     def append(self, rows: Mapping[str, Array]) -> None:
         """Add rows: for each column its entries, (m, width) or, for width 1, (m,)."""
+        self.write(self.extend(len(rows[self.columns[0].name])), rows)
+
+    def extend(self, m: int) -> int:
+        """Make room for m more rows, to be written before they are read; returns the first."""
         self._check_writable()
-        arrays = [np.asarray(rows[c.name]).reshape(-1, c.width) for c in self.columns]
-        start, stop = self.n, self.n + len(arrays[0])
-        self._resize(-(-stop // SLAB_ROWS))
-        self.n = stop  # first, so that `truncate` takes back what an interrupt leaves half done
-        for i, array in enumerate(arrays):
+        start = self.n
+        self._resize(-(-(start + m) // SLAB_ROWS))
+        self.n = start + m
+        return start
+
+    def write(self, start: int, rows: Mapping[str, Array]) -> None:
+        """Write rows, as `append` takes them, from `start` on; other threads may write others."""
+        for i, column in enumerate(self.columns):
+            array = np.asarray(rows[column.name]).reshape(-1, column.width)
+            stop = start + len(array)
             for slab in range(start // SLAB_ROWS, -(-stop // SLAB_ROWS)):
                 first = slab * SLAB_ROWS
                 low, high = max(start, first), min(stop, first + SLAB_ROWS)

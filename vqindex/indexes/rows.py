@@ -26,7 +26,7 @@ from vqindex.transforms.identity import Identity
 
 CHUNK = 1 << 19  # numbers encoded at a time: few enough for a cache, and worth the calls
 CHUNK_ROWS = 2048  # at most
-AHEAD = 4  # chunks that each of several threads encodes before all are appended
+AHEAD = 16  # chunks that each of several threads adds before it waits for the others
 
 Ids = npt.NDArray[np.int64]
 
@@ -102,24 +102,29 @@ class Rows:
             stop = min(start + chunks * self.chunk, vectors.n)
             if not self.fitted:
                 stop = min(stop, start + self.recipe.sample_size - self.codes.n)
-            for rows in self._encoded(vectors, ids, start, stop, threads):
-                self.codes.append(rows)
+            self._write(vectors, ids, start, stop, threads)
             if not self.fitted and self.codes.n == self.recipe.sample_size:
                 rows = self.codes.take(np.arange(self.codes.n))
                 self.fit(self.codec.decode(rows))
             start = stop
             progress(start)
 
-    def _encoded(
-        self, vectors: Vectors, ids: Ids, start: int, stop: int, threads: int
-    ) -> list[dict[str, Array]]:
-        """The columns of rows start..stop-1, a chunk at a time."""
+    def _write(self, vectors: Vectors, ids: Ids, start: int, stop: int, threads: int) -> None:
+        """Encode rows start..stop-1 and write them after the last, a chunk at a time."""
+        shift = self.codes.extend(stop - start) - start
 
-        def encoded(a: int, b: int) -> dict[str, Array]:
-            return self.codec.encode(vectors.chunk(a, b)) | {ID: ids[a:b]}
+        def write(a: int, b: int) -> None:
+            self.codes.write(shift + a, self._encoded(vectors, ids, a, b))
 
-        edges = [(a, min(a + self.chunk, stop)) for a in range(start, stop, self.chunk)]
-        return pool.run([partial(encoded, a, b) for a, b in edges], threads)
+        pool.run([partial(write, a, b) for a, b in self._edges(start, stop)], threads)
+
+    def _edges(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Where each chunk of rows start..stop-1 begins and ends."""
+        return [(a, min(a + self.chunk, stop)) for a in range(start, stop, self.chunk)]
+
+    def _encoded(self, vectors: Vectors, ids: Ids, a: int, b: int) -> dict[str, Array]:
+        """The columns of rows a..b-1."""
+        return self.codec.encode(vectors.chunk(a, b)) | {ID: ids[a:b]}
 
     def replace(
         self, vectors: Vectors, ids: Ids, threads: int, progress: Callable[[int], None]
@@ -134,13 +139,15 @@ class Rows:
         with self._all_or_nothing():
             self._extend(fresh, ids[new], threads, progress)
             # All of them before any is written over: a row may be refused.
-            encoded = self._encoded(changed, ids[old], 0, changed.n, threads)
+            edges = self._edges(0, changed.n)
+            tasks = [partial(self._encoded, changed, ids[old], a, b) for a, b in edges]
+            encoded = pool.run(tasks, threads)
             if changed.n:
                 progress(vectors.n)
             with uninterrupted():
                 self.ids.insert(ids[new], n)
-                for at, values in zip(range(0, changed.n, self.chunk), encoded, strict=True):
-                    self.codes.put(rows[old][at : at + self.chunk], values)
+                for (a, b), values in zip(edges, encoded, strict=True):
+                    self.codes.put(rows[old][a:b], values)
 
     def remove(self, ids: Ids) -> int:
         """Drop the rows of these ids, if there; the last rows fill their places."""
