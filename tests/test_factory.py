@@ -88,9 +88,10 @@ def test_the_default_index():
 
 
 UNKNOWN = [
-    "", " ", ",", "EDEN4,", ",EDEN4", "PQ8x4", "eden4", "EDEN4;F32", "EDEN4 F32", "EDEN4+", "+QJL",
+    "", " ", ",", "EDEN4,", ",EDEN4", "ABC8x4", "eden4", "EDEN4;F32", "EDEN4 F32", "EDEN4+", "+QJL",
     "EDEN4+EDEN4", "EDEN4+QJL+QJL", "EDEN4,F32", "F32,EDEN4", "Haar", "Haar,Haar,EDEN4",
-    "Keep(f32)", "Haar,Keep(f32)", "EDEN4,Keep(f32),Haar", "EDEN-4", "EDEN4.5", "EDEN٤",
+    "Keep(f32)", "Haar,Keep(f32)", "EDEN4,Keep(f32),Haar", "EDEN-4", "EDEN4.", "EDENx4", "EDEN4x",
+    "EDEN4x4.5", "EDEN٤",
     "EDEN1234567890", "EDEN" + "9" * 5000, "EDEN4(", "EDEN4)", "EDEN4((center=no))", "\x00",
 ]  # fmt: skip
 
@@ -112,6 +113,8 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
         ("TQ", "TQ needs its bits, such as TQ4"),
         ("EDEN0", "bits must be 1 to 8, got 0"),
         ("EDEN9", "bits must be 1 to 8, got 9"),
+        ("EDEN4.5", "bits must be 1 to 8, got 4.5"),
+        ("EDEN4x4", "bits must be 1 to 8, got .4, 4."),
         ("QJL0", "QJL needs at least one bit, got 0"),
         ("EDEN4+QJL0", "QJL needs at least one bit, got 0"),
         ("TQprod", "TQprod takes 2 to 9 bits and nothing else, got 'TQprod'"),
@@ -120,9 +123,9 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
         ("TQprod3+QJL", "TQprod takes 2 to 9 bits and nothing else"),
         ("TQprod3+Haar", "TQprod takes 2 to 9 bits and nothing else"),
         ("TQprod3(center=no)", "TQprod takes 2 to 9 bits and nothing else"),
-        ("F328", "F32 takes no further number, got F328"),
-        ("SQ88", "SQ8 takes no further number, got SQ88"),
-        ("Haar3,EDEN4", "Haar takes no number, got Haar3"),
+        ("F328", "F32 takes no further number, got F32 and 8"),
+        ("SQ88", "SQ8 takes no further number, got SQ8 and 8"),
+        ("Haar3,EDEN4", "Haar takes no number, got Haar and 3"),
         ("F32(center=no)", "F32 has no option 'center'; it has none"),
         ("EDEN4(bits=3)", "EDEN has no option 'bits'; it has center, scale"),
         ("QJL(center=no)", "QJL has no option 'center'; it has projection"),

@@ -20,11 +20,13 @@ from vqindex.indexes.flat import FlatIndex
 from vqindex.quantizers import QUANTIZERS, Quantizer
 from vqindex.sketches import QJL
 from vqindex.transforms import TRANSFORMS, default_transform
+from vqindex.transforms.base import Number
 
 _KINDS: tuple[Any, ...] = (*QUANTIZERS, QJL)
 CODECS = {name: kind for kind in _KINDS for name in kind.names}
 _NAMES = sorted([*CODECS, *TRANSFORMS, "TQprod", "Keep"], key=len, reverse=True)
-_PART = re.compile(rf"({'|'.join(_NAMES)})([0-9]{{1,9}})?(?:\(([^()]*)\))?")
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,6}|(?:x[0-9]{1,9})+)?"
+_PART = re.compile(rf"({'|'.join(_NAMES)})({_NUMBER})?(?:\(([^()]*)\))?")
 
 GRAMMAR = (
     f"[transform,]codec[+QJL<bits>][,Keep(f32|f16)]; transforms: {', '.join(TRANSFORMS)}; "
@@ -56,8 +58,8 @@ def parse(spec: str, metric: str, seed: int) -> Recipe:
         keep = _keep(parts.pop(), spec)
     transform = None
     if len(parts) > 1 and _match(parts[0], spec)[0] in TRANSFORMS:
-        name, bits, options = _match(parts.pop(0), spec)
-        transform = TRANSFORMS[name].from_spec(name, bits, options)
+        name, number, options = _match(parts.pop(0), spec)
+        transform = TRANSFORMS[name].from_spec(name, number, options)
     if len(parts) != 1:
         raise _unknown(spec)
     quantizer, sketch = _codec(parts[0], spec)
@@ -70,44 +72,52 @@ def _unknown(spec: str) -> SpecError:
     return SpecError(f"unknown index spec {spec!r}; needed: {GRAMMAR}.")
 
 
-def _match(part: str, spec: str) -> tuple[str, int | None, dict[str, Any]]:
+def _match(part: str, spec: str) -> tuple[str, Number, dict[str, Any]]:
     found = _PART.fullmatch(part)
     if found is None:
         raise _unknown(spec)
-    name, bits, inside = found.groups()
+    name, number, inside = found.groups()
     options = {}
     for item in filter(None, (inside or "").split(",")):
         key, equals, value = (text.strip() for text in item.partition("="))
         if not equals or key in options:
             raise SpecError(f"options are written name=value, once each; got {item!r} in {spec!r}.")
         options[key] = {"yes": True, "no": False}.get(value, value)
-    return name, None if bits is None else int(bits), options
+    return name, _number(number), options
 
 
-def _made(kind: Any, name: str, bits: int | None, options: dict[str, Any]) -> Any:
+def _number(text: str | None) -> Number:
+    if text is None:
+        return None
+    if "x" in text:
+        return tuple(map(int, text.split("x")))
+    return float(text) if "." in text else int(text)
+
+
+def _made(kind: Any, name: str, number: Number, options: dict[str, Any]) -> Any:
     for key in options:
         if key not in kind.options:
             known = ", ".join(kind.options) or "none"
             raise SpecError(f"{name} has no option {key!r}; it has {known}.")
-    return kind.from_spec(name, bits, options)
+    return kind.from_spec(name, number, options)
 
 
 def _codec(part: str, spec: str) -> tuple[Quantizer, QJL | None]:
     first, plus, second = part.partition("+")
-    name, bits, options = _match(first, spec)
+    name, number, options = _match(first, spec)
     sketch = None
     if name == "TQprod":
-        if bits is None or bits < 2 or plus or options:
+        if not isinstance(number, int) or number < 2 or plus or options:
             raise SpecError(f"TQprod takes 2 to 9 bits and nothing else, got {part!r}.")
-        name, bits, sketch = "TQ", bits - 1, QJL()
+        name, number, sketch = "TQ", number - 1, QJL()
     if name not in CODECS:
         raise _unknown(spec)
-    quantizer: Quantizer = _made(CODECS[name], name, bits, options)
+    quantizer: Quantizer = _made(CODECS[name], name, number, options)
     if plus:
-        name, bits, options = _match(second, spec)
+        name, number, options = _match(second, spec)
         if name != "QJL":
             raise _unknown(spec)
-        sketch = _made(QJL, name, bits, options)
+        sketch = _made(QJL, name, number, options)
     return quantizer, sketch
 
 

@@ -94,7 +94,7 @@ def test_nothing_is_learned(kind):
 def test_specs(kind):
     assert Originals.from_spec(kind, None, {}) == Originals(kind)
     assert Originals(kind).spec == kind
-    with pytest.raises(SpecError, match=f"{kind} takes no further number, got {kind}4"):
+    with pytest.raises(SpecError, match=f"{kind} takes no further number, got {kind} and 4"):
         Originals.from_spec(kind, 4, {})
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from vqindex.kernels.cpu import encode
 from vqindex.layouts.base import Array, Column, FloatArray, Layout
+from vqindex.transforms.base import Number
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Quantizer(Protocol):
         ...
 
     @classmethod
-    def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> Self:
+    def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> Self:
         """The recipe of a factory string taken apart; SpecError."""
         ...
 

@@ -21,7 +21,7 @@ from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, divide, row_norms
 from vqindex.quantizers.levels import Levels, scalar_levels
-from vqindex.transforms.base import stored
+from vqindex.transforms.base import Number, stored
 
 Scale = Literal["unbiased", "biased", "fixed"]
 SCALES: tuple[Scale, ...] = ("unbiased", "biased", "fixed")
@@ -75,7 +75,7 @@ class LloydMax:
         return f"{name}{self.bits}" + (f"({','.join(options)})" if options else "")
 
     @classmethod
-    def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> "LloydMax":
+    def from_spec(cls, name: str, bits: Number, options: Mapping[str, object]) -> "LloydMax":
         """The recipe of `EDEN<b>` or `TQ<b>` with options `center` and, for EDEN, `scale`."""
         if bits is None:
             raise SpecError(f"{name} needs its bits, such as {name}4.")

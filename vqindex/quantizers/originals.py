@@ -13,6 +13,7 @@ from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded
+from vqindex.transforms.base import Number
 
 _KINDS = {"F32": "f32", "F16": "f16", "SQ8": "i8"}
 
@@ -54,10 +55,10 @@ class Originals:
         return self.kind
 
     @classmethod
-    def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> "Originals":
+    def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "Originals":
         """The recipe of `F32`, `F16` or `SQ8`."""
-        if bits is not None:
-            raise SpecError(f"{name} takes no further number, got {name}{bits}.")
+        if number is not None:
+            raise SpecError(f"{name} takes no further number, got {name} and {number}.")
         return cls(name)
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedOriginals":

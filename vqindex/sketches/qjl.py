@@ -22,7 +22,7 @@ from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.sign import SignCodes
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, row_norms
-from vqindex.transforms.base import FittedTransform, Transform
+from vqindex.transforms.base import FittedTransform, Number, Transform
 from vqindex.transforms.dense_rotation import DenseRotation
 from vqindex.transforms.hadamard_rotation import HadamardRotation
 
@@ -57,7 +57,7 @@ class QJL:
         return f"QJL{self.bits or ''}{options}"
 
     @classmethod
-    def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> "QJL":
+    def from_spec(cls, name: str, bits: Number, options: Mapping[str, object]) -> "QJL":
         """The recipe of `QJL<m>` or `QJL`."""
         return cls(bits, options.get("projection", "orthogonal"))  # type: ignore[arg-type]
 

@@ -10,6 +10,8 @@ import numpy as np
 from vqindex.errors import CorruptFileError, DtypeError, ShapeError, SpecError
 from vqindex.layouts.base import Array, FloatArray
 
+Number = int | float | tuple[int, ...] | None  # after a name in factory strings: 4, 2.5, 96x4
+
 
 class FittedTransform(Protocol):
     """A linear map of rows; frozen. A row comes out the same, bit for bit, alone or in a batch."""
@@ -68,7 +70,7 @@ class Transform(Protocol):
         ...
 
     @classmethod
-    def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> Self:
+    def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> Self:
         """The recipe of a factory string taken apart; SpecError."""
         ...
 
@@ -145,10 +147,10 @@ def stored(arrays: Mapping[str, Array], name: str, dtype: type[np.generic], ndim
     return array
 
 
-def check_spec(kind: type[Transform], bits: int | None, options: Mapping[str, object]) -> None:
+def check_spec(kind: type[Transform], number: Number, options: Mapping[str, object]) -> None:
     """Refuse a number after the name, and options that `kind` does not have; SpecError."""
-    if bits is not None:
-        raise SpecError(f"{kind.name} takes no number, got {kind.name}{bits}.")
+    if number is not None:
+        raise SpecError(f"{kind.name} takes no number, got {kind.name} and {number}.")
     for option in options:
         if option not in kind.options:
             known = ", ".join(kind.options) or "none"

@@ -11,7 +11,7 @@ from vqindex.errors import CorruptFileError
 from vqindex.kernels.cpu import hadamard
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.lazy import lazy
-from vqindex.transforms.base import Orthogonal, check_spec, generator, rows, stored
+from vqindex.transforms.base import Number, Orthogonal, check_spec, generator, rows, stored
 
 
 def haar(rng: np.random.Generator, d: int) -> npt.NDArray[np.float64]:
@@ -41,9 +41,9 @@ class DenseRotation:
         return self.name
 
     @classmethod
-    def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> Self:
+    def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> Self:
         """See Transform."""
-        check_spec(cls, bits, options)
+        check_spec(cls, number, options)
         return cls()
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedDenseRotation":

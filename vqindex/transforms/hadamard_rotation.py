@@ -20,7 +20,7 @@ from vqindex.errors import CorruptFileError, SpecError
 from vqindex.kernels.cpu import hadamard
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.lazy import lazy
-from vqindex.transforms.base import Orthogonal, check_spec, generator, rows, stored
+from vqindex.transforms.base import Number, Orthogonal, check_spec, generator, rows, stored
 from vqindex.transforms.dense_rotation import haar
 
 _PALEY_PRIMES = {12: 11, 20: 19, 28: 13}
@@ -74,9 +74,9 @@ class HadamardRotation:
         return self.name if self.rounds == 2 else f"{self.name}(rounds={self.rounds})"
 
     @classmethod
-    def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> Self:
+    def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> Self:
         """See Transform."""
-        check_spec(cls, bits, options)
+        check_spec(cls, number, options)
         rounds = str(options.get("rounds", 2))
         if not rounds.isdecimal():
             raise SpecError(f"rounds must be an integer >= 1, got {rounds!r}.")

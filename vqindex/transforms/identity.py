@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
 from vqindex.layouts.base import Array, FloatArray
-from vqindex.transforms.base import Orthogonal, check_spec, rows
+from vqindex.transforms.base import Number, Orthogonal, check_spec, rows
 
 
 @final
@@ -23,9 +23,9 @@ class Identity:
         return self.name
 
     @classmethod
-    def from_spec(cls, name: str, bits: int | None, options: Mapping[str, object]) -> Self:
+    def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> Self:
         """See Transform."""
-        check_spec(cls, bits, options)
+        check_spec(cls, number, options)
         return cls()
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedIdentity":
