@@ -16,9 +16,11 @@ from vqindex.indexes import state
 from vqindex.indexes.rows import Rows
 from vqindex.indexes.scan import Scan, Settings, scores_of_blocks
 from vqindex.kernels.cpu.program import BLOCK
+from vqindex.kernels.cpu.records import Answers
 from vqindex.kernels.cpu.score import CHUNK
 from vqindex.layouts.base import FloatArray
 from vqindex.locks import ReadWriteLock
+from vqindex.memory import address
 from vqindex.progress import Progress, ProgressLike
 from vqindex.quantizers.base import Quantizer
 from vqindex.quantizers.lloyd_max import LloydMax
@@ -278,12 +280,14 @@ class FlatIndex:
             stats = {"rows": n, "scored": 0}
             scores = np.empty((nq, k), np.float32)
             ids = np.empty((nq, k), np.int64)
-            scores[:, n:], ids[:, n:] = -np.inf, -1
-            if rows is not None and n and nq:
+            if rows is None or not n:
+                scores[:], ids[:] = -np.inf, -1
+            elif nq:
                 filters = None
                 if filter is not None:
                     filters = arrays.row_filters(filter, rows.id_column, nq)
                 scan = Scan(rows.codes, rows.codec, k, chosen)
+                answers = Answers(address(scores), address(ids), k)
                 tell = Progress(progress, nq, "search")
                 step = max(1, min(QUERIES, CANDIDATES // (scan.k + 1)))
                 step = 1 if isinstance(filters, list) else step
@@ -291,9 +295,7 @@ class FlatIndex:
                     stop = min(start + step, nq)
                     allowed = filters[start] if isinstance(filters, list) else filters
                     operands = rows.codec.operands(queries[start:stop])
-                    best = scan.run(operands, allowed, workers)
-                    np.add(best[0], operands.alpha[:, None], out=scores[start:stop, : scan.k])
-                    ids[start:stop, : scan.k] = best[1]
+                    scan.run(operands, allowed, workers, answers.after(start))
                     tell(stop)
                 stats["scored"] = scan.scored
         return SearchResult.from_scores(scores, ids, self.metric, single, stats)
