@@ -23,6 +23,7 @@ from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import Operands, prepare
 from vqindex.lazy import lazy
+from vqindex.memory import address
 from vqindex.quantizers.base import (
     FittedQuantizer,
     Quantizer,
@@ -256,7 +257,7 @@ class Codec:
         else:
             alpha = np.zeros(len(q), np.float32)
             if self.center is not None:
-                encode.dots(q, self.center, alpha)
+                encode.dots(q, address(self.center), alpha)
             y = self.transform.apply_query(q)
         spread = [term.layout.spread(term.operand(y)) for term in self._terms]
         values = spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)

@@ -46,10 +46,11 @@ def case(n, distinct, seed, nq=3):
 @pytest.mark.parametrize("k", [1, 2, 10, 501])
 def test_kept_rows_equal_a_full_sort(k, n, distinct, spare):
     scores, ids, _ = case(n, distinct, n + distinct)
-    held = pushed(scores, range(n), Ids(ids), k, spare)
+    stored = Ids(ids)
+    held = pushed(scores, range(n), stored, k, spare)
     want = top_k(scores, ids, k)
     assert (held.arrays[3] <= want[0][:, -1]).all()
-    assert same(finished(held, k, Ids(ids).table), want)
+    assert same(finished(held, k, stored.table), want)
 
 
 @given(
@@ -64,8 +65,9 @@ def test_order_of_arrival_does_not_matter(scores, k, spare, seed):
     n = len(scores)
     ids = rng.permutation(n)
     scores = np.float32([scores])
-    held = pushed(scores, rng.permutation(n), Ids(ids), k, spare)
-    best, best_ids = finished(held, k, Ids(ids).table)
+    stored = Ids(ids)
+    held = pushed(scores, rng.permutation(n), stored, k, spare)
+    best, best_ids = finished(held, k, stored.table)
     want, want_ids = top_k(scores, ids, k)
     assert (best == want).all()
     assert (best_ids == want_ids).all()

@@ -10,7 +10,7 @@ from vqindex.kernels.cpu.lookups import TABLE_BYTES
 from vqindex.kernels.cpu.records import Asked
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.lazy import lazy
-from vqindex.memory import Workspace, address, aligned_zeros, workspace
+from vqindex.memory import LINE, Workspace, address, workspace
 
 GROUP = 16  # queries packed side by side
 
@@ -20,7 +20,7 @@ class Operands:
     """Prepared queries, of which `asked` makes what searches take.
 
     program     (segments, FIELDS)
-    memory      entries, seed, half and gamma one after another; see `_sizes`
+    memory      holds entries, seed, half and gamma one after another, from address `start` on
     padded      queries, rounded up to whole groups
     row_bytes   of one prepared query
     alpha       (nq,) float32, added to every score of a query
@@ -29,6 +29,7 @@ class Operands:
 
     program: npt.NDArray[np.int64]
     memory: npt.NDArray[np.uint8]
+    start: int
     padded: int
     row_bytes: int
     alpha: FloatArray
@@ -48,7 +49,8 @@ class Operands:
     def _arrays(self) -> list[Array]:
         entries = np.float32 if self.is_float else np.int8
         sizes = _sizes(self.padded, self.row_bytes, len(self.program))
-        parts = np.split(self.memory[: sum(sizes)], np.cumsum(sizes)[:-1])
+        used = self.memory[self.start - address(self.memory) :][: sum(sizes)]
+        parts = np.split(used, np.cumsum(sizes)[:-1])
         kinds = entries, np.int32, np.float32, np.float32
         shapes = self.padded, *(len(self.program),) * 3
         return [
@@ -87,8 +89,7 @@ class Operands:
         """
         padded, row_bytes = self.padded, self.row_bytes
         width = TABLE_BYTES * sum(self.program[:signs, program.WORDS].tolist())
-        entries = address(self.memory)
-        seed = entries + padded * row_bytes
+        entries, seed = self.start, self.start + padded * row_bytes
         step = 4 * len(self.program) * padded
         packs = packed and not self.is_float
         pack_at, tables_at, base, unit = space.take(
@@ -132,9 +133,8 @@ def prepare(
     if is_float:
         made.entries[:nq] = values
     else:
-        entries = address(made.memory)
-        seed, step = entries + padded * d, 4 * len(fields) * padded
-        operands.quantize(values, fields, entries, seed, seed + step, seed + 2 * step, padded)
+        seed, step = made.start + padded * d, 4 * len(fields) * padded
+        operands.quantize(values, fields, made.start, seed, seed + step, seed + 2 * step, padded)
     return made
 
 
@@ -146,5 +146,6 @@ def _sizes(padded: int, row_bytes: int, segments: int) -> list[int]:
 def _empty(
     fields: npt.NDArray[np.int64], padded: int, row_bytes: int, alpha: FloatArray, norms: FloatArray
 ) -> Operands:
-    memory = aligned_zeros((sum(_sizes(padded, row_bytes, len(fields))),), np.uint8)
-    return Operands(fields, memory, padded, row_bytes, alpha, norms)
+    memory = np.zeros(sum(_sizes(padded, row_bytes, len(fields))) + LINE, np.uint8)
+    start = address(memory)
+    return Operands(fields, memory, start + -start % LINE, padded, row_bytes, alpha, norms)

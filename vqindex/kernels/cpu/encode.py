@@ -44,11 +44,14 @@ def normalize(values, center, norms, out):
 
 @kernel
 def dots(values, vector, out):
-    """Inner products of rows (n, d) float32 with a vector (d,) float32; out (n,) float32."""
+    """Inner products of rows (n, d) float32 with one vector; out (n,) float32.
+
+    vector   address of (d,) float32, which may be read-only
+    """
     for i in range(values.shape[0]):
         total = 0.0
-        for j in range(vector.size):
-            total += np.float64(values[i, j]) * np.float64(vector[j])
+        for j in range(values.shape[1]):
+            total += np.float64(values[i, j]) * np.float64(simd.load_float(vector + 4 * j))
         out[i] = total
 
 

@@ -149,7 +149,7 @@ def kept(nq: int, padded: int, k: int) -> Held:
 
 def highest(nq: int, k: int) -> Kept:
     """A Kept of k + HIGHEST rows a query in this thread's workspace, to be filled anew."""
-    capacity = 2 * (k + HIGHEST)
+    capacity = 4 * (k + HIGHEST)
     sizes = 4 * nq * capacity, 8 * nq * capacity, 8 * nq, 4 * nq
     return Kept(nq, capacity, *workspace.take("highest", *sizes))
 

@@ -45,7 +45,7 @@ def swap(scores, rows, i, j):
 @inlined
 def better(score, row, other_score, other_row, ids):
     """Whether one candidate goes before another."""
-    if score != other_score:
+    if score != other_score or row == other_row:
         return score > other_score
     return int64_at(ids, row) < int64_at(ids, other_row)
 
