@@ -210,7 +210,8 @@ def test_dots_are_summed_in_float64(dims):
     )
     out = np.full(10, np.nan, np.float32)
     encode.dots(values, vector.ctypes.data, out)
-    want = [np.float32(sum(float(a) * float(b) for a, b in zip(row, vector))) for row in values]
+    pairs = [zip(row.tolist(), vector.tolist(), strict=True) for row in values]
+    want = [np.float32(sum(a * b for a, b in pair)) for pair in pairs]
     assert out[:9].tolist() == want
     assert np.isnan(out[9])
 
