@@ -16,13 +16,17 @@ def quantize(queries, program, entries, seed, half, gamma):
     queries             (nq, d) float32, d = total of 64 * words, zero where a segment is padded
     entries             (nq, d) int8
     seed, half, gamma   (segments, >= nq) int32, float32, float32: -ROW_BIAS * sum of the entries,
-                        half that sum, and the scale
+                        half that sum, and the scale; of a segment without codes 0, 1 and its
+                        entry as it is
     """
     limit = np.float32(127)
     for q in range(queries.shape[0]):
         for s in range(program.shape[0]):
             start = program[s][OPERAND]
             stop = start + 64 * program[s][WORDS]
+            if start == stop:
+                seed[s, q], half[s, q], gamma[s, q] = 0, 1, queries[q, start]
+                continue
             largest = np.float32(0)
             for j in range(start, stop):
                 largest = max(largest, abs(queries[q, j]))

@@ -13,10 +13,10 @@ import numpy as np
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
 
-FEW = 32  # events that are walked rather than halved
+FEW = 16  # events that are walked rather than halved
 # Where stretches end at first, over the multiple that is best on average.
 SPLITS = (1.6, 1.3, 1.18, 1.11, 1.06, 1.03, 1.0, 0.97, 0.94, 0.89, 0.82, 0.7, 0.5)
-_STRETCHES = 64  # waiting at most: halves of one stretch, whose ends are apart by 32 bits, and SPLITS
+_STRETCHES = 64  # waiting at most: SPLITS, and the halves of one, which are 32 where it is widest
 
 
 @kernel
@@ -28,7 +28,7 @@ def best_factors(values, guesses, top, out):
     out       (n,) float32
     """
     dims = values.shape[1]
-    a = np.zeros(dims + 15 - (dims + 15) % 16, np.float32)
+    a = np.zeros(dims + 63 - (dims + 63) % 64, np.float32)
     ends = np.empty((_STRETCHES, 4))  # of stretches to come, the next one last: t, N, D, sum of u
     events = np.empty((2, dims + FEW), np.float32)  # t and entry
     for i in range(values.shape[0]):
@@ -41,8 +41,7 @@ def best_factors(values, guesses, top, out):
 
 @inlined
 def _best(a, dims, largest, guess, top, ends, events):
-    # Sums of positive terms, sixteen at a time, each of a few roundings; and those of t at events.
-    slack = (a.size // 16 + 12) * 2.0**-24
+    slack = (a.size // 64 + 12) * 2.0**-24  # what positive terms err by, added as in _evaluate
     t = np.float32(np.float32(1) / largest * np.float32(1 - 2.0**-20))  # before the first event
     n, d = _exact_sums(a, dims, top, t)
     best, found, exact = n * n / d, t, True
@@ -98,13 +97,16 @@ def _evaluate(a, dims, t, top, slack, ends, e):
     factor, at = simd.splat_float(t), simd.address_of(a)
     n = d = simd.splat_float(np.float32(0))
     steps = simd.splat(np.int32(0))
-    for j in range(0, 4 * a.size, 64):
-        x = simd.load(at + j)
-        index = simd.to_int(simd.min_float(simd.multiply_float(x, factor), most))
-        steps = simd.add(steps, index)
-        u = simd.add_float(simd.to_float(index), half)
-        n = simd.add_float(n, simd.multiply_float(x, u))
-        d = simd.add_float(d, simd.multiply_float(u, u))
+    for j in range(0, 4 * a.size, 256):
+        more_n = more_d = simd.splat_float(np.float32(0))
+        for v in range(0, 256, 64):
+            x = simd.load(at + j + v)
+            index = simd.to_int(simd.min_float(simd.multiply_float(x, factor), most))
+            steps = simd.add(steps, index)
+            u = simd.add_float(simd.to_float(index), half)
+            more_n = simd.add_float(more_n, simd.multiply_float(x, u))
+            more_d = simd.add_float(more_d, simd.multiply_float(u, u))
+        n, d = simd.add_float(n, more_n), simd.add_float(d, more_d)
     ends[e, 0], ends[e, 1] = t, simd.sum_floats(n)
     ends[e, 2] = simd.sum_floats(d) - np.float32(0.25) * np.float32(a.size - dims)
     ends[e, 3] = simd.sum_lanes(steps)

@@ -1,4 +1,4 @@
-"""What the best multiple of a row is, whose rounding to half-integers points most nearly its way."""
+"""Which multiple of a row is best: its rounding to half-integers points most nearly its way."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,8 @@ def levels(a: Floats, t: Floats, top: int) -> npt.NDArray[np.float64]:
     a (d,) float32, >= 0; t (m,) float32, > 0: their products are rounded to float32
     returns (m, d) float64
     """
-    return np.minimum(np.trunc(t[:, None] * a), top).astype(np.float64) + 0.5
+    k: npt.NDArray[np.float32] = np.minimum(np.trunc(t[:, None] * a), np.float32(top))
+    return k.astype(np.float64) + 0.5
 
 
 def events(a: Floats, top: int) -> Floats:
