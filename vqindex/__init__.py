@@ -14,7 +14,7 @@ from vqindex.errors import (
 from vqindex.factory import index_factory
 from vqindex.indexes.flat import FlatIndex
 from vqindex.io import inspect, load, verify
-from vqindex.quantizers import LloydMax, Originals
+from vqindex.quantizers import LVQ, LloydMax, Originals, RaBitQ
 from vqindex.results import SearchResult
 from vqindex.sketches import QJL
 from vqindex.transforms import DenseRotation, HadamardRotation, Identity
@@ -22,6 +22,7 @@ from vqindex.transforms import DenseRotation, HadamardRotation, Identity
 __version__ = "0.1.0"
 
 __all__ = [
+    "LVQ",
     "QJL",
     "CorruptFileError",
     "DenseRotation",
@@ -34,6 +35,7 @@ __all__ = [
     "LloydMax",
     "NonFiniteError",
     "Originals",
+    "RaBitQ",
     "ReadOnlyError",
     "SearchResult",
     "ShapeError",

@@ -44,6 +44,7 @@ POOLS = {
     "e": lambda rng: mixed(floats(16, rng), np.array([np.inf, -np.inf], np.float32), rng),
     "d": lambda rng: np.where((x := floats(16, rng)) == 0, np.float32(1), x),
     "m": lambda rng: np.abs(floats(16, rng)),
+    "r": lambda rng: np.clip(floats(16, rng), -(2.0**31), np.nextafter(np.float32(2.0**31), 0)),
     "q": lambda rng: np.maximum(integers(np.int8, np.array([127, -127], np.int8), 64, rng), -127),
     "t": lambda rng: np.tile(integers(np.uint8, OCTETS, 16, rng), 4),
     "n": lambda rng: integers(np.uint8, OCTETS, 64, rng) % 16,
@@ -59,6 +60,8 @@ POOLS = {
         :, 0
     ],
     "N": lambda rng: np.arange(-3, CASES - 3),
+    "A": lambda rng: np.maximum(np.abs(floats(1, rng)[:, 0]), np.float32(1e-38)),
+    "O": lambda rng: rng.choice(np.array([-1, 1], np.int32), CASES),
 }
 
 IN_SUBSET = (np.arange(16)[:, None] >> np.arange(4) & 1).astype(np.int32)
@@ -116,6 +119,9 @@ OPERATIONS = {
     "divide_float": ("fd", lambda x, y: x / y),
     "max_float": ("ee", lambda x, y: np.where(x > y, x, y)),
     "max_floats": ("m", np.max),
+    "min_float": ("ee", lambda x, y: np.where(x < y, x, y)),
+    "next_float": ("AO", lambda value, step: np.nextafter(value, np.float32(np.inf * step))),
+    "to_int": ("r", lambda x: np.trunc(x).astype(np.int32)),
     "at_least": ("ee", lambda x, y: np.uint32(packed(x >= y, np.uint16))),
     "cut_keys": ("ee", lambda x, y: np.stack([keys(x), keys(y)], axis=1).ravel()),
     "cut_key": ("E", lambda x: np.int32(keys(x))),

@@ -16,6 +16,8 @@ from vqindex.errors import SpecError
 from vqindex.factory import parse
 from vqindex.indexes.scan import scores_of_blocks
 from vqindex.kernels.cpu import program
+from vqindex.layouts.joined import Joined
+from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.scalar import ScalarCodes
 from vqindex.layouts.sign import SignCodes
 from vqindex.quantizers import QUANTIZERS
@@ -25,7 +27,10 @@ U = 2.0**-24
 KINDS = (*QUANTIZERS, QJL)
 DIMS = (1, 2, 3, 7, 64, 65, 384)
 FLOATS = ("F32", "F16")  # their queries are not int8, a sketch's are
-OPTIONS = ["EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)"]
+OPTIONS = [
+    "EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)",
+    "RaBitQ2(search=fast)", "RaBitQ4(error=yes)", "LVQ4x4", "LVQ2x6",
+]  # fmt: skip
 
 
 def named():
@@ -86,22 +91,32 @@ def scored(codec, x, q):
     return scores, operands, codes.take(np.arange(len(x)))
 
 
+def layouts(term):
+    return term.layout.parts if isinstance(term.layout, Joined) else (term.layout,)
+
+
 def coded(term, columns):
     """The entries that a term's operand meets, (n, operand's dims) float64."""
-    layout = term.layout
-    if isinstance(layout, SignCodes):
-        values = np.where(layout.unpack(columns), -0.5, 0.5)
-    else:
-        decode = layout.levels if isinstance(layout, ScalarCodes) else layout.unpack
-        values = decode(columns).astype(np.float64)
-    return values * columns[term.scale] if term.scale else values
+    found = []
+    for layout in layouts(term):
+        if isinstance(layout, SignCodes):
+            values = np.where(layout.unpack(columns), -0.5, 0.5)
+        else:
+            decode = layout.levels if isinstance(layout, ScalarCodes) else layout.unpack
+            values = decode(columns).astype(np.float64)
+        scaled = term.scale and not isinstance(layout, OffsetColumn)
+        found.append(values * columns[term.scale] if scaled else values)
+    return np.concatenate(found, axis=1)
 
 
-def rounded(term, i, operands, at, asked):
-    """What the i-th term's operand, at entry `at`, stands for, checked; and where it ends."""
-    used = term.layout.spread(np.ones((1, asked.shape[1]), np.float32))[0] > 0
+def rounded(layout, i, operands, at, asked):
+    """What a layout's operand, at entry `at` and segment i, stands for, checked; where it ends."""
+    used = layout.spread(np.ones((1, asked.shape[1]), np.float32))[0] > 0
     entries = operands.entries[: len(asked), at : at + used.size][:, used].astype(np.float64)
-    if operands.entries.dtype == np.int8:
+    if isinstance(layout, OffsetColumn):
+        entries = operands.gamma[i, : len(asked), None].astype(np.float64)
+        assert (entries == asked).all()
+    elif operands.entries.dtype == np.int8:
         unit = operands.gamma[i, : len(asked), None].astype(np.float64)
         entries *= unit
         assert (np.abs(entries - asked) <= unit * (0.5 + 256 * U)).all()
@@ -179,14 +194,19 @@ def test_scores_are_inner_products(spec, dim):
     found, operands, columns = scored(codec, x, q)
     y = codec.transform.apply_query(q)
     want = bound = np.zeros(found.shape)
-    at = 0
-    for i, term in enumerate(t for t in (codec.quantizer, codec.sketch) if t is not None):
+    i = at = 0
+    for term in (t for t in (codec.quantizer, codec.sketch) if t is not None):
         asked, values = term.operand(y), coded(term, columns)
-        entries, at = rounded(term, i, operands, at, asked)
-        part = values @ entries.T
-        each = asked.shape[1] * (U if operands.entries.dtype == np.float32 else U * U)
-        want = want + part
-        bound = bound + 4 * U * np.abs(part) + each * (np.abs(values) @ np.abs(entries).T)
+        first = 0
+        for layout in layouts(term):
+            here = slice(first, first + layout.dims)
+            entries, at = rounded(layout, i, operands, at, asked[:, here])
+            part = values[:, here] @ entries.T
+            each = layout.dims * (U if operands.entries.dtype == np.float32 else U * U)
+            want = want + part
+            bound = bound + 4 * U * np.abs(part) + each * (np.abs(values[:, here]) @ abs(entries).T)
+            bound = bound + (i > 0) * U * np.abs(want)  # sums are rounded, but for the first
+            i, first = i + 1, here.stop
         check_expand(term, columns, values, y, asked)
     assert (np.abs(found - want) <= bound).all()
 

@@ -40,6 +40,11 @@ class Layout(Protocol):
     """
 
     @property
+    def dims(self) -> int:
+        """Query entries that meet the codes."""
+        ...
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """The columns that hold the codes."""
         ...

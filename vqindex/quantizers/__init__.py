@@ -2,8 +2,10 @@
 
 from vqindex.quantizers.base import Quantizer
 from vqindex.quantizers.lloyd_max import LloydMax
+from vqindex.quantizers.lvq import LVQ
 from vqindex.quantizers.originals import Originals
+from vqindex.quantizers.rabitq import RaBitQ
 
-QUANTIZERS: tuple[type[Quantizer], ...] = (LloydMax, Originals)
+QUANTIZERS: tuple[type[Quantizer], ...] = (LloydMax, Originals, RaBitQ, LVQ)
 
-__all__ = ["QUANTIZERS", "LloydMax", "Originals", "Quantizer"]
+__all__ = ["LVQ", "QUANTIZERS", "LloydMax", "Originals", "Quantizer", "RaBitQ"]

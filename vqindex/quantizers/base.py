@@ -132,6 +132,15 @@ def row_norms(y: FloatArray) -> FloatArray:
     return np.sqrt(square_norms(y))
 
 
+def sign_ratio(squares: Array, sizes: Array, scale: Array) -> npt.NDArray[np.float16]:
+    """The scale at which signs, standing for +-1/2, are unbiased, 2 |y|^2 / sum |y|, over a scale.
+
+    squares, sizes, scale   (n,): |y|^2, sum |y| and the scale of each row; where that is 0, 0
+    """
+    ratio = divide(divide(2 * squares, sizes), scale)
+    return np.minimum(ratio, np.finfo(np.float16).max).astype(np.float16)  # d > 1e5, one entry
+
+
 def divide(x: npt.NDArray[Any], by: npt.NDArray[Any]) -> FloatArray:
     """x / by as float32, zero where `by` is zero."""
     out = np.zeros(np.broadcast(x, by).shape, np.result_type(x, by))

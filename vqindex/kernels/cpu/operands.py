@@ -16,27 +16,30 @@ def quantize(queries, program, entries, seed, half, gamma, padded):
     queries             (nq, d) float32, d = total of 64 * words, zero where a segment is padded
     entries             address of (nq, d) int8
     seed, half, gamma   addresses of (segments, padded) int32, float32, float32: -ROW_BIAS * sum of
-                        the entries, half that sum, and the scale
+                        the entries, half that sum, and the scale; of a segment without codes 0, 1
+                        and its entry as it is
     """
     limit = np.float32(127)
     for q in range(queries.shape[0]):
         for s in range(program.shape[0]):
             start = program[s][OPERAND]
             stop = start + 64 * program[s][WORDS]
-            largest = np.float32(0)
+            to = entries + q * queries.shape[1]
+            largest, total = np.float32(0), np.int64(0)
             for j in range(start, stop):
                 largest = max(largest, abs(queries[q, j]))
             unit = largest / limit
-            to = entries + q * queries.shape[1]
-            total = np.int64(0)
             for j in range(start, stop):
                 steps = queries[q, j] / unit if unit > 0 else np.float32(0)
                 entry = np.int8(min(max(np.rint(steps), -limit), limit))  # a unit may be denormal
                 simd.store_byte(to + j, entry)
                 total += entry
+            middle = np.float32(total) * np.float32(0.5)
+            if start == stop:
+                middle, unit = np.float32(1), queries[q, start]
             here = 4 * (s * padded + q)
             simd.store_int(seed + here, np.int32(-simd.ROW_BIAS * total))
-            simd.store_float(half + here, np.float32(total) * np.float32(0.5))
+            simd.store_float(half + here, middle)
             simd.store_float(gamma + here, unit)
 
 

@@ -14,7 +14,7 @@ SLAB_ROWS = BLOCK * SLAB
 
 (
     BITS,  # 1..8: bit planes; BYTE_ROWS, FLOAT_ROWS, HALF_ROWS: decoded rows
-    WORDS,  # 64-byte vectors of a decoded row of this segment
+    WORDS,  # 64-byte vectors of a decoded row of this segment; 0 where its scale is all it has
     FIRST,  # its first 64-bit word in a row of the sign plane
     PLANE,  # column of the sign plane
     PLANE_WORDS,  # 64-bit words of a row in that column

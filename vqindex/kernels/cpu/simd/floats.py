@@ -42,6 +42,12 @@ def to_float(b, x):
     return b.bitcast(b.sitofp(x, FLOATS), INTS)
 
 
+@operation(vector, vector)
+def to_int(b, x):
+    """float32 lanes as int32, rounded towards zero; they must fit."""
+    return b.fptosi(b.bitcast(x, FLOATS), INTS)
+
+
 @operation(vector, vector, vector)
 def add_float(b, x, y):
     """float32 sums."""
@@ -115,6 +121,19 @@ def max_float(b, x, y):
 
 def _max(b: Any, x: Any, y: Any) -> Any:
     return b.select(b.fcmp_ordered(">", x, y), x, y)
+
+
+@operation(types.float32, types.float32, types.int32)
+def next_float(b, value, steps):
+    """The float32 so many after one above 0."""
+    return b.bitcast(b.add(b.bitcast(value, I32), steps), F32)
+
+
+@operation(vector, vector, vector)
+def min_float(b, x, y):
+    """The lesser float32."""
+    x, y = b.bitcast(x, FLOATS), b.bitcast(y, FLOATS)
+    return b.bitcast(b.select(b.fcmp_ordered("<", x, y), x, y), INTS)
 
 
 @operation(types.float32, vector)
