@@ -30,6 +30,8 @@ from vqindex.kernels.cpu.simd.core import (
     write,
 )
 
+STACK_BYTES = 2048
+
 
 @intrinsic
 def address_of(_context: Any, array: Any) -> Any:
@@ -39,6 +41,14 @@ def address_of(_context: Any, array: Any) -> Any:
         return builder.ptrtoint(make_array(array)(context, builder, values[0]).data, I64)
 
     return address(array), codegen
+
+
+@operation(address)
+def stack(b):
+    """STACK_BYTES of uninitialised memory, good until the kernel returns."""
+    memory = cgutils.alloca_once(b, ir.ArrayType(I8, STACK_BYTES))
+    memory.align = 64
+    return b.ptrtoint(memory, I64)
 
 
 @operation(types.none, address)
@@ -78,6 +88,12 @@ def store_word(b, where, value):
 def load_byte(b, where):
     """One unsigned byte."""
     return b.zext(read(b, where, I8), I64)
+
+
+@operation(types.none, address, types.int64)
+def store_byte(b, where, value):
+    """Write one byte, the lowest of the value."""
+    write(b, where, b.trunc(value, I8))
 
 
 @operation(types.int32, address)
