@@ -14,7 +14,7 @@ from vqindex.errors import (
 from vqindex.factory import index_factory
 from vqindex.indexes.flat import FlatIndex
 from vqindex.io import inspect, load, verify
-from vqindex.quantizers import LloydMax, Originals
+from vqindex.quantizers import LloydMax, Originals, VectorQuantizer
 from vqindex.results import SearchResult
 from vqindex.sketches import QJL
 from vqindex.transforms import DenseRotation, HadamardRotation, Identity
@@ -38,6 +38,7 @@ __all__ = [
     "SearchResult",
     "ShapeError",
     "SpecError",
+    "VectorQuantizer",
     "index_factory",
     "inspect",
     "load",
