@@ -14,7 +14,7 @@ from vqindex.errors import (
 from vqindex.factory import index_factory
 from vqindex.indexes.flat import FlatIndex
 from vqindex.io import inspect, load, verify
-from vqindex.quantizers import LVQ, LloydMax, Originals, RaBitQ
+from vqindex.quantizers import LVQ, LloydMax, Originals, RaBitQ, VectorQuantizer
 from vqindex.results import SearchResult
 from vqindex.sketches import QJL
 from vqindex.transforms import DenseRotation, HadamardRotation, Identity
@@ -40,6 +40,7 @@ __all__ = [
     "SearchResult",
     "ShapeError",
     "SpecError",
+    "VectorQuantizer",
     "index_factory",
     "inspect",
     "load",

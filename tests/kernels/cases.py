@@ -9,8 +9,9 @@ from vqindex.kernels.cpu import records, search, select
 from vqindex.kernels.cpu.program import BLOCK, NONE, WORDS, bind, table
 from vqindex.kernels.cpu.records import Answers, Held, Kept, Stored
 from vqindex.kernels.cpu.score import CHUNK
-from vqindex.kernels.reference import decoded, scalar, score, sign
+from vqindex.kernels.reference import codebook, decoded, scalar, score, sign
 from vqindex.layouts.base import Column
+from vqindex.layouts.codebook import CodebookCodes
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import prepare
 from vqindex.layouts.scalar import ScalarCodes, Segment
@@ -27,6 +28,11 @@ def scalar_layout(*shape, prefix=""):
         lower = rng.choice(127, 2 ** (bits - 1) - 1, replace=False)
         segments.append(Segment(dims, (*sorted(lower.tolist()), 127 if bits > 1 else 0)))
     return ScalarCodes(tuple(segments), prefix)
+
+
+def codebook_layout(dims, group, window, stride):
+    words = np.random.default_rng(window).integers(-128, 128, (1 << window, group), np.int8)
+    return CodebookCodes(dims, words, stride)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ PROGRAMS = SIGNED | {
     "float32": one(DecodedCodes(33, "f32"), False, 0, ratio=False),
     "float16": one(DecodedCodes(100, "f16"), signs=0, ratio=False, bias=False),
     "int8": one(DecodedCodes(67, "i8"), signs=0, ratio=False),
+    "words": one(codebook_layout(67, 3, 7, 7), signs=0, ratio=False),
+    "a trellis and a sketch": Program(((codebook_layout(71, 2, 10, 3), True), SKETCH), ratio=False),
 }
 SLACKS = (0.0, 3.0, 300.0, 1e7)  # below most errors, about them, above most, above all
 
@@ -74,6 +82,10 @@ def random_rows(layout, n, rng):
     if isinstance(layout, SignCodes):
         signs = rng.random((n, layout.dims)) < 0.5
         return signs, [signs]
+    if isinstance(layout, CodebookCodes):
+        bits = codebook.stream(rng.integers(0, 1 << 16, (n, layout.codes)), layout.stride)
+        codes = codebook.windows(bits, layout.stride, layout.window, layout.codes)
+        return codes, [codebook.levels(codes, layout.codebook)[:, : layout.dims]]
     if layout.kind == "i8":
         rows = rng.integers(-128, 128, (n, layout.dims), np.int8)
     else:
@@ -172,7 +184,7 @@ class Case:
                 parts.append(decoded.dot(part, operands.entries[:nq, : layout.dims]))
                 continue
             entries = self.entries(operands, s, part.shape[1])
-            if isinstance(layout, DecodedCodes):
+            if isinstance(layout, DecodedCodes | CodebookCodes):
                 raw = decoded.raw(part, entries)
             else:
                 raw = scalar.raw(part.astype(np.uint8), self.magnitudes(s), entries)

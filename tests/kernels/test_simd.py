@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vqindex.kernels.cpu import simd
+from vqindex.kernels.cpu.simd.memory import STACK_BYTES
 from vqindex.kernels.reference import decoded
 
 CASES = 40
@@ -127,6 +128,7 @@ OPERATIONS = {
     "cut_key": ("E", lambda x: np.int32(keys(x))),
     "keys_at_least": ("hI", lambda x, key: packed(x >= key.astype(np.int16), np.uint32)),
     "choose": ("iPi", lambda x, mask, other: np.where(bits(mask)[:16], x, other)),
+    "choose_above": ("eeii", lambda x, y, above, other: np.where(x > y, above, other)),
     "magnitude": ("e", np.abs),
     "add_where_above": ("ieei", lambda total, x, least, step: total + step * (x > least)),
     "add_where_negative": ("iei", lambda total, x, step: total + step * (x < 0)),
@@ -147,7 +149,7 @@ READS = {
 }  # fmt: skip
 WRITES = {
     "store_word": np.uint64(2**63 + 2**40), "store_int": np.int32(-(2**30) - 3),
-    "store_byte": np.int8(-3), "store_int64": np.int64(-(2**62) - 3),
+    "store_int64": np.int64(-(2**62) - 3),
     "store_float": np.float32(2**63 + 2**40),
 }  # fmt: skip
 
@@ -330,6 +332,32 @@ def test_load_first_reads_no_further():
         assert out.tolist() == [*rows[page // 4 - kept : page // 4], *[0] * (16 - kept)]
 
 
+def test_store_byte():
+    memory = np.full(8, 0xA5, np.uint8)
+    compiled("store_byte", "ss", "s")(memory.ctypes.data + 3, 0x1_0203, 0)
+    assert memory.tolist() == [0xA5] * 3 + [3] + [0xA5] * 4
+
+
+def test_stack_is_memory_of_the_call():
+    @numba.njit
+    def fill(value):
+        at = simd.stack()
+        for i in range(STACK_BYTES):
+            simd.store_byte(at + i, value)
+
+    @numba.njit
+    def run():
+        at, kept = simd.stack(), 0
+        for i in range(STACK_BYTES):
+            simd.store_byte(at + i, 5)
+        fill(7)
+        for i in range(STACK_BYTES):
+            kept += simd.load_byte(at + i) == 5
+        return kept, at % 64
+
+    assert run() == (STACK_BYTES, 0)
+
+
 def test_address_of():
     @numba.njit
     def where(array):
@@ -411,6 +439,7 @@ def test_every_operation_is_tested():
         "load_bytes",
         "lookup128", "store_nibbles", "add_lookups", "address_of", "dot_tile", "dot_narrow",
         "dot_float_tile", "product_tile", "product_row", "prefetch", "tiles_begin", "tiles_end",
+        "stack", "store_byte",
     }  # fmt: skip
     kind = type(simd.load)
     exported = {name for name in simd.__all__ if isinstance(getattr(simd, name), kind)}

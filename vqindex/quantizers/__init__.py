@@ -5,7 +5,22 @@ from vqindex.quantizers.lloyd_max import LloydMax
 from vqindex.quantizers.lvq import LVQ
 from vqindex.quantizers.originals import Originals
 from vqindex.quantizers.rabitq import RaBitQ
+from vqindex.quantizers.vector import VectorQuantizer
 
-QUANTIZERS: tuple[type[Quantizer], ...] = (LloydMax, Originals, RaBitQ, LVQ)
+QUANTIZERS: tuple[type[Quantizer], ...] = (
+    LloydMax,
+    Originals,
+    RaBitQ,
+    LVQ,
+    VectorQuantizer,
+)
 
-__all__ = ["LVQ", "QUANTIZERS", "LloydMax", "Originals", "Quantizer", "RaBitQ"]
+__all__ = [
+    "LVQ",
+    "QUANTIZERS",
+    "LloydMax",
+    "Originals",
+    "Quantizer",
+    "RaBitQ",
+    "VectorQuantizer",
+]

@@ -13,21 +13,28 @@ SLAB = 128  # blocks of a slab
 SLAB_ROWS = BLOCK * SLAB
 
 (
-    BITS,  # 1..8: bit planes; BYTE_ROWS, FLOAT_ROWS, HALF_ROWS: decoded rows
+    BITS,  # 1..8: bit planes; CODE_ROWS: codes of a codebook; the others below: decoded rows
     WORDS,  # 64-byte vectors of a decoded row of this segment; 0 where its scale is all it has
     FIRST,  # its first 64-bit word in a row of the sign plane
     PLANE,  # column of the sign plane
     PLANE_WORDS,  # 64-bit words of a row in that column
-    REST,  # column of the other planes, or of decoded rows
+    REST,  # column of the other planes, of codes or of decoded rows
     REST_BYTES,  # bytes of a row in that column
     SCALE,  # column of the scale, or NONE
     OPERAND,  # byte offset of this segment in a query
-    TABLE,  # address of its 128-byte level table
+    TABLE,  # address of its 128-byte level table, or of its codebook
     PLANES,  # PLANES + p: word offset of plane p (1..7) in a row of the REST column
 ) = range(11)
 FIELDS = PLANES + 8
+(
+    CODES,  # codes of a row
+    GROUP,  # entries that a code stands for
+    WINDOW,  # bits of a code
+    STRIDE,  # bits from a code to the next
+    EASY,  # codes from the first on that can be read by 4 bytes and written by 4 or 8
+) = range(PLANES, PLANES + 5)  # of CODE_ROWS, which have no planes
 
-BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2
+CODE_ROWS, BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2, -3
 NONE = -1  # no such column
 UNBOUND = 0  # ... once bound
 

@@ -8,13 +8,14 @@ one query or many, give the same bits. Arguments that are not arrays are address
 
 import numpy as np
 
-from vqindex.kernels.cpu import decoded, scalar, simd
+from vqindex.kernels.cpu import codebook, decoded, scalar, simd
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, float_at, segment_at
 from vqindex.kernels.cpu.program import (
     BITS,
     BLOCK,
     BYTE_ROWS,
+    CODE_ROWS,
     OPERAND,
     PLANE,
     PLANE_WORDS,
@@ -50,6 +51,8 @@ def score_row(program, segments, bias, row, query, seed, half, gamma, step):
         else:
             if field(segment, BITS) == BYTE_ROWS:
                 raw = decoded.dot_bytes(rest, segment, operand)
+            elif field(segment, BITS) == CODE_ROWS:
+                raw = codebook.dot_row(rest, segment, operand)
             else:
                 plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
                 raw = scalar.dot_row(plane, rest, segment, inside, operand)
@@ -74,7 +77,7 @@ def prefetch_row(program, segments, row):
         rest = block_at(field(segment, REST), block, row_bytes) + inside * row_bytes
         for at in range(0, row_bytes, 64):
             simd.prefetch(rest + at)
-        if field(segment, BITS) > BYTE_ROWS:
+        if field(segment, BITS) > CODE_ROWS:
             plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
             signs = scalar.sign_words(plane, segment, inside)
             for word in range(field(segment, WORDS)):
@@ -89,14 +92,16 @@ def decode_block(program, segments, block, out, stride):
         row_bytes = field(segment, REST_BYTES)
         rest = block_at(field(segment, REST), block, row_bytes)
         plane = np.int64(0)
-        if field(segment, BITS) > BYTE_ROWS:
+        if field(segment, BITS) > CODE_ROWS:
             plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
         for row in range(BLOCK):
             to = out + row * stride + field(segment, OPERAND)
-            if field(segment, BITS) > BYTE_ROWS:
+            if field(segment, BITS) > CODE_ROWS:
                 scalar.decode_row(plane, rest + row * row_bytes, segment, row, to)
             elif field(segment, BITS) == BYTE_ROWS:
                 decoded.copy_bytes(rest + row * row_bytes, segment, to)
+            elif field(segment, BITS) == CODE_ROWS:
+                codebook.decode_row(rest + row * row_bytes, segment, to)
             else:
                 decoded.copy_floats(rest + row * row_bytes, segment, to)
 

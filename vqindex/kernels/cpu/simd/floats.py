@@ -113,6 +113,13 @@ def choose(b, x, mask, other):
     return b.select(chosen, x, other)
 
 
+@operation(vector, vector, vector, vector, vector)
+def choose_above(b, x, y, above, other):
+    """Lane j of `above` where float32 x_j > y_j, else of the other."""
+    higher = b.fcmp_ordered(">", b.bitcast(x, FLOATS), b.bitcast(y, FLOATS))
+    return b.select(higher, above, other)
+
+
 @operation(vector, vector, vector)
 def max_float(b, x, y):
     """The greater float32."""
