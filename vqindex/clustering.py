@@ -32,11 +32,19 @@ class Clusters:
     words    (m, k, d) float32
     masses   (m, k) float64: the rows of each word, or the sum of their weights
     errors   (m,) float64: sum of square distances of rows from their words, by weight
+    squares  (m,) float64: sum of square norms of rows, by weight
     """
 
     words: Floats
     masses: Doubles
     errors: Doubles
+    squares: Doubles
+
+    @property
+    def distortion(self) -> float:
+        """Error over square norm, of all problems together."""
+        total = float(self.squares.sum())
+        return float(self.errors.sum()) / total if total else 0.0
 
 
 def kmeans(
@@ -76,7 +84,7 @@ def codebooks(
              beyond those of their sub-space, up to the widest
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *b"k-means"])))
-    chosen = rng.permutation(len(x))[: max(MOST_ROWS * k, FEWEST)]
+    chosen = rng.permutation(len(x))[: sample_rows(k)]
     columns = _columns(x[chosen], starts)
     heavy = np.zeros(columns.shape[2], np.float32)
     heavy[: len(chosen)] = 1 if weights is None else weights[chosen]
@@ -86,7 +94,14 @@ def codebooks(
         lloyd.assign()
         lloyd.update(spherical)
     lloyd.assign()
-    return Clusters(lloyd.words[:, :k], lloyd.masses[:, :k], lloyd.errors)
+    return Clusters(
+        np.ascontiguousarray(lloyd.words[:, :k]), lloyd.masses[:, :k], lloyd.errors, lloyd.squares
+    )
+
+
+def sample_rows(k: int) -> int:
+    """Rows of a sample that k-means makes use of."""
+    return max(MOST_ROWS * k, FEWEST)
 
 
 def halves(words: Floats) -> Floats:
@@ -121,6 +136,7 @@ class _Lloyd:
         self._shortfalls = np.empty((m, n), np.float32)
         self._half_squares = np.einsum("mdn,mdn->mn", columns, columns) / np.float32(2)
         size = max(CHUNK, -(-n // CHUNKS // clusters.ROWS) * clusters.ROWS)
+        self.squares = 2 * (self._half_squares * weights).sum(axis=1, dtype=np.float64)
         self._edges = [(start, min(start + size, n)) for start in range(0, n, size)]
         self._sums = np.empty((len(self._edges), m, d, padded))
         self._masses = np.empty((len(self._edges), m, padded))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vqindex.kernels.cpu import clusters
 from vqindex.kernels.reference import clusters as reference
+from vqindex.kernels.reference import table
 
 
 def whole_numbers(rng, shape):
@@ -96,3 +97,13 @@ def test_fewer_different_rows_than_words():
     clusters.spread_out(columns, 3, np.ones(3, np.float32), draws, words, distances)
     assert (words == 1).all()
     assert (distances == 0).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(problems())
+def test_products_equal_the_reference(problem):
+    rows, starts, words, _, k = problem
+    words = words[:, :k]
+    out = np.full((len(rows), *words.shape[:2]), np.nan, np.float32)
+    clusters.products(rows, starts, np.ascontiguousarray(words.swapaxes(1, 2)), out)
+    assert out.tobytes() == table.products(rows, starts, words).tobytes()

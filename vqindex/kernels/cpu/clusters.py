@@ -138,3 +138,22 @@ def spread_out(columns, n, weights, draws, words, distances):
                 square[i] += gap * gap
         for i in range(n):
             distances[i] = min(distances[i], square[i])
+
+
+@kernel
+def products(rows, starts, lines, out):
+    """reference.table.products: inner products of rows with the words of each sub-space.
+
+    rows    (n, d) float32; starts (m + 1,) int64
+    lines   (m, width, k) float32, the words of a sub-space coordinate by coordinate
+    out     (n, m, k) float32
+    """
+    spaces, _, count = lines.shape
+    for i in range(rows.shape[0]):
+        for s in range(spaces):
+            for word in range(count):
+                out[i, s, word] = 0
+            for j in range(starts[s + 1] - starts[s]):
+                x = rows[i, starts[s] + j]
+                for word in range(count):
+                    out[i, s, word] += lines[s, j, word] * x
