@@ -15,7 +15,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Column:
-    """What a row holds: `width` entries of `dtype`, `interleave` (1 or 8) rows side by side."""
+    """What a row holds: `width` entries of `dtype`, `interleave` (1, 8 or 32) rows side by side."""
 
     name: str
     dtype: np.dtype[Any]

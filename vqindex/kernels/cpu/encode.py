@@ -20,6 +20,23 @@ def square_norms(values, start, dims, out):
 
 
 @kernel
+def inner_products(x, y, out):
+    """Inner product of each row of x with that of y, summed as `square_norms`.
+
+    x, y (n, d) float32; out (n,) float32
+    """
+    dims = x.shape[1]
+    for i in range(x.shape[0]):
+        total, at, to = simd.splat_float(np.float32(0)), _row(x, i), _row(y, i)
+        for j in range(0, dims, 16):
+            product = simd.multiply_float(
+                _entries(at + 4 * j, dims - j), _entries(to + 4 * j, dims - j)
+            )
+            total = simd.add_float(total, product)
+        out[i] = simd.sum_floats(total)
+
+
+@kernel
 def normalize(values, center, norms, out):
     """out = values / norms - center, each step rounded once; where a norm is 0, not finite.
 

@@ -1,0 +1,223 @@
+"""Product quantization: a codebook for each of m sub-spaces, PQ and, after a learned rotation, OPQ.
+
+Sub-space s of m holds dimensions floor(s d / m) to floor((s + 1) d / m): where m does not divide d,
+some are wider than others by one. A row stands for its words side by side, times one of
+    none       1: no further byte a row. Words are orthogonal, so |q - x~|^2 is a sum of look-ups
+    unbiased   |r|^2 / <r, u>       inner products with the row itself are exact
+    length     |r| / |u|            the reconstruction is as long as the row
+
+Sources: Jegou et al., Product quantization for nearest neighbor search, 2011; Ge et al.,
+Optimized product quantization, 2013.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.clustering import codebooks, halves, sample_rows
+from vqindex.errors import CorruptFileError, ShapeError, SpecError
+from vqindex.kernels.cpu import clusters, encode
+from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.table import TableCodes
+from vqindex.lazy import lazy
+from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
+from vqindex.transforms.base import Number, stored
+
+Scale = Literal["none", "unbiased", "length"]
+SCALES: tuple[Scale, ...] = ("none", "unbiased", "length")
+
+
+def split(dim: int, parts: int) -> npt.NDArray[np.int64]:
+    """Where each of `parts` sub-spaces begins, and where the last ends: (parts + 1,)."""
+    return np.arange(parts + 1, dtype=np.int64) * dim // parts
+
+
+@final
+@dataclass(frozen=True)
+class Product:
+    """Recipe: `parts` codes of `bits` (4 or 8).
+
+    rotated  after a rotation that is learned with the codebooks: OPQ
+    scale    "none", "unbiased" or "length", as above; 4 bytes a row but for none
+    center   take the mean of the first rows off all rows
+    """
+
+    parts: int
+    bits: int = 4
+    rotated: bool = False
+    scale: Scale = "none"
+    center: bool = True
+
+    names: ClassVar[tuple[str, ...]] = ("PQ", "OPQ")
+    options: ClassVar[tuple[str, ...]] = ("center", "scale")
+    sketchable: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if type(self.parts) is not int or self.parts < 1:
+            raise SpecError(f"a product quantizer needs 1 or more codes, got {self.parts!r}.")
+        if self.bits not in (4, 8):
+            raise SpecError(f"the codes of a product quantizer have 4 or 8 bits, got {self.bits}.")
+        if self.scale not in SCALES:
+            raise SpecError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}.")
+        for name in ("rotated", "center"):
+            if type(getattr(self, name)) is not bool:
+                raise SpecError(f"{name} must be True or False, got {getattr(self, name)!r}.")
+
+    @property
+    def rotation(self) -> str:
+        """See Quantizer."""
+        return f"OPQ{self.parts}x{self.bits}" if self.rotated else "None"
+
+    @property
+    def centered(self) -> bool:
+        """See Quantizer."""
+        return self.center
+
+    @property
+    def sample_size(self) -> int:
+        """As many rows as k-means makes use of."""
+        return sample_rows(1 << self.bits)
+
+    @property
+    def spec(self) -> str:
+        """See Quantizer."""
+        options = [] if self.center else ["center=no"]
+        if self.scale != "none":
+            options.append(f"scale={self.scale}")
+        name = f"{'OPQ' if self.rotated else 'PQ'}{self.parts}x{self.bits}"
+        return name + (f"({','.join(options)})" if options else "")
+
+    @classmethod
+    def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "Product":
+        """The recipe of `PQ<m>x<bits>` or `OPQ<m>x<bits>` with options `center` and `scale`."""
+        parts, bits = codes(name, number)
+        center, scale = options.get("center", True), options.get("scale", "none")
+        return cls(parts, bits, name == "OPQ", scale, center)  # type: ignore[arg-type]
+
+    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedProduct":
+        """See Quantizer."""
+        if sample is None:
+            raise ValueError(f"{self.spec} learns its codebooks: it needs a sample, got None.")
+        if self.parts > dim:
+            raise ShapeError(
+                f"{self.spec} needs a dimension for each of {self.parts} codes, got rows of {dim}: "
+                f"use {dim} codes or fewer."
+            )
+        found = codebooks(sample, split(dim, self.parts), 1 << self.bits, seed)
+        distortion = min(found.distortion, 1 - 2.0**-20)
+        return FittedProduct(dim, self.bits, self.scale, found.words, distortion)
+
+    def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedProduct":
+        """See Quantizer."""
+        words = stored(arrays, "words", np.float32, 3)
+        distortion = float(stored(arrays, "distortion", np.float64, 0))
+        want = (self.parts, 1 << self.bits, -(-dim // self.parts))
+        if words.shape != want or self.parts > dim:
+            raise CorruptFileError(f"'words' must have shape {want}, got {words.shape}.")
+        if not 0 <= distortion < 1:
+            raise CorruptFileError(f"'distortion' must be 0 or more and below 1, got {distortion}.")
+        return FittedProduct(dim, self.bits, self.scale, words, distortion)
+
+
+def codes(name: str, number: Number) -> tuple[int, int]:
+    """How many codes of how many bits `name` and its number say; SpecError."""
+    if not isinstance(number, tuple) or len(number) != 2:
+        raise SpecError(f"{name} needs its codes and their bits, such as {name}48x4.")
+    return number
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FittedProduct:
+    """Codes rows by codebooks of sub-spaces; see the module."""
+
+    dim: int
+    bits: int
+    rule: Scale
+    words: FloatArray  # (parts, size, width), zero beyond a sub-space's dimensions
+    distortion: float
+    ratio: ClassVar[None] = None
+
+    @lazy
+    def layout(self) -> TableCodes:
+        """A code for each sub-space."""
+        return TableCodes(len(self.words), self.bits)
+
+    @lazy
+    def _starts(self) -> npt.NDArray[np.int64]:
+        return split(self.dim, len(self.words))
+
+    @lazy
+    def _halves(self) -> FloatArray:
+        return halves(self.words)
+
+    @lazy
+    def _lines(self) -> FloatArray:
+        return np.ascontiguousarray(self.words.swapaxes(1, 2))
+
+    @lazy
+    def _used(self) -> npt.NDArray[np.int64]:
+        """Where the dimensions are in words side by side."""
+        widths = np.diff(self._starts)[:, None]
+        return np.flatnonzero(np.arange(self.words.shape[2]) < widths)
+
+    @property
+    def squares(self) -> FloatArray | None:
+        """What each entry of the tables adds to |x~|^2, (parts * size,); None under a scale."""
+        return 2 * self._halves.reshape(-1) if self.rule == "none" else None
+
+    @property
+    def scale(self) -> str | None:
+        """See FittedQuantizer."""
+        return None if self.rule == "none" else "scale"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The codes, and a float32 scale unless there is none."""
+        scale = (Column("scale", np.dtype(np.float32)),) if self.scale else ()
+        return (*self.layout.columns, *scale)
+
+    def encode(self, y: FloatArray) -> Encoded:
+        """See FittedQuantizer."""
+        y = np.ascontiguousarray(y)
+        numbers = np.empty((len(y), len(self.words)), np.int32)
+        clusters.encode(y, self._starts, self.words, self._halves, numbers)
+        columns = self.layout.pack(numbers.astype(np.uint8))
+        if self.rule == "unbiased":
+            products = np.empty(len(y), np.float32)
+            encode.inner_products(y, self._decode(columns), products)
+            columns["scale"] = divide(square_norms(y), products)
+        elif self.rule == "length":
+            columns["scale"] = divide(row_norms(y), row_norms(self._decode(columns)))
+        return Encoded(columns, self)
+
+    def _decode(self, columns: Mapping[str, Array]) -> FloatArray:
+        """Words side by side, (n, dim)."""
+        codes = self.layout.unpack(columns)
+        found = self.words[np.arange(codes.shape[1]), codes]
+        return np.take(found.reshape(len(codes), -1), self._used, axis=1)
+
+    @property
+    def shrink(self) -> float:
+        """See FittedQuantizer; k-means' words are shorter than rows by sqrt(1 - distortion)."""
+        return {"none": 1.0, "unbiased": 1 - self.distortion}.get(
+            self.rule, float(np.sqrt(1 - self.distortion))
+        )
+
+    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
+        """See FittedQuantizer."""
+        rows = self._decode(columns)
+        return rows * columns["scale"].reshape(-1, 1) if self.scale else rows
+
+    def operand(self, y: FloatArray) -> FloatArray:
+        """See FittedQuantizer: the tables, (nq, parts * size)."""
+        y, out = np.ascontiguousarray(y), np.empty((len(y), *self.words.shape[:2]), np.float32)
+        clusters.products(y, self._starts, self._lines, out)
+        return out.reshape(len(y), -1)
+
+    def arrays(self) -> dict[str, Array]:
+        """See FittedQuantizer."""
+        return {"words": self.words, "distortion": np.array(self.distortion)}
