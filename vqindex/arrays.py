@@ -17,6 +17,7 @@ _OTHER_NAMES = {
     "ip": ("dot", "dot_product", "dotproduct", "inner", "inner_product", "innerproduct"),
     "cosine": ("cos", "angular", "cosine_similarity"),
 }
+_FEW = 1 << 13  # numbers that BLAS multiplies on the calling thread alone
 _CHECKED_AT_ONCE = 1 << 20  # numbers: 4 MiB of float32 stay in cache and are few reads of a file
 
 
@@ -320,6 +321,7 @@ def _is_ready(q: NDArray[Any], dim: int | None) -> bool:
         and q.ndim in (1, 2)
         and q.shape[-1] == dim
         and q.flags.carray
+        and q.size <= _FEW
         and math.isfinite(np.vdot(q, q))
     )
 

@@ -123,6 +123,7 @@ class Scorer:
     ratio    column of the signs' ratio, or program.NONE
     signs    segments whose signs bound a score, 0 where signs tell too little
     rated    those of them that the ratio belongs to: the quantizer's
+    by_table whether codes are looked up, not multiplied
     error    spread of a score about its estimate from signs, over |q| * scale * ratio
     """
 
@@ -131,6 +132,7 @@ class Scorer:
     ratio: int
     signs: int
     rated: int
+    by_table: bool
     error: float
 
 
@@ -192,6 +194,7 @@ class Codec:
             index[ratio] if ratio else program.NONE,
             signs,
             len(parts[0]),
+            bool((parts[0][:, program.BITS] >= program.NIBBLES).any()),
             error,
         )
 
@@ -201,9 +204,9 @@ class Codec:
         Signs stand for +-1/2 and err by sqrt(1 - 2 / pi) of a coordinate, those of codes of one
         bit not at all. A sketch's own signs are looked up where they would add much noise else.
         """
-        bits = parts[0][:, program.BITS]
+        bits, words = parts[0][:, program.BITS], parts[0][:, program.WORDS]
         everything = sum(map(len, parts))
-        if (bits == 1).all():
+        if ((bits == 1) | (bits >= program.NIBBLES) | (words == 0)).all():
             return everything, 0.0
         mixed = self.transform.isotropic and self.transform.dim_out >= FEWEST_SIGNS
         if not (bits > 0).all() or not mixed or not self.quantizer.ratio:

@@ -6,16 +6,18 @@ import numpy as np
 
 from vqindex.codes import Codes
 from vqindex.kernels.cpu import records, search, select
-from vqindex.kernels.cpu.program import BLOCK, NONE, WORDS, bind, table
+from vqindex.kernels.cpu.program import BLOCK, NONE, OPERAND, bind, looked_words, table
 from vqindex.kernels.cpu.records import Answers, Held, Kept, Stored
 from vqindex.kernels.cpu.score import CHUNK
 from vqindex.kernels.reference import codebook, decoded, scalar, score, sign
+from vqindex.kernels.reference import table as table_codes
 from vqindex.layouts.base import Column
 from vqindex.layouts.codebook import CodebookCodes
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import prepare
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.layouts.sign import SignCodes
+from vqindex.layouts.table import TableCodes
 
 F32 = np.float32
 
@@ -62,6 +64,9 @@ SIGNED = {
     "signs of several segments": one(scalar_layout((63, 1), (65, 1)), signs=2, ratio=False),
     "one dimension": one(scalar_layout((1, 2)), False),
     "a sketch": Program(((scalar_layout((70, 2)), True), SKETCH), 2),
+    "tables of 4 bits": one(TableCodes(37, 4), ratio=False),
+    "tables of 8 bits": one(TableCodes(5, 8), False, ratio=False),
+    "tables and a sketch": Program(((TableCodes(2, 8), False), SKETCH), 2, ratio=False),
     "a sketch left out": Program(((scalar_layout((64, 3), (6, 2)), True), SKETCH), 2, ratio=False),
 }
 PROGRAMS = SIGNED | {
@@ -82,6 +87,9 @@ def random_rows(layout, n, rng):
     if isinstance(layout, SignCodes):
         signs = rng.random((n, layout.dims)) < 0.5
         return signs, [signs]
+    if isinstance(layout, TableCodes):
+        codes = rng.integers(0, layout.size, (n, layout.parts), np.uint8)
+        return codes, [codes]
     if isinstance(layout, CodebookCodes):
         bits = codebook.stream(rng.integers(0, 1 << 16, (n, layout.codes)), layout.stride)
         codes = codebook.windows(bits, layout.stride, layout.window, layout.codes)
@@ -149,7 +157,7 @@ class Case:
         signs = self.program.signs
         self.stored = Stored(
             self.bound.ctypes.data, len(self.bound), bias, ids, ratio, signs, self.rated,
-            int(self.bound[:signs, WORDS].sum()),
+            looked_words(self.bound[:signs]),
         )  # fmt: skip
         self.unbounded = self.stored._replace(signs=0, words=0)
         self.blocks = np.arange(self.codes.nblocks)
@@ -173,8 +181,17 @@ class Case:
 
     def entries(self, operands, s, dims):
         """What a segment meets of each query, (nq, dims)."""
-        start = int(64 * self.bound[:s, WORDS].sum())
+        start = int(self.bound[s, OPERAND])
         return operands.entries[: operands.nq, start : start + dims]
+
+    def tables(self, operands, s):
+        """What a segment of table codes meets of each query, (nq, parts, size)."""
+        layout = self.layouts[s]
+        entries = np.ascontiguousarray(self.entries(operands, s, layout.operand_bytes))
+        tables = entries.view(np.int32).reshape(operands.nq, layout.words, -1)
+        if layout.bits == 4:
+            tables = tables.reshape(operands.nq, -1, 2, 8, 16).swapaxes(2, 3)
+        return tables.reshape(operands.nq, -1, layout.size)[:, : layout.parts].astype(np.int64)
 
     def scores(self, operands):
         """(n, nq) float32"""
@@ -184,7 +201,9 @@ class Case:
                 parts.append(decoded.dot(part, operands.entries[:nq, : layout.dims]))
                 continue
             entries = self.entries(operands, s, part.shape[1])
-            if isinstance(layout, DecodedCodes | CodebookCodes):
+            if isinstance(layout, TableCodes):
+                raw = table_codes.raw(part, self.tables(operands, s))
+            elif isinstance(layout, DecodedCodes | CodebookCodes):
                 raw = decoded.raw(part, entries)
             else:
                 raw = scalar.raw(part.astype(np.uint8), self.magnitudes(s), entries)
@@ -205,6 +224,9 @@ class Case:
         """(n, nq) float32"""
         estimates, nq, signs = [], operands.nq, self.stored.signs
         for s in range(signs):
+            if isinstance(self.layouts[s], TableCodes):
+                estimates.append(self.coarse(operands, s, slack))
+                continue
             entries = padded(self.entries(operands, s, self.parts[s].shape[1]))
             tables, floor, span = sign.tables(entries)
             half, gamma = operands.half[s, :nq], operands.gamma[s, :nq]
@@ -214,6 +236,17 @@ class Case:
             total = sign.table_sums(padded(self.negative(s)), tables)
             estimates.append(score.estimate(total, base + margin, unit))
         return score.bound(estimates, self.scales[:signs], self.ratios[:signs], self.bias)
+
+    def coarse(self, operands, s, slack):
+        """What bounds say of a segment of table codes, (n, nq)."""
+        tables, layout = self.tables(operands, s), self.layouts[s]
+        half, gamma = operands.half[s, : operands.nq], operands.gamma[s, : operands.nq]
+        looked = 16 * layout.words if layout.bits == 4 else layout.words
+        base, unit, margin = score.coarse_line(half, gamma, looked)
+        if s == 0:
+            margin = np.maximum(margin, F32(slack))
+        total = table_codes.raw(self.parts[s], table_codes.coarse(tables))
+        return score.estimate(total, base + margin, unit)
 
     def limited(self, operands, slack=0.0):
         """Scores, or bounds where they are less, (nq, n)."""
@@ -254,7 +287,7 @@ def masks_of(n, allowed=None):
 def empty(nq, k, padded=None, spare=9):
     """A Kept with room for `spare` more than k candidates, all of it poisoned."""
     shape = nq, k + spare
-    thresholds = np.full(padded or nq, np.inf, F32)
+    thresholds = np.full(padded or nq, np.nan, F32)
     thresholds[:nq] = -np.inf
     arrays = np.full(shape, np.nan, F32), np.full(shape, 2**40), np.zeros(nq, np.int64), thresholds
     return Held(Kept(*shape, *(array.ctypes.data for array in arrays)), *arrays)

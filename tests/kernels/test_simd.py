@@ -238,6 +238,18 @@ def test_add_lookups():
         assert out.tobytes() == (total.view(np.uint16) + found).tobytes()
 
 
+def test_add_octet_lookups():
+    rng = np.random.default_rng(0)
+    for total, index in zip(POOLS["b"](rng), POOLS["b"](rng), strict=True):
+        tables = rng.integers(0, 128, 512, np.uint8)
+        tables[[0, 127, 128, 255]] = 127
+        out = np.full(64, 0xA5, np.uint8)
+        at = total.ctypes.data, index.ctypes.data, tables.ctypes.data, out.ctypes.data
+        compiled("add_octet_lookups", "vvs", "v")(*at)
+        found = tables[index[:32]] + tables[256:][index[32:]]
+        assert out.tobytes() == (total.view(np.uint16) + found).tobytes()
+
+
 def finite_halves():
     every = np.arange(2**16, dtype=np.uint16).view(np.float16)
     return every[np.isfinite(every)]
@@ -437,7 +449,8 @@ def test_every_operation_is_tested():
     elsewhere = {
         "load", "store", "store_low_bytes", "load_half", "load_halves", "load_entry", "load_first",
         "load_bytes",
-        "lookup128", "store_nibbles", "add_lookups", "address_of", "dot_tile", "dot_narrow",
+        "lookup128", "store_nibbles", "add_lookups", "add_octet_lookups", "address_of", "dot_tile",
+        "dot_narrow",
         "dot_float_tile", "product_tile", "product_row", "prefetch", "tiles_begin", "tiles_end",
         "stack", "store_byte",
     }  # fmt: skip

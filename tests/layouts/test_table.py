@@ -39,20 +39,28 @@ def test_codes_lie_as_documented():
         want = codes[:, j] if j < 35 else 0
         assert (words[:, j // 16] >> np.uint64(4 * (j % 16)) & np.uint64(15) == want).all()
     layout = TableCodes(35, 8)
-    assert layout.columns == (Column("codes", np.dtype(np.uint8), 35, 32),)
+    assert layout.columns == (Column("codes", np.dtype(np.uint8), 36, 32),)
     codes = codes_of(layout, 9)
-    assert layout.pack(codes)["codes"] is codes
+    assert (layout.pack(codes)["codes"] == np.pad(codes, ((0, 0), (0, 1)))).all()
+    even = TableCodes(34, 8)
+    assert even.pack(codes[:, :34])["codes"].base is codes
 
 
 @layouts
 def test_tables_are_spread_as_codes_lie(layout):
+    """Place and code name an entry: bytes of a word first their low halves, then the high ones."""
     tables = np.random.default_rng(0).random((2, layout.parts, layout.size), np.float32)
     spread = layout.spread(tables.reshape(2, -1))
-    parts = layout.columns[0].width * (16 if layout.bits == 4 else 1)
-    assert spread.shape == (2, parts * layout.size)
-    spread = spread.reshape(2, parts, layout.size)
-    assert (spread[:, : layout.parts] == tables).all()
-    assert not spread[:, layout.parts :].any()
+    assert spread.shape == (2, layout.operand_bytes)
+    assert not spread[:, 256 * layout.words :].any()
+    found = spread[:, : 256 * layout.words].copy()
+    for j in range(layout.parts):
+        start = 256 * j
+        if layout.bits == 4:
+            start = 256 * (j // 16) + 128 * (j % 2) + 16 * (j % 16 // 2)
+        assert (found[:, start : start + layout.size] == tables[:, j]).all()
+        found[:, start : start + layout.size] = 0
+    assert not found.any()
 
 
 def test_other_bits_are_refused():

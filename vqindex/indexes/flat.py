@@ -30,7 +30,7 @@ from vqindex.transforms import default_transform
 from vqindex.transforms.base import Transform
 
 QUERIES = 1024  # queries prepared at a time
-CANDIDATES = 1 << 22  # places for candidates at a time: at most some 100 MB a thread
+CANDIDATES = 1 << 22  # places for candidates at a time: at most some 200 MB a thread
 
 Ids = npt.NDArray[np.int64]
 

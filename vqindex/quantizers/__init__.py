@@ -4,6 +4,7 @@ from vqindex.quantizers.base import Quantizer
 from vqindex.quantizers.lloyd_max import LloydMax
 from vqindex.quantizers.lvq import LVQ
 from vqindex.quantizers.originals import Originals
+from vqindex.quantizers.product import Product
 from vqindex.quantizers.rabitq import RaBitQ
 from vqindex.quantizers.vector import VectorQuantizer
 
@@ -13,6 +14,7 @@ QUANTIZERS: tuple[type[Quantizer], ...] = (
     RaBitQ,
     LVQ,
     VectorQuantizer,
+    Product,
 )
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "QUANTIZERS",
     "LloydMax",
     "Originals",
+    "Product",
     "Quantizer",
     "RaBitQ",
     "VectorQuantizer",

@@ -27,7 +27,7 @@ def inner_products(x, y, out):
     """
     dims = x.shape[1]
     for i in range(x.shape[0]):
-        total, at, to = simd.splat_float(np.float32(0)), _row(x, i), _row(y, i)
+        total, at, to = simd.splat_float(np.float32(0)), row_at(x, i), row_at(y, i)
         for j in range(0, dims, 16):
             product = simd.multiply_float(
                 _entries(at + 4 * j, dims - j), _entries(to + 4 * j, dims - j)

@@ -13,8 +13,9 @@ SLAB = 128  # blocks of a slab
 SLAB_ROWS = BLOCK * SLAB
 
 (
-    BITS,  # 1..8: bit planes; CODE_ROWS: codes of a codebook; the others below: decoded rows
-    WORDS,  # 64-byte vectors of a decoded row of this segment; 0 where its scale is all it has
+    BITS,  # 1..8: bit planes; above, codes looked up in tables; 0 and below, see CODE_ROWS
+    WORDS,  # 64-byte vectors of a decoded row of this segment; 0 where its scale is all it has;
+    # of NIBBLES 64-bit words of a row, of OCTETS codes of a row: 256 entries of tables each
     FIRST,  # its first 64-bit word in a row of the sign plane
     PLANE,  # column of the sign plane
     PLANE_WORDS,  # 64-bit words of a row in that column
@@ -34,9 +35,17 @@ FIELDS = PLANES + 8
     EASY,  # codes from the first on that can be read by 4 bytes and written by 4 or 8
 ) = range(PLANES, PLANES + 5)  # of CODE_ROWS, which have no planes
 
+NIBBLES, OCTETS = 16, 17  # codes of 4 bits in PLANE, laid out as signs; of 8 bits in REST
+# Codes of a codebook, and decoded rows.
 CODE_ROWS, BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2, -3
 NONE = -1  # no such column
 UNBOUND = 0  # ... once bound
+
+
+def looked_words(fields: npt.NDArray[np.int64]) -> int:
+    """64-bit words of the codes that segments look up."""
+    words = np.where(fields[:, BITS] == OCTETS, -(-fields[:, WORDS] // 16), fields[:, WORDS])
+    return int(words.sum())
 
 
 def table(addresses: npt.NDArray[np.int64], column: int) -> int:

@@ -8,7 +8,7 @@ one query or many, give the same bits. Arguments that are not arrays are address
 
 import numpy as np
 
-from vqindex.kernels.cpu import codebook, decoded, scalar, simd
+from vqindex.kernels.cpu import codebook, decoded, scalar, simd, tables
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, float_at, segment_at
 from vqindex.kernels.cpu.program import (
@@ -16,6 +16,8 @@ from vqindex.kernels.cpu.program import (
     BLOCK,
     BYTE_ROWS,
     CODE_ROWS,
+    NIBBLES,
+    OCTETS,
     OPERAND,
     PLANE,
     PLANE_WORDS,
@@ -53,9 +55,15 @@ def score_row(program, segments, bias, row, query, seed, half, gamma, step):
                 raw = decoded.dot_bytes(rest, segment, operand)
             elif field(segment, BITS) == CODE_ROWS:
                 raw = codebook.dot_row(rest, segment, operand)
+            elif field(segment, BITS) == OCTETS:
+                codes = block_at(field(segment, REST), block, row_bytes)
+                raw = tables.raw_octets(codes, segment, inside, operand)
             else:
                 plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
-                raw = scalar.dot_row(plane, rest, segment, inside, operand)
+                if field(segment, BITS) == NIBBLES:
+                    raw = tables.raw_words(plane, segment, inside, operand)
+                else:
+                    raw = scalar.dot_row(plane, rest, segment, inside, operand)
             raw = np.int32(raw + simd.load_int(seed + step * s))  # wraps, as in a tile
             middle, unit = simd.load_float(half + step * s), simd.load_float(gamma + step * s)
             part = (np.float32(raw) + middle) * unit
@@ -74,7 +82,12 @@ def prefetch_row(program, segments, row):
     for s in range(segments):
         segment = segment_at(program, s)
         row_bytes = field(segment, REST_BYTES)
-        rest = block_at(field(segment, REST), block, row_bytes) + inside * row_bytes
+        rest = block_at(field(segment, REST), block, row_bytes)
+        if field(segment, BITS) == OCTETS:
+            for at in range(0, BLOCK * row_bytes, 64):
+                simd.prefetch(rest + at)
+            continue
+        rest += inside * row_bytes
         for at in range(0, row_bytes, 64):
             simd.prefetch(rest + at)
         if field(segment, BITS) > CODE_ROWS:
@@ -94,6 +107,15 @@ def decode_block(program, segments, block, out, stride):
         plane = np.int64(0)
         if field(segment, BITS) > CODE_ROWS:
             plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
+        if field(segment, BITS) >= NIBBLES:
+            codes, bytes_ = (
+                (rest, row_bytes)
+                if field(segment, BITS) == OCTETS
+                else (plane, 8 * field(segment, WORDS))
+            )
+            for at in range(0, BLOCK * bytes_, 64):
+                simd.store(out + field(segment, OPERAND) + at, simd.load(codes + at))
+            continue
         for row in range(BLOCK):
             to = out + row * stride + field(segment, OPERAND)
             if field(segment, BITS) > CODE_ROWS:
@@ -125,6 +147,10 @@ def raw_tile(segment, levels, stride, packed, group, vectors, seed, out):
                 simd.dot_float_tile(levels + row * stride, stride, asked, each, words, to, LINE)
         return
     asked = packed + 16 * operand
+    if field(segment, BITS) >= NIBBLES:
+        for v in range(vectors):
+            tables.raw_vector(levels, segment, asked + v * group, out + 64 * v, LINE)
+        return
     full = vectors - vectors % simd.TILE_QUERIES
     for row in range(0, BLOCK, simd.TILE_ROWS):
         at = levels + row * stride

@@ -24,6 +24,12 @@ def raw(codes: npt.NDArray[np.uint8], tables: npt.NDArray[Any]) -> npt.NDArray[A
     return total.T
 
 
+def coarse(tables: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Tables of integers in steps of 128, rounded: what bounds look up. A sum errs by 64 each."""
+    steps: npt.NDArray[np.int64] = (tables + 64) >> 7
+    return steps
+
+
 def products(rows: Floats, starts: npt.NDArray[np.int64], words: Floats) -> Floats:
     """Inner products of rows with the words of each sub-space: the tables of queries.
 

@@ -65,6 +65,7 @@ from vqindex.kernels.cpu.simd.floats import (
 from vqindex.kernels.cpu.simd.levels import (
     ROW_BIAS,
     add_lookups,
+    add_octet_lookups,
     add_quads,
     dot4,
     lookup16,
@@ -125,6 +126,7 @@ __all__ = [
     "add_bytes",
     "add_float",
     "add_lookups",
+    "add_octet_lookups",
     "add_quads",
     "add_where",
     "add_where_above",

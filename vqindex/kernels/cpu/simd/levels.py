@@ -194,6 +194,33 @@ def add_lookups(b, total, nibbles, tables):
     return b.bitcast(b.add(b.bitcast(total, SHORTS), sums), INTS)
 
 
+@operation(vector, vector, vector, address)
+def add_octet_lookups(b, total, octets, tables):
+    """uint16 lane i: total_i + first[octet i] + second[octet 32 + i], which must be below 256.
+
+    tables   address of the 256 bytes of first, then those of second
+    """
+    octets, found = b.bitcast(octets, BYTES), []
+    for first in (0, 32):
+        at = b.add(tables, ir.Constant(I64, 8 * first))
+        if WIDE:
+            parts = [read(b, b.add(at, ir.Constant(I64, 64 * i)), BYTES) for i in range(4)]
+            name = "llvm.x86.avx512.vpermi2var.qi.512"
+            low = call(b, name, BYTES, parts[0], octets, parts[1])
+            high = call(b, name, BYTES, parts[2], octets, parts[3])
+            above = b.icmp_signed("<", octets, const(I8, 64, 0))
+            found.append(pick(b, b.select(above, high, low), range(first, first + 32)))
+        else:
+            bytes_ = ir.Constant(vec(I8, 32), ir.Undefined)
+            for lane in range(32):
+                octet = b.extract_element(octets, ir.Constant(I32, first + lane))
+                byte = read(b, b.add(at, b.zext(octet, I64)), I8)
+                bytes_ = b.insert_element(bytes_, byte, ir.Constant(I32, lane))
+            found.append(bytes_)
+    sums = b.zext(b.add(*found), SHORTS)
+    return b.bitcast(b.add(b.bitcast(total, SHORTS), sums), INTS)
+
+
 @operation(vector, vector)
 def to_row_bytes(b, levels):
     """int8 levels as the bytes that `dot4` takes for rows: offset by ROW_BIAS."""
