@@ -6,12 +6,13 @@ import numpy as np
 
 from vqindex.codes import Codes
 from vqindex.kernels.cpu import records, search, select
-from vqindex.kernels.cpu.program import BLOCK, NONE, WORDS, bind, table
+from vqindex.kernels.cpu.program import BLOCK, NONE, OPERAND, WORDS, bind, table
 from vqindex.kernels.cpu.records import Held, Kept, Stored
 from vqindex.kernels.cpu.score import CHUNK
 from vqindex.kernels.reference import decoded, scalar, score, sign
 from vqindex.layouts.base import Column
 from vqindex.layouts.decoded import DecodedCodes
+from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.operands import prepare
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.layouts.sign import SignCodes
@@ -47,6 +48,7 @@ def one(layout, scaled=True, signs=1, **more):
 
 
 SKETCH = (SignCodes(130, "sketch_"), True)
+OFFSET = (OffsetColumn("offset"), False)
 SIGNED = {
     "scalar": one(scalar_layout((65, 4))),
     "scalar without a bias": one(scalar_layout((129, 7)), bias=False),
@@ -62,6 +64,11 @@ PROGRAMS = SIGNED | {
     "float32": one(DecodedCodes(33, "f32"), False, 0, ratio=False),
     "float16": one(DecodedCodes(100, "f16"), signs=0, ratio=False, bias=False),
     "int8": one(DecodedCodes(67, "i8"), signs=0, ratio=False),
+    "an offset": Program(
+        ((scalar_layout((65, 4)), True), OFFSET, (scalar_layout((65, 7), prefix="second_"), True)),
+        ratio=False,
+    ),
+    "an offset alone": Program((OFFSET,), bias=False, ratio=False),
 }
 SLACKS = (0.0, 3.0, 300.0, 1e7)  # below most errors, about them, above most, above all
 
@@ -74,6 +81,9 @@ def random_rows(layout, n, rng):
     if isinstance(layout, SignCodes):
         signs = rng.random((n, layout.dims)) < 0.5
         return signs, [signs]
+    if isinstance(layout, OffsetColumn):
+        ones = np.ones((n, 1), F32)
+        return ones, [ones]
     if layout.kind == "i8":
         rows = rng.integers(-128, 128, (n, layout.dims), np.int8)
     else:
@@ -98,12 +108,17 @@ class Case:
         for t, (layout, scaled) in enumerate(self.program.terms):
             packed, parts = random_rows(layout, n, self.rng)
             columns += layout.columns
-            arrays |= layout.pack(packed)
             self.parts += parts
             self.layouts += [layout] * len(parts)
-            scale = self.factors(F32([0, 0.5, 1, 1.7, 1e-3, 1e-40])) if scaled else None
+            is_offset = isinstance(layout, OffsetColumn)
+            few = F32([0, 0.5, 1, 1.7, 1e-3, 1e-40])
+            scale = self.factors(few) if scaled or is_offset else None
             self.scales += [scale] * len(parts)
-            self.beside(f"scale{t}", scale, columns, arrays)
+            if is_offset:
+                arrays[layout.name] = scale
+            else:
+                arrays |= layout.pack(packed)
+                self.beside(f"scale{t}", scale, columns, arrays)
         self.bias = self.factors(F32([0, -0.5, -1, 2])) if self.program.bias else None
         self.beside("bias", self.bias, columns, arrays)
         ratio = self.factors(np.float16([1, 40, 70.5, 150])) if self.program.ratio else None
@@ -161,7 +176,7 @@ class Case:
 
     def entries(self, operands, s, dims):
         """What a segment meets of each query, (nq, dims)."""
-        start = int(64 * self.bound[:s, WORDS].sum())
+        start = self.bound[s, OPERAND]
         return operands.entries[: operands.nq, start : start + dims]
 
     def scores(self, operands):
@@ -170,6 +185,9 @@ class Case:
         for s, (layout, part) in enumerate(zip(self.layouts, self.parts, strict=True)):
             if isinstance(layout, DecodedCodes) and layout.is_float:
                 parts.append(decoded.dot(part, operands.entries[:nq, : layout.dims]))
+                continue
+            if isinstance(layout, OffsetColumn):
+                parts.append(part * operands.gamma[s, :nq])
                 continue
             entries = self.entries(operands, s, part.shape[1])
             if isinstance(layout, DecodedCodes):
