@@ -63,16 +63,16 @@ def test_the_plain_grid_errs_as_published():
 
 
 @pytest.mark.parametrize("search", ["exact", "fast"])
-@pytest.mark.parametrize(("bits", "dim"), [(1, 33), (2, 64), (4, 100), (4, 768), (8, 64)])
+@pytest.mark.parametrize(("bits", "dim"), [(1, 33), (2, 64), (4, 100), (4, 768), (6, 64)])
 def test_distortion_is_that_of_the_least_error_reconstruction(search, bits, dim):
-    """The exact one's is a mean over a fourth as many rows, the fast one's that of a fixed scale, which
-    differs by O(1 / d) of itself."""
+    """The exact one's is a mean over a fourth as many rows; the fast one's, and that of signs, is
+    of a fixed scale, which differs by O(1 / d) of itself."""
     part, y = RaBitQ(bits, search).fit(None, dim, 0), normal(2**20 // dim, dim, 1)
     off = part.encode(y).approximation.astype(np.float64) * part.shrink - y
     share = (off * off).sum(axis=1) / (y.astype(np.float64) ** 2).sum(axis=1)
     error = 4 * share.std() / len(share) ** 0.5
     assert error < 0.05 * share.mean()
-    other = 2 * error if search == "exact" else 3 / dim * share.mean()
+    other = 2 * error if search == "exact" and bits > 1 else 3 / dim * share.mean()
     assert abs(share.mean() - part.distortion) <= error + other
 
 
