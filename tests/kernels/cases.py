@@ -14,6 +14,7 @@ from vqindex.kernels.reference import table as table_codes
 from vqindex.layouts.base import Column
 from vqindex.layouts.codebook import CodebookCodes
 from vqindex.layouts.decoded import DecodedCodes
+from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.operands import prepare
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.layouts.sign import SignCodes
@@ -55,6 +56,7 @@ def one(layout, scaled=True, signs=1, **more):
 
 
 SKETCH = (SignCodes(130, "sketch_"), True)
+OFFSET = (OffsetColumn("offset"), False)
 SIGNED = {
     "scalar": one(scalar_layout((65, 4))),
     "scalar without a bias": one(scalar_layout((129, 7)), bias=False),
@@ -75,6 +77,11 @@ PROGRAMS = SIGNED | {
     "int8": one(DecodedCodes(67, "i8"), signs=0, ratio=False),
     "words": one(codebook_layout(67, 3, 7, 7), signs=0, ratio=False),
     "a trellis and a sketch": Program(((codebook_layout(71, 2, 10, 3), True), SKETCH), ratio=False),
+    "an offset": Program(
+        ((scalar_layout((65, 4)), True), OFFSET, (scalar_layout((65, 7), prefix="second_"), True)),
+        ratio=False,
+    ),
+    "an offset alone": Program((OFFSET,), bias=False, ratio=False),
 }
 SLACKS = (0.0, 3.0, 300.0, 1e7)  # below most errors, about them, above most, above all
 
@@ -94,6 +101,9 @@ def random_rows(layout, n, rng):
         bits = codebook.stream(rng.integers(0, 1 << 16, (n, layout.codes)), layout.stride)
         codes = codebook.windows(bits, layout.stride, layout.window, layout.codes)
         return codes, [codebook.levels(codes, layout.codebook)[:, : layout.dims]]
+    if isinstance(layout, OffsetColumn):
+        ones = np.ones((n, 1), F32)
+        return ones, [ones]
     if layout.kind == "i8":
         rows = rng.integers(-128, 128, (n, layout.dims), np.int8)
     else:
@@ -118,12 +128,17 @@ class Case:
         for t, (layout, scaled) in enumerate(self.program.terms):
             packed, parts = random_rows(layout, n, self.rng)
             columns += layout.columns
-            arrays |= layout.pack(packed)
             self.parts += parts
             self.layouts += [layout] * len(parts)
-            scale = self.factors(F32([0, 0.5, 1, 1.7, 1e-3, 1e-40])) if scaled else None
+            is_offset = isinstance(layout, OffsetColumn)
+            few = F32([0, 0.5, 1, 1.7, 1e-3, 1e-40])
+            scale = self.factors(few) if scaled or is_offset else None
             self.scales += [scale] * len(parts)
-            self.beside(f"scale{t}", scale, columns, arrays)
+            if is_offset:
+                arrays[layout.name] = scale
+            else:
+                arrays |= layout.pack(packed)
+                self.beside(f"scale{t}", scale, columns, arrays)
         self.bias = self.factors(F32([0, -0.5, -1, 2])) if self.program.bias else None
         self.beside("bias", self.bias, columns, arrays)
         ratio = self.factors(np.float16([1, 40, 70.5, 150])) if self.program.ratio else None
@@ -199,6 +214,9 @@ class Case:
         for s, (layout, part) in enumerate(zip(self.layouts, self.parts, strict=True)):
             if isinstance(layout, DecodedCodes) and layout.is_float:
                 parts.append(decoded.dot(part, operands.entries[:nq, : layout.dims]))
+                continue
+            if isinstance(layout, OffsetColumn):
+                parts.append(part * operands.gamma[s, :nq])
                 continue
             entries = self.entries(operands, s, part.shape[1])
             if isinstance(layout, TableCodes):

@@ -110,10 +110,9 @@ def _measured_distortion(bits: int, dim: int) -> float:
     part = FittedRaBitQ(dim, RaBitQ(bits), uniform_levels(bits, dim).unit, 0.0)
     shape = -(-_ENTRIES // dim), dim
     y = np.random.default_rng(0).standard_normal(shape, np.float32)
-    norms, scale = row_norms(y).astype(np.float64), part.encode(y).columns["scale"]
-    v = part.layout.levels(part.encode(y).columns).astype(np.float64)
-    squares = (v * v).sum(axis=1)
-    return float((1 - norms**2 / (scale.astype(np.float64) ** 2 * squares)).mean().clip(0))
+    x = part.encode(y).approximation.astype(np.float64)
+    cosines = (y * x).sum(axis=1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)
+    return float((1 - cosines**2).mean().clip(0))
 
 
 @final

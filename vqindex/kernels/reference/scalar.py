@@ -39,8 +39,8 @@ def encode_grid(z: npt.NDArray[np.floating], bits: int) -> npt.NDArray[np.uint8]
     """
     size = 2 ** (bits - 1)
     m = np.minimum(np.trunc(np.abs(z)), size - 1).astype(np.int64)
-    codes: npt.NDArray[np.uint8] = ((z < 0) * size + m).astype(np.uint8)
-    return codes
+    codes: npt.NDArray[np.int64] = (z < 0) * size + m
+    return codes.astype(np.uint8)
 
 
 def levels_of(
