@@ -14,7 +14,14 @@ from vqindex.errors import (
 from vqindex.factory import index_factory
 from vqindex.indexes.flat import FlatIndex
 from vqindex.io import inspect, load, verify
-from vqindex.quantizers import LloydMax, Originals, VectorQuantizer
+from vqindex.quantizers import (
+    FractionalLevels,
+    LloydMax,
+    Octahedral,
+    Originals,
+    Trellis,
+    VectorQuantizer,
+)
 from vqindex.results import SearchResult
 from vqindex.sketches import QJL
 from vqindex.transforms import DenseRotation, HadamardRotation, Identity
@@ -28,16 +35,19 @@ __all__ = [
     "DtypeError",
     "FlatIndex",
     "FormatVersionError",
+    "FractionalLevels",
     "HadamardRotation",
     "IdError",
     "Identity",
     "LloydMax",
     "NonFiniteError",
+    "Octahedral",
     "Originals",
     "ReadOnlyError",
     "SearchResult",
     "ShapeError",
     "SpecError",
+    "Trellis",
     "VectorQuantizer",
     "index_factory",
     "inspect",

@@ -4,7 +4,7 @@
 
     transform   None Haar Hadamard
     codec       F32 F16 SQ8 EDEN<b> TQ<b> TQprod<b> QJL<m>
-                VQ2 VQ4
+                VQ2 VQ4 Ternary Levels5 Levels11 OCT<b> TCQ<b>
 
 A part takes options in brackets: `EDEN4(center=no)`, `QJL64(projection=gaussian)`. QJL without a
 number has a bit for each dimension, and `TQprod<b>` is `TQ<b - 1>+QJL`. The `spec` of an index

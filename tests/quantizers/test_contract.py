@@ -26,6 +26,9 @@ KINDS = (*QUANTIZERS, QJL)
 DIMS = (1, 2, 3, 7, 64, 65, 384)
 FLOATS = ("F32", "F16")  # their queries are not int8, a sketch's are
 OPTIONS = ["EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)"]
+OPTIONS += ["Ternary(center=no)", "Levels5(scale=biased)", "Levels11"]
+OPTIONS += ["OCT3(center=no)", "OCT4(scale=biased)"]
+OPTIONS += ["TCQ1.5(center=no,window=8)", "TCQ3(scale=biased,window=10)"]
 OPTIONS += ["VQ2(center=no)", "VQ2(scale=biased,words=256)", "VQ4", "VQ4(words=256)"]
 
 

@@ -1,10 +1,29 @@
 """Quantizers: recipes for codes. A new one is a file here and a line below."""
 
 from vqindex.quantizers.base import Quantizer
+from vqindex.quantizers.fractional import FractionalLevels
 from vqindex.quantizers.lloyd_max import LloydMax
+from vqindex.quantizers.octahedral import Octahedral
 from vqindex.quantizers.originals import Originals
+from vqindex.quantizers.trellis import Trellis
 from vqindex.quantizers.vector import VectorQuantizer
 
-QUANTIZERS: tuple[type[Quantizer], ...] = (LloydMax, Originals, VectorQuantizer)
+QUANTIZERS: tuple[type[Quantizer], ...] = (
+    LloydMax,
+    Originals,
+    VectorQuantizer,
+    FractionalLevels,
+    Octahedral,
+    Trellis,
+)
 
-__all__ = ["QUANTIZERS", "LloydMax", "Originals", "Quantizer", "VectorQuantizer"]
+__all__ = [
+    "QUANTIZERS",
+    "FractionalLevels",
+    "LloydMax",
+    "Octahedral",
+    "Originals",
+    "Quantizer",
+    "Trellis",
+    "VectorQuantizer",
+]
