@@ -14,7 +14,17 @@ from vqindex.errors import (
 from vqindex.factory import index_factory
 from vqindex.indexes.flat import FlatIndex
 from vqindex.io import inspect, load, verify
-from vqindex.quantizers import LVQ, LloydMax, Originals, RaBitQ, VectorQuantizer
+from vqindex.quantizers import (
+    LVQ,
+    FractionalLevels,
+    LloydMax,
+    Octahedral,
+    Originals,
+    Product,
+    RaBitQ,
+    Trellis,
+    VectorQuantizer,
+)
 from vqindex.results import SearchResult
 from vqindex.sketches import QJL
 from vqindex.transforms import DenseRotation, HadamardRotation, Identity
@@ -29,17 +39,21 @@ __all__ = [
     "DtypeError",
     "FlatIndex",
     "FormatVersionError",
+    "FractionalLevels",
     "HadamardRotation",
     "IdError",
     "Identity",
     "LloydMax",
     "NonFiniteError",
+    "Octahedral",
     "Originals",
+    "Product",
     "RaBitQ",
     "ReadOnlyError",
     "SearchResult",
     "ShapeError",
     "SpecError",
+    "Trellis",
     "VectorQuantizer",
     "index_factory",
     "inspect",

@@ -214,6 +214,14 @@ def test_load_bytes():
     assert (out == memory[3:19]).all()
 
 
+@pytest.mark.parametrize(("name", "times"), [("load_fours", 4), ("load_eights", 8)])
+def test_repeated_loads(name, times):
+    memory = np.random.default_rng(0).standard_normal(8).astype(np.float32)
+    out = np.empty(16, np.float32)
+    compiled(name, "s", "v")(memory.ctypes.data + 4, out.ctypes.data)
+    assert out.tolist() == np.repeat(memory[1 : 1 + 16 // times], times).tolist()
+
+
 def test_store_nibbles():
     rng = np.random.default_rng(0)
     for words in integers(np.uint8, OCTETS, 256, rng):
@@ -452,7 +460,7 @@ def test_every_operation_is_tested():
         "lookup128", "store_nibbles", "add_lookups", "add_octet_lookups", "address_of", "dot_tile",
         "dot_narrow",
         "dot_float_tile", "product_tile", "product_row", "prefetch", "tiles_begin", "tiles_end",
-        "stack", "store_byte",
+        "stack", "store_byte", "load_fours", "load_eights",
     }  # fmt: skip
     kind = type(simd.load)
     exported = {name for name in simd.__all__ if isinstance(getattr(simd, name), kind)}

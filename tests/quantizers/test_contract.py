@@ -31,6 +31,9 @@ OPTIONS = [
     "EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)",
     "RaBitQ2(search=fast)", "RaBitQ4(error=yes)", "LVQ4x4", "LVQ2x6",
 ]  # fmt: skip
+OPTIONS += ["Ternary(center=no)", "Levels5(scale=biased)", "Levels11"]
+OPTIONS += ["OCT3(center=no)", "OCT4(scale=biased)"]
+OPTIONS += ["TCQ1.5(center=no,window=8)", "TCQ3(scale=biased,window=10)"]
 OPTIONS += ["VQ2(center=no)", "VQ2(scale=biased,words=256)", "VQ4", "VQ4(words=256)"]
 
 

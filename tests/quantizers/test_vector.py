@@ -12,18 +12,10 @@ from vqindex.quantizers.vector import gaussian_points
 FIGURES = {(2, 16): 0.1086, (2, 64): 0.02972, (2, 256): 0.007755, (4, 16): 0.3426, (4, 256): 0.0992}
 
 
-def distortion(recipe, y):
-    part = recipe.fit(None, y.shape[1], 0)
-    x = part.encode(y).approximation.astype(np.float64) * part.shrink
-    errors = (x - y) ** 2 / (y.astype(np.float64) ** 2).mean()
-    return errors.mean(), 4 * errors.std() / errors.size**0.5
-
-
 @pytest.mark.parametrize("shape", FIGURES, ids=str)
-def test_distortion_of_gaussian_coordinates(shape):
-    y = np.random.default_rng(0).standard_normal((10, 100_000)).astype(np.float32)
+def test_distortion_of_gaussian_coordinates(shape, gaussian, distortion):
     recipe = VectorQuantizer(*shape)
-    found, error = distortion(recipe, y)
+    found, error = distortion(recipe, gaussian)
     assert error < 0.01 * found
     assert found <= 1.01 * FIGURES[shape]
     assert found >= 0.97 * FIGURES[shape]

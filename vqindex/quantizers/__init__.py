@@ -1,11 +1,14 @@
 """Quantizers: recipes for codes. A new one is a file here and a line below."""
 
 from vqindex.quantizers.base import Quantizer
+from vqindex.quantizers.fractional import FractionalLevels
 from vqindex.quantizers.lloyd_max import LloydMax
 from vqindex.quantizers.lvq import LVQ
+from vqindex.quantizers.octahedral import Octahedral
 from vqindex.quantizers.originals import Originals
 from vqindex.quantizers.product import Product
 from vqindex.quantizers.rabitq import RaBitQ
+from vqindex.quantizers.trellis import Trellis
 from vqindex.quantizers.vector import VectorQuantizer
 
 QUANTIZERS: tuple[type[Quantizer], ...] = (
@@ -13,17 +16,23 @@ QUANTIZERS: tuple[type[Quantizer], ...] = (
     Originals,
     RaBitQ,
     LVQ,
-    VectorQuantizer,
     Product,
+    VectorQuantizer,
+    FractionalLevels,
+    Octahedral,
+    Trellis,
 )
 
 __all__ = [
     "LVQ",
     "QUANTIZERS",
+    "FractionalLevels",
     "LloydMax",
+    "Octahedral",
     "Originals",
     "Product",
     "Quantizer",
     "RaBitQ",
+    "Trellis",
     "VectorQuantizer",
 ]

@@ -24,7 +24,7 @@ from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.codebook import CodebookCodes
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, divide, row_norms
-from vqindex.transforms.base import stored
+from vqindex.transforms.base import generator, stored
 
 Scale = Literal["unbiased", "biased"]
 SCALES: tuple[Scale, ...] = ("unbiased", "biased")
@@ -70,6 +70,21 @@ def on_grid(
         if off < best[0]:
             best = (off, t, float(unit))
     return best[1].astype(np.int8), best[2]
+
+
+def measured(words: npt.NDArray[np.int8], unit: float, stride: int, coder: Coder) -> Codebook:
+    """The codebook, with the distortion that it reaches on Gaussian numbers."""
+    z = normal(512, 384)
+    layout = CodebookCodes(384, words, stride)
+    columns = layout.pack(coder(layout, z, np.full(len(z), 1 / unit, np.float32)))
+    x, u = z.astype(np.float64), layout.unpack(columns).astype(np.float64)
+    cosine = (x * u).sum() / np.sqrt((x * x).sum() * (u * u).sum())
+    return Codebook(words, unit, stride, float(1 - cosine**2))
+
+
+def normal(n: int, dims: int) -> FloatArray:
+    """The same Gaussian numbers ever, (n, dims), of no stream that a user's vectors come from."""
+    return generator("codebook", 0).standard_normal((n, dims), np.float32)
 
 
 def whole(options: Mapping[str, object], name: str) -> dict[str, Any]:

@@ -161,8 +161,9 @@ def nearest(values, factors, words, offsets, codes, gains):
     planes = np.zeros((group, padded), np.float32)  # entry i of every group side by side
     best, found = np.empty(padded, np.float32), np.empty(padded, np.int32)
     for i in range(values.shape[0]):
-        for j in range(values.shape[1]):
-            planes[j % group, j // group] = values[i, j] * factors[i]
+        for plane in range(group):
+            for j in range(plane, values.shape[1], group):
+                planes[plane, j // group] = values[i, j] * factors[i]
         for first in range(0, padded, LANES):
             at, step = simd.address_of(planes) + 4 * first, 4 * padded
             _search(

@@ -190,6 +190,18 @@ def load_first(b, where, lanes):
     return call(b, "llvm.masked.load.v16i32.p0", INTS, pointer, align, kept, zeros)
 
 
+@operation(vector, address)
+def load_fours(b, where):
+    """Four float32, each in four lanes."""
+    return b.bitcast(pick(b, read(b, where, vec(F32, 4)), [i // 4 for i in range(16)]), INTS)
+
+
+@operation(vector, address)
+def load_eights(b, where):
+    """Two float32, each in eight lanes."""
+    return b.bitcast(pick(b, read(b, where, vec(F32, 2)), [i // 8 for i in range(16)]), INTS)
+
+
 def sum_floats_ir(b: Any, x: Any) -> Any:
     """The sum of sixteen float32 lanes: (8 + 8), (4 + 4), (2 + 2), (1 + 1)."""
     for width in (8, 4, 2, 1):
