@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vqindex.clustering import CHUNK, codebooks, halves, kmeans
+from vqindex.clustering import CHUNK, codebooks, kmeans
 
 
 def gaussian(n, d, seed=0):
@@ -111,8 +111,3 @@ def test_threads_and_numbers_of_problems_change_nothing(monkeypatch):
     for name in ("words", "masses", "errors"):
         assert getattr(again, name).tobytes() == getattr(found[1], name).tobytes()
     assert (other.words[0, :, :2] != again.words[0]).any()
-
-
-def test_halves():
-    words = gaussian(24, 5).reshape(2, 12, 5)
-    assert halves(words) == pytest.approx((words.astype(np.float64) ** 2).sum(axis=2) / 2, rel=1e-6)

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex import threads as pool
-from vqindex.kernels.cpu import clusters, encode
+from vqindex.kernels.cpu import clusters
+from vqindex.subspaces import halves
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -77,11 +78,13 @@ def codebooks(
     weights: Floats | None = None,
     spherical: bool = False,
     iterations: int = 25,
+    words: Floats | None = None,
 ) -> Clusters:
     """`kmeans` in each of m sub-spaces of rows x (n, d), n >= 1.
 
     starts   (m + 1,): sub-space s holds dimensions starts[s] .. starts[s + 1] - 1; words are zero
              beyond those of their sub-space, up to the widest
+    words    (m, k, width) float32 to begin with
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *b"k-means"])))
     chosen = rng.permutation(len(x))[: sample_rows(k)]
@@ -89,7 +92,10 @@ def codebooks(
     heavy = np.zeros(columns.shape[2], np.float32)
     heavy[: len(chosen)] = 1 if weights is None else weights[chosen]
     lloyd = _Lloyd(columns, heavy, k)
-    lloyd.begin(rng, min(len(chosen), SEED_ROWS * k))
+    if words is None:
+        lloyd.begin(rng, min(len(chosen), SEED_ROWS * k))
+    else:
+        lloyd.words[:, :k] = words
     for _ in range(iterations):
         lloyd.assign()
         lloyd.update(spherical)
@@ -102,14 +108,6 @@ def codebooks(
 def sample_rows(k: int) -> int:
     """Rows of a sample that k-means makes use of."""
     return max(MOST_ROWS * k, FEWEST)
-
-
-def halves(words: Floats) -> Floats:
-    """Half the square norm of each word, (m, k), of words (m, k, d): see kernels.cpu.clusters."""
-    m, k, d = words.shape
-    out = np.empty(m * k, np.float32)
-    encode.square_norms(np.ascontiguousarray(words).reshape(m * k, d), 0, d, out)
-    return (out * np.float32(0.5)).reshape(m, k)
 
 
 def _columns(x: Floats, starts: Integers) -> Floats:

@@ -2,7 +2,7 @@
 
     [transform,]codec[+QJL<bits>][,Keep(f32|f16)]
 
-    transform   None Haar Hadamard
+    transform   None Haar Hadamard OPQ<m>x<4|8>
     codec       F32 F16 SQ8 EDEN<b> TQ<b> TQprod<b> QJL<m>
                 RaBitQ<b> LVQ<b> LVQ<b>x<b> PQ<m>x<4|8>
                 VQ2 VQ4 Ternary Levels5 Levels11 OCT<b> TCQ<b>

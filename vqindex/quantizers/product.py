@@ -1,7 +1,7 @@
 """Product quantization: a codebook for each of m sub-spaces, PQ and, after a learned rotation, OPQ.
 
-Sub-space s of m holds dimensions floor(s d / m) to floor((s + 1) d / m): where m does not divide d,
-some are wider than others by one. A row stands for its words side by side, times one of
+Where m does not divide the dimension, some sub-spaces are wider than others by one. A row stands
+for its words side by side, times one of
     none       1: no further byte a row. Words are orthogonal, so |q - x~|^2 is a sum of look-ups
     unbiased   |r|^2 / <r, u>       inner products with the row itself are exact
     length     |r| / |u|            the reconstruction is as long as the row
@@ -15,24 +15,19 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 import numpy as np
-import numpy.typing as npt
 
-from vqindex.clustering import codebooks, halves, sample_rows
+from vqindex.clustering import codebooks, sample_rows
 from vqindex.errors import CorruptFileError, ShapeError, SpecError
-from vqindex.kernels.cpu import clusters, encode
+from vqindex.kernels.cpu import encode
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.table import TableCodes
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
+from vqindex.subspaces import Subspaces, split
 from vqindex.transforms.base import Number, stored
 
 Scale = Literal["none", "unbiased", "length"]
 SCALES: tuple[Scale, ...] = ("none", "unbiased", "length")
-
-
-def split(dim: int, parts: int) -> npt.NDArray[np.int64]:
-    """Where each of `parts` sub-spaces begins, and where the last ends: (parts + 1,)."""
-    return np.arange(parts + 1, dtype=np.int64) * dim // parts
 
 
 @final
@@ -147,27 +142,13 @@ class FittedProduct:
         return TableCodes(len(self.words), self.bits)
 
     @lazy
-    def _starts(self) -> npt.NDArray[np.int64]:
-        return split(self.dim, len(self.words))
-
-    @lazy
-    def _halves(self) -> FloatArray:
-        return halves(self.words)
-
-    @lazy
-    def _lines(self) -> FloatArray:
-        return np.ascontiguousarray(self.words.swapaxes(1, 2))
-
-    @lazy
-    def _used(self) -> npt.NDArray[np.int64]:
-        """Where the dimensions are in words side by side."""
-        widths = np.diff(self._starts)[:, None]
-        return np.flatnonzero(np.arange(self.words.shape[2]) < widths)
+    def _spaces(self) -> Subspaces:
+        return Subspaces(self.dim, self.words)
 
     @property
     def squares(self) -> FloatArray | None:
         """What each entry of the tables adds to |x~|^2, (parts * size,); None under a scale."""
-        return 2 * self._halves.reshape(-1) if self.rule == "none" else None
+        return 2 * self._spaces.halves.reshape(-1) if self.rule == "none" else None
 
     @property
     def scale(self) -> str | None:
@@ -183,9 +164,7 @@ class FittedProduct:
     def encode(self, y: FloatArray) -> Encoded:
         """See FittedQuantizer."""
         y = np.ascontiguousarray(y)
-        numbers = np.empty((len(y), len(self.words)), np.int32)
-        clusters.encode(y, self._starts, self.words, self._halves, numbers)
-        columns = self.layout.pack(numbers.astype(np.uint8))
+        columns = self.layout.pack(self._spaces.encode(y).astype(np.uint8))
         if self.rule == "unbiased":
             products = np.empty(len(y), np.float32)
             encode.inner_products(y, self._decode(columns), products)
@@ -196,9 +175,7 @@ class FittedProduct:
 
     def _decode(self, columns: Mapping[str, Array]) -> FloatArray:
         """Words side by side, (n, dim)."""
-        codes = self.layout.unpack(columns)
-        found = self.words[np.arange(codes.shape[1]), codes]
-        return np.take(found.reshape(len(codes), -1), self._used, axis=1)
+        return self._spaces.decode(self.layout.unpack(columns))
 
     @property
     def shrink(self) -> float:
@@ -214,9 +191,7 @@ class FittedProduct:
 
     def operand(self, y: FloatArray) -> FloatArray:
         """See FittedQuantizer: the tables, (nq, parts * size)."""
-        y, out = np.ascontiguousarray(y), np.empty((len(y), *self.words.shape[:2]), np.float32)
-        clusters.products(y, self._starts, self._lines, out)
-        return out.reshape(len(y), -1)
+        return self._spaces.products(y).reshape(len(y), -1)
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""

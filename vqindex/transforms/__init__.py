@@ -5,17 +5,20 @@ from vqindex.transforms.base import FittedTransform, Transform
 from vqindex.transforms.dense_rotation import DenseRotation
 from vqindex.transforms.hadamard_rotation import HadamardRotation
 from vqindex.transforms.identity import Identity
+from vqindex.transforms.opq import LearnedRotation
 
 TRANSFORMS: dict[str, type[Transform]] = {
-    kind.name: kind for kind in (Identity, DenseRotation, HadamardRotation)
+    kind.name: kind for kind in (Identity, DenseRotation, HadamardRotation, LearnedRotation)
 }
 
 
-def default_transform(name: str) -> Transform:
-    """The transform of that name without options; SpecError."""
+def default_transform(spec: str) -> Transform:
+    """The transform of that name, and number if it has one, without options; SpecError."""
+    name = spec.rstrip("0123456789x")
     if name not in TRANSFORMS:
-        raise SpecError(f"unknown transform {name!r}; known: {', '.join(TRANSFORMS)}.")
-    return TRANSFORMS[name]()
+        raise SpecError(f"unknown transform {spec!r}; known: {', '.join(TRANSFORMS)}.")
+    number = tuple(map(int, spec[len(name) :].split("x"))) if name != spec else None
+    return TRANSFORMS[name].from_spec(name, number, {})
 
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "FittedTransform",
     "HadamardRotation",
     "Identity",
+    "LearnedRotation",
     "Transform",
     "default_transform",
 ]

@@ -62,6 +62,7 @@ class FittedDenseRotation(Orthogonal):
     """y = x @ matrix, and x = y @ matrix.T."""
 
     matrix: FloatArray  # (dim, dim)
+    isotropic: bool = True
 
     @lazy
     def _forward(self) -> FloatArray:

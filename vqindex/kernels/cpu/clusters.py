@@ -157,3 +157,14 @@ def products(rows, starts, lines, out):
                 x = rows[i, starts[s] + j]
                 for word in range(count):
                     out[i, s, word] += lines[s, j, word] * x
+
+
+@kernel
+def decode(numbers, starts, words, out):
+    """Write words side by side: numbers (n, m) int32, out (n, d) float32, the others as above."""
+    n, spaces = numbers.shape
+    for i in range(n):
+        for s in range(spaces):
+            word = numbers[i, s]
+            for j in range(starts[s + 1] - starts[s]):
+                out[i, starts[s] + j] = words[s, word, j]
