@@ -84,7 +84,11 @@ class Quantizer(Protocol):
 
     names: ClassVar[tuple[str, ...]]  # in factory strings, before the bits
     options: ClassVar[tuple[str, ...]]  # in factory strings, in brackets
-    rotation: ClassVar[str]  # the transform used unless another is named
+
+    @property
+    def rotation(self) -> str:
+        """The transform used unless another is named."""
+        ...
 
     @property
     def centered(self) -> bool:
