@@ -7,7 +7,8 @@ With r = x - c the centred row and T the transform:
     cosine   the same, of rows and queries divided by their norms (a zero vector stays zero)
     l2       -|q - x|^2 = -|q - c|^2 - |r|^2 + 2 <T (q - c), T r>
 The norm in the bias is the row's own, not its reconstruction's, so that an unbiased estimate of
-the inner product gives an unbiased distance.
+the inner product gives an unbiased distance. Codes that round rows and estimate nothing have that
+of their reconstruction: distances to it err less, as they do in proportion to |q - x|.
 """
 
 from collections.abc import Mapping
@@ -240,7 +241,10 @@ class Codec:
             np.subtract(y, residual, out=residual)
             columns.update(self.sketch.encode(residual).columns)
         if self.metric == "l2":
-            columns[BIAS] = -square_norms(r)
+            squares = square_norms(r)
+            if encoded.rounded and self.sketch is None:
+                squares += square_norms(encoded.approximation) - square_norms(y)
+            columns[BIAS] = -squares
         if self._kept is not None:
             columns.update(self._kept.pack(to_half(x) if self.keep == "f16" else x))
         return columns

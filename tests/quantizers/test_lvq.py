@@ -5,6 +5,7 @@ import pytest
 
 import vqindex as vq
 from vqindex.errors import CorruptFileError, SpecError
+from vqindex.factory import parse
 from vqindex.indexes.scan import Settings
 from vqindex.quantizers import LVQ
 
@@ -120,6 +121,19 @@ def test_an_index_of_it(spec, metric, tmp_path):
     assert again.spec == spec
     assert again.search(q, 5).scores.tobytes() == many.scores.tobytes()
     assert again.reconstruct([7]).tobytes() == index.reconstruct([7]).tobytes()
+
+
+def test_distances_are_those_of_the_reconstruction():
+    """Under l2: the bias is its norm, the row's own where a sketch makes scores estimates."""
+    x = rows(50, 40)
+    for spec in ("LVQ2", "LVQ4x4", "Hadamard,LVQ3", "LVQ2+QJL"):
+        codec = parse(spec, "l2", 0).fit(x, 40)
+        r = (x - codec.center).astype(np.float64)
+        columns = codec.encode(x)
+        coded = codec.quantizer.expand(columns).astype(np.float64)
+        want = ((r if codec.sketch else coded) ** 2).sum(axis=1)
+        both = (r * r).sum(axis=1) + (coded * coded).sum(axis=1)
+        assert (np.abs(columns["bias"] + want) <= 60 * U * both).all()
 
 
 def test_bounds_are_off():

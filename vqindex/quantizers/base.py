@@ -18,10 +18,12 @@ class Encoded:
 
     columns   entries of each column by name
     part      what coded them
+    rounded   whether l2 is the distance of `approximation`, and not an estimate of the row's own
     """
 
     columns: dict[str, Array]
     part: "FittedQuantizer"
+    rounded: bool = False
 
     @property
     def approximation(self) -> FloatArray:

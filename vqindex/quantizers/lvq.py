@@ -148,7 +148,7 @@ class FittedLVQ:
             grid.remainders(y, middle, factor, bits, self._finer, left)
             zeros, ones = np.zeros_like(step), np.ones_like(step)
             columns |= self.second.encode_grid(left, zeros, ones)[0]
-        return Encoded(columns | {"middle": middle, "scale": step}, self)
+        return Encoded(columns | {"middle": middle, "scale": step}, self, rounded=True)
 
     def expand(self, columns: Mapping[str, Array]) -> FloatArray:
         """See FittedQuantizer."""

@@ -8,7 +8,7 @@ rotations. At one bit this is EDEN's code and DRIVE's.
     fast    one multiple of y / |y| for all rows, the best for a uniformly random direction
 
 Of rows of 384 dimensions, one thread of a 2-core server searches a million in about 2 s at 2 bits,
-4 s at 4, 9 s at 6 and 60 s at 8; rotating and packing them takes 2 s. The error it saves is most
+4 s at 4, 8 s at 6 and 60 s at 8; rotating and packing them takes 1.2 s. The error it saves is most
 where there are many levels: at 1,536 dimensions 1 % at 4 bits and 28 % at 8, at 128 dimensions
 11 % and 53 %.
 
