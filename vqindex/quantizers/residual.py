@@ -194,7 +194,7 @@ class FittedResidual:
     @property
     def _stages(self) -> int:
         """Of a group."""
-        return self.words.shape[1] >> self.bits
+        return int(self.words.shape[1]) >> self.bits
 
     @lazy
     def layout(self) -> TableCodes:
