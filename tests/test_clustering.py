@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vqindex.clustering import CHUNK, codebooks, kmeans
+from vqindex.clustering import CHUNK, codebooks, kmeans, leading_words
 
 
 def gaussian(n, d, seed=0):
@@ -111,3 +111,14 @@ def test_threads_and_numbers_of_problems_change_nothing(monkeypatch):
     for name in ("words", "masses", "errors"):
         assert getattr(again, name).tobytes() == getattr(found[1], name).tobytes()
     assert (other.words[0, :, :2] != again.words[0]).any()
+
+
+def test_leading_words_help_where_there_are_many_dimensions():
+    """A little structure in much noise, that rows far from each other say nothing of."""
+    x = gaussian(3000, 200)
+    x[:, :2] *= 4
+    start = leading_words(x, 16, 0)
+    assert start.shape == (1, 16, 200)
+    assert np.abs(start[0, :, 2:]).max() < np.abs(start[0, :, :2]).max() / 2
+    few = {"iterations": 2}
+    assert kmeans(x, 16, 0, words=start, **few).errors[0] < kmeans(x, 16, 0, **few).errors[0]

@@ -56,17 +56,20 @@ def kmeans(
     weights: Floats | None = None,
     spherical: bool = False,
     iterations: int = 25,
+    words: Floats | None = None,
 ) -> Clusters:
     """k centroids of rows x (n, d) float32, n >= 1: one problem, m = 1.
 
     weights     (n,) float32 >= 0 of the rows, all alike if None
     spherical   by inner product: centroids have norm one, as the rows should
+    words       (1, k, d) float32 to begin with, instead of rows far from each other
     Where there are fewer different rows than k, some centroids are equal.
     """
     starts = np.array([0, x.shape[1]])
     return codebooks(
-        x, starts, k, seed, weights=weights, spherical=spherical, iterations=iterations
-    )
+        x, starts, k, seed,
+        weights=weights, spherical=spherical, iterations=iterations, words=words,
+    )  # fmt: skip
 
 
 def codebooks(
@@ -103,6 +106,19 @@ def codebooks(
     return Clusters(
         np.ascontiguousarray(lloyd.words[:, :k]), lloyd.masses[:, :k], lloyd.errors, lloyd.squares
     )
+
+
+def leading_words(x: Floats, k: int, seed: int) -> Floats:
+    """Words (1, k, d) to begin with for rows x (n, d) of many dimensions.
+
+    They are those of the first log2 k principal components: among all dimensions, rows are about
+    as far from any word as from any other, and Lloyd's iteration hardly leaves where it starts.
+    """
+    d = x.shape[1]
+    axes = np.linalg.eigh((x.T @ x).astype(np.float64))[1][:, ::-1].astype(np.float32)
+    axes = np.ascontiguousarray(axes[:, : min(d, max(1, k.bit_length() - 1))])
+    words: Floats = kmeans(x @ axes, k, seed).words @ axes.T
+    return words
 
 
 def sample_rows(k: int) -> int:

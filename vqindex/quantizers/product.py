@@ -88,7 +88,7 @@ class Product:
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "Product":
         """The recipe of `PQ<m>x<bits>` or `OPQ<m>x<bits>` with options `center` and `scale`."""
-        parts, bits = codes(name, number)
+        parts, bits = codes_of(name, number)
         center, scale = options.get("center", True), options.get("scale", "none")
         return cls(parts, bits, name == "OPQ", scale, center)  # type: ignore[arg-type]
 
@@ -117,11 +117,29 @@ class Product:
         return FittedProduct(dim, self.bits, self.scale, words, distortion)
 
 
-def codes(name: str, number: Number) -> tuple[int, int]:
+def codes_of(name: str, number: Number) -> tuple[int, int]:
     """How many codes of how many bits `name` and its number say; SpecError."""
     if not isinstance(number, tuple) or len(number) != 2:
         raise SpecError(f"{name} needs its codes and their bits, such as {name}48x4.")
     return number
+
+
+def scales(rule: Scale, y: FloatArray, decoded: FloatArray) -> FloatArray:
+    """What rows' words are multiplied by, (n,), so that they stand for rows y (n, d)."""
+    if rule == "length":
+        return divide(row_norms(y), row_norms(decoded))
+    products = np.empty(len(y), np.float32)
+    encode.inner_products(y, decoded, products)
+    return divide(square_norms(y), products)
+
+
+def shrink_of(rule: Scale, distortion: float) -> float:
+    """What makes the least-error reconstruction of scaled words, which are means of rows.
+
+    A mean is shorter than its rows by sqrt(1 - distortion).
+    """
+    powers = {"none": 0.0, "length": 0.5, "unbiased": 1.0}
+    return float((1 - distortion) ** powers[rule])
 
 
 @final
@@ -165,12 +183,8 @@ class FittedProduct:
         """See FittedQuantizer."""
         y = np.ascontiguousarray(y)
         columns = self.layout.pack(self._spaces.encode(y).astype(np.uint8))
-        if self.rule == "unbiased":
-            products = np.empty(len(y), np.float32)
-            encode.inner_products(y, self._decode(columns), products)
-            columns["scale"] = divide(square_norms(y), products)
-        elif self.rule == "length":
-            columns["scale"] = divide(row_norms(y), row_norms(self._decode(columns)))
+        if self.rule != "none":
+            columns["scale"] = scales(self.rule, y, self._decode(columns))
         return Encoded(columns, self)
 
     def _decode(self, columns: Mapping[str, Array]) -> FloatArray:
@@ -179,10 +193,8 @@ class FittedProduct:
 
     @property
     def shrink(self) -> float:
-        """See FittedQuantizer; k-means' words are shorter than rows by sqrt(1 - distortion)."""
-        return {"none": 1.0, "unbiased": 1 - self.distortion}.get(
-            self.rule, float(np.sqrt(1 - self.distortion))
-        )
+        """See FittedQuantizer."""
+        return shrink_of(self.rule, self.distortion)
 
     def expand(self, columns: Mapping[str, Array]) -> FloatArray:
         """See FittedQuantizer."""
