@@ -13,7 +13,7 @@ SLAB = 128  # blocks of a slab
 SLAB_ROWS = BLOCK * SLAB
 
 (
-    BITS,  # 1..8: bit planes; BYTE_ROWS, FLOAT_ROWS, HALF_ROWS: decoded rows
+    BITS,  # 1..8: bit planes; MIXED: of mixed bits; BYTE_ROWS, FLOAT_ROWS, HALF_ROWS: decoded rows
     WORDS,  # 64-byte vectors of a decoded row of this segment
     FIRST,  # its first 64-bit word in a row of the sign plane
     PLANE,  # column of the sign plane
@@ -22,12 +22,13 @@ SLAB_ROWS = BLOCK * SLAB
     REST_BYTES,  # bytes of a row in that column
     SCALE,  # column of the scale, or NONE
     OPERAND,  # byte offset of this segment in a query
-    TABLE,  # address of its 128-byte level table
+    TABLE,  # address of its 128-byte level table, or of the records of mixed bits
     PLANES,  # PLANES + p: word offset of plane p (1..7) in a row of the REST column
 ) = range(11)
 FIELDS = PLANES + 8
 
 BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2
+MIXED = 9
 NONE = -1  # no such column
 UNBOUND = 0  # ... once bound
 

@@ -8,13 +8,14 @@ one query or many, give the same bits. Arguments that are not arrays are address
 
 import numpy as np
 
-from vqindex.kernels.cpu import decoded, scalar, simd
+from vqindex.kernels.cpu import decoded, mixed, scalar, simd
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, float_at, segment_at
 from vqindex.kernels.cpu.program import (
     BITS,
     BLOCK,
     BYTE_ROWS,
+    MIXED,
     OPERAND,
     PLANE,
     PLANE_WORDS,
@@ -52,7 +53,10 @@ def score_row(program, segments, bias, row, query, seed, half, gamma, step):
                 raw = decoded.dot_bytes(rest, segment, operand)
             else:
                 plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
-                raw = scalar.dot_row(plane, rest, segment, inside, operand)
+                if field(segment, BITS) == MIXED:
+                    raw = mixed.dot_row(plane, rest, segment, inside, operand)
+                else:
+                    raw = scalar.dot_row(plane, rest, segment, inside, operand)
             raw = np.int32(raw + simd.load_int(seed + step * s))  # wraps, as in a tile
             middle, unit = simd.load_float(half + step * s), simd.load_float(gamma + step * s)
             part = (np.float32(raw) + middle) * unit
@@ -93,7 +97,9 @@ def decode_block(program, segments, block, out, stride):
             plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
         for row in range(BLOCK):
             to = out + row * stride + field(segment, OPERAND)
-            if field(segment, BITS) > BYTE_ROWS:
+            if field(segment, BITS) == MIXED:
+                mixed.decode_row(plane, rest + row * row_bytes, segment, row, to)
+            elif field(segment, BITS) > BYTE_ROWS:
                 scalar.decode_row(plane, rest + row * row_bytes, segment, row, to)
             elif field(segment, BITS) == BYTE_ROWS:
                 decoded.copy_bytes(rest + row * row_bytes, segment, to)
