@@ -14,15 +14,16 @@ from vqindex.errors import (
 from vqindex.factory import index_factory
 from vqindex.indexes.flat import FlatIndex
 from vqindex.io import inspect, load, verify
-from vqindex.quantizers import LloydMax, Originals
+from vqindex.quantizers import SAQ, LloydMax, Originals
 from vqindex.results import SearchResult
 from vqindex.sketches import QJL
-from vqindex.transforms import DenseRotation, HadamardRotation, Identity
+from vqindex.transforms import DenseRotation, HadamardRotation, Identity, PrincipalAxes
 
 __version__ = "0.1.0"
 
 __all__ = [
     "QJL",
+    "SAQ",
     "CorruptFileError",
     "DenseRotation",
     "DtypeError",
@@ -34,6 +35,7 @@ __all__ = [
     "LloydMax",
     "NonFiniteError",
     "Originals",
+    "PrincipalAxes",
     "ReadOnlyError",
     "SearchResult",
     "ShapeError",

@@ -16,8 +16,13 @@ SHAPES = st.integers(1, 4).flatmap(
     lambda words: st.lists(st.integers(1, 7), min_size=8 * words, max_size=8 * words)
 ).map(lambda bits: tuple(sorted(bits, reverse=True)))  # fmt: skip
 PLAIN = [
-    (1,) * 8, (7,) * 8, (2, *(1,) * 7), (7, 6, 5, 4, 3, 2, 1, 1), (5, *(4,) * 15), (3,) * 7 + (1,) * 9
-]  # fmt: skip
+    (1,) * 8,
+    (7,) * 8,
+    (2, *(1,) * 7),
+    (7, 6, 5, 4, 3, 2, 1, 1),
+    (5, *(4,) * 15),
+    (3,) * 7 + (1,) * 9,
+]
 
 
 def layout_of(bits, dims=None, fine=0):

@@ -16,6 +16,7 @@ from vqindex.errors import SpecError
 from vqindex.factory import parse
 from vqindex.indexes.scan import scores_of_blocks
 from vqindex.kernels.cpu import program
+from vqindex.layouts.mixed import MixedCodes
 from vqindex.layouts.scalar import ScalarCodes
 from vqindex.layouts.sign import SignCodes
 from vqindex.quantizers import QUANTIZERS
@@ -24,6 +25,7 @@ from vqindex.sketches import QJL
 U = 2.0**-24
 KINDS = (*QUANTIZERS, QJL)
 DIMS = (1, 2, 3, 7, 64, 65, 384)
+LEVELLED = (ScalarCodes, MixedCodes)
 FLOATS = ("F32", "F16")  # their queries are not int8, a sketch's are
 OPTIONS = ["EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)"]
 
@@ -92,22 +94,34 @@ def coded(term, columns):
     if isinstance(layout, SignCodes):
         values = np.where(layout.unpack(columns), -0.5, 0.5)
     else:
-        decode = layout.levels if isinstance(layout, ScalarCodes) else layout.unpack
+        decode = layout.levels if isinstance(layout, LEVELLED) else layout.unpack
         values = decode(columns).astype(np.float64)
     return values * columns[term.scale] if term.scale else values
 
 
 def rounded(term, i, operands, at, asked):
-    """What the i-th term's operand, at entry `at`, stands for, checked; and where it ends."""
-    used = term.layout.spread(np.ones((1, asked.shape[1]), np.float32))[0] > 0
-    entries = operands.entries[: len(asked), at : at + used.size][:, used].astype(np.float64)
-    if operands.entries.dtype == np.int8:
-        unit = operands.gamma[i, : len(asked), None].astype(np.float64)
-        entries *= unit
-        assert (np.abs(entries - asked) <= unit * (0.5 + 256 * U)).all()
-    else:
-        assert (entries == asked).all()
-    return entries, at + used.size
+    """What the operand of a term that begins at segment i and entry `at` stands for, checked.
+
+    For each segment, and then the segment and the entry where the next term begins. Segments
+    beyond the first add to its entries, and are finer.
+    """
+    nq, size = len(asked), term.layout.operand_bytes
+    if operands.entries.dtype != np.int8:
+        used = term.layout.spread(np.ones((1, asked.shape[1]), np.float32))[0] > 0
+        assert (operands.entries[:nq, at : at + used.size][:, used] == asked).all()
+        return [asked.astype(np.float64)], i + 1, at + used.size
+    parts, allowed = [], np.zeros(asked.shape)
+    fields = operands.program[(operands.program[:, program.OPERAND] >= at)]
+    for s, segment in enumerate(fields[fields[:, program.OPERAND] < at + size], i):
+        first, width = segment[program.OPERAND], 64 * segment[program.WORDS]
+        unit = operands.gamma[s, :nq, None].astype(np.float64)
+        parts.append(np.zeros(asked.shape))
+        parts[-1][:, :width] = (operands.entries[:nq, first : first + width] * unit)[
+            :, : asked.shape[1]
+        ]
+        allowed[:, :width] = unit * (0.5 + 256 * U)
+    assert (np.abs(sum(parts) - asked) <= allowed + 4 * U * np.abs(asked)).all()
+    return parts, s + 1, at + size
 
 
 def check_expand(term, columns, values, y, asked):
@@ -179,14 +193,15 @@ def test_scores_are_inner_products(spec, dim):
     found, operands, columns = scored(codec, x, q)
     y = codec.transform.apply_query(q)
     want = bound = np.zeros(found.shape)
-    at = 0
-    for i, term in enumerate(t for t in (codec.quantizer, codec.sketch) if t is not None):
+    i = at = 0
+    for term in (t for t in (codec.quantizer, codec.sketch) if t is not None):
         asked, values = term.operand(y), coded(term, columns)
-        entries, at = rounded(term, i, operands, at, asked)
-        part = values @ entries.T
+        segments, i, at = rounded(term, i, operands, at, asked)
         each = asked.shape[1] * (U if operands.entries.dtype == np.float32 else U * U)
-        want = want + part
-        bound = bound + 4 * U * np.abs(part) + each * (np.abs(values) @ np.abs(entries).T)
+        for entries in segments:
+            part = values @ entries.T
+            want = want + part
+            bound = bound + 4 * U * np.abs(part) + each * (np.abs(values) @ np.abs(entries).T)
         check_expand(term, columns, values, y, asked)
     assert (np.abs(found - want) <= bound).all()
 

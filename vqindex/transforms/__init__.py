@@ -5,9 +5,10 @@ from vqindex.transforms.base import FittedTransform, Transform
 from vqindex.transforms.dense_rotation import DenseRotation
 from vqindex.transforms.hadamard_rotation import HadamardRotation
 from vqindex.transforms.identity import Identity
+from vqindex.transforms.pca import PrincipalAxes
 
 TRANSFORMS: dict[str, type[Transform]] = {
-    kind.name: kind for kind in (Identity, DenseRotation, HadamardRotation)
+    kind.name: kind for kind in (Identity, DenseRotation, HadamardRotation, PrincipalAxes)
 }
 
 
@@ -24,6 +25,7 @@ __all__ = [
     "FittedTransform",
     "HadamardRotation",
     "Identity",
+    "PrincipalAxes",
     "Transform",
     "default_transform",
 ]
