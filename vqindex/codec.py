@@ -23,6 +23,7 @@ from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import Operands, prepare
 from vqindex.lazy import lazy
+from vqindex.memory import address
 from vqindex.quantizers.base import (
     FittedQuantizer,
     Quantizer,
@@ -256,7 +257,7 @@ class Codec:
         else:
             alpha = np.zeros(len(q), np.float32)
             if self.center is not None:
-                alpha = (q * self.center).sum(axis=1, dtype=np.float64).astype(np.float32)
+                encode.dots(q, address(self.center), alpha)
             y = self.transform.apply_query(q)
         spread = [term.layout.spread(term.operand(y)) for term in self._terms]
         values = spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
@@ -307,10 +308,8 @@ def _measured(x: FloatArray, metric: str, center: FloatArray | None = None) -> F
         return x if center is None else x - center
     origin = np.zeros(x.shape[1], np.float32) if center is None else center
     out, norms = np.empty_like(x), np.empty(len(x), np.float32)
-    encode.normalize(x, origin, norms, out)
-    plain = (norms > 1e-15) & (norms < 1e15)
-    if not plain.all():  # squares near the ends of float32's range; powers of two scale exactly
-        odd = np.flatnonzero(~plain)
+    if encode.normalize(x, origin, norms, out):  # powers of two scale exactly
+        odd = np.flatnonzero(~((norms > 1e-15) & (norms < 1e15)))
         scaled = np.ldexp(x[odd], -np.frexp(np.abs(x[odd]).max(axis=1, keepdims=True))[1])
         out[odd] = divide(scaled, row_norms(scaled)[:, None]) - origin
     return out

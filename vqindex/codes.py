@@ -7,7 +7,7 @@ moves the last one into its place. Kernels read slabs through a table of their a
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,33 @@ from vqindex.layouts.base import Column
 from vqindex.memory import aligned_zeros
 
 Array = npt.NDArray[Any]
+
+
+class Blocks(NamedTuple):
+    """Blocks of which some rows take part.
+
+    numbers   (b,) int64
+    masks     (b,) uint32: bit r is set where row r of the block takes part
+    """
+
+    numbers: npt.NDArray[np.int64]
+    masks: npt.NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, rows: npt.NDArray[np.bool_]) -> Self:
+        """The blocks of all rows, those that take part (n,) bool."""
+        padded = np.zeros(-(-len(rows) // BLOCK) * BLOCK, np.bool_)
+        padded[: len(rows)] = rows
+        masks = np.packbits(padded, bitorder="little").view("<u4").astype(np.uint32)
+        return cls(np.arange(len(masks)), masks)
+
+    def shared(self, parts: int) -> "list[Blocks]":
+        """About as many in each of at most `parts` parts."""
+        step = max(1, -(-len(self.numbers) // parts))
+        return [
+            Blocks(self.numbers[a : a + step], self.masks[a : a + step])
+            for a in range(0, len(self.numbers), step)
+        ]
 
 
 def _by_slab(
@@ -43,12 +70,20 @@ class Codes:
         self.writable = True
         self._slabs: list[list[Array]] = [[] for _ in self.columns]
         self.addresses = np.zeros((len(self.columns), 0), np.int64)
+        self._blocks: tuple[int, Blocks] | None = None
         self.bound: Any = None  # what a scan made of the addresses; gone when they change
 
     @property
     def nblocks(self) -> int:
         """Blocks in use."""
         return -(-self.n // BLOCK)
+
+    @property
+    def blocks(self) -> Blocks:
+        """All blocks and rows."""
+        if self._blocks is None or self._blocks[0] != self.n:
+            self._blocks = self.n, Blocks.of(np.ones(self.n, np.bool_))
+        return self._blocks[1]
 
     @property
     def row_bytes(self) -> int:

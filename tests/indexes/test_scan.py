@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vqindex as vq
-from vqindex.indexes.scan import Settings, block_masks
+from vqindex.codes import Blocks
+from vqindex.indexes.scan import Settings
 
 STAGED = ["EDEN2", "EDEN4", "EDEN8", "TQ4", "EDEN4(scale=biased)", "TQprod4", "TQ3+QJL200"]
 D = 70
@@ -24,10 +25,9 @@ def same(got, want):
 @given(st.integers(0, 200), st.floats(0, 1), st.integers(0, 2**32 - 1))
 def test_masks_have_a_bit_for_each_row_that_may_be_found(n, share, seed):
     allowed = np.random.default_rng(seed).random(n) < share
-    for rows, masks in (
-        (np.ones(n, bool), block_masks(n, None)),
-        (allowed, block_masks(n, allowed)),
-    ):
+    for rows in (np.ones(n, bool), allowed):
+        numbers, masks = Blocks.of(rows)
+        assert numbers.tolist() == list(range(len(masks)))
         assert masks.dtype == np.uint32
         assert len(masks) == -(-n // 32)
         for block, mask in enumerate(masks):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import vqindex as vq
-from tests.kernels.cases import empty
-from vqindex.indexes.scan import Scan, Settings, block_masks, scores_of_blocks
+from tests.kernels.cases import empty, finished
+from vqindex.codes import Blocks
+from vqindex.indexes.scan import Scan, Settings, scores_of_blocks
 from vqindex.kernels.cpu import records, search, signs
 from vqindex.kernels.cpu import rows as rows_
 from vqindex.kernels.cpu.program import BLOCK, SLAB, SLAB_ROWS
@@ -75,16 +76,16 @@ def test_far_rows_are_found_as_near_ones(rows, way, nq):
         asked = scan._asked(operands, packed=way is multiplied)
         kept = empty(nq, K, asked.padded)
         blocks = first // BLOCK + np.arange(-(-N // BLOCK))
-        way(scan, asked, blocks, block_masks(N, None), kept.at)
+        way(scan, asked, blocks, Blocks.of(np.ones(N, bool)).masks, kept.at)
         _, candidates, counts, _ = kept.arrays
         for row, count in zip(candidates, counts, strict=True):
             assert count >= K
             assert ((row[:count] >= first) & (row[:count] < first + N)).all()
-        found.append(scan._finish(kept, asked, 0, 0))
+        found.append(finished(kept, K, scan.stored.ids))
     near, far = found
-    assert np.array_equal(far.ids, near.ids)
-    assert np.array_equal(far.scores, near.scores)
-    assert (near.ids >= 2**40).all()
+    assert np.array_equal(far[0], near[0])
+    assert np.array_equal(far[1], near[1])
+    assert (near[1] >= 2**40).all()
 
 
 def test_far_blocks_have_the_scores_of_near_ones(rows):

@@ -7,7 +7,7 @@ import numpy as np
 from vqindex.codes import Codes
 from vqindex.kernels.cpu import records, search, select
 from vqindex.kernels.cpu.program import BLOCK, NONE, WORDS, bind, table
-from vqindex.kernels.cpu.records import Held, Kept, Stored
+from vqindex.kernels.cpu.records import Answers, Held, Kept, Stored
 from vqindex.kernels.cpu.score import CHUNK
 from vqindex.kernels.reference import decoded, scalar, score, sign
 from vqindex.layouts.base import Column
@@ -211,9 +211,16 @@ class Case:
 
     def finish(self, kept, k):
         """Scores and ids of what was kept, best first."""
-        out = np.full((kept.at.nq, k), np.nan, F32), np.full((kept.at.nq, k), -77)
-        select.finish(kept.at, k, self.stored.ids, *out)
-        return out
+        return finished(kept, k, self.stored.ids)
+
+
+def finished(held, k, ids):
+    """(nq, k) scores and ids of what was kept, best first."""
+    nq = held.at.nq
+    out = np.full((nq, k), np.nan, F32), np.full((nq, k), -77), np.full(nq, F32(-0.0))
+    scores, found, alpha = (array.ctypes.data for array in out)
+    select.finish(held.at, k, ids, alpha, Answers(scores, found, k))
+    return out[:2]
 
 
 def score_blocks(case, operands, blocks):

@@ -199,3 +199,26 @@ def test_no_rows():
     assert columns["rest"].shape == (0, 2)
     assert sums.shape == (0, 1, 3)
     assert layout.levels(columns).shape == (0, 7)
+
+
+@pytest.mark.parametrize("dims", [1, 7, 384])
+def test_dots_are_summed_in_float64(dims):
+    rng = np.random.default_rng(dims)
+    values, vector = (
+        rng.standard_normal((9, dims), np.float32),
+        rng.standard_normal(dims, np.float32),
+    )
+    out = np.full(10, np.nan, np.float32)
+    encode.dots(values, vector.ctypes.data, out)
+    pairs = [zip(row.tolist(), vector.tolist(), strict=True) for row in values]
+    want = [np.float32(sum(a * b for a, b in pair)) for pair in pairs]
+    assert out[:9].tolist() == want
+    assert np.isnan(out[9])
+
+
+def test_normalize_tells_of_norms_that_lose_digits():
+    center, out = np.zeros(3, np.float32), np.empty((2, 3), np.float32)
+    norms = np.empty(2, np.float32)
+    for scale, odd in ((1, False), (1e-14, False), (1e-16, True), (1e16, True), (0, True)):
+        values = np.float32([[1, 0, 0], [scale, 0, 0]])
+        assert encode.normalize(values, center, norms, out) == odd

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.kernels.cases import empty, same
+from tests.kernels.cases import empty, finished, same
 from vqindex.codes import Codes
 from vqindex.kernels.cpu import select
 from vqindex.kernels.cpu.program import table
@@ -33,13 +33,6 @@ def pushed(scores, rows, ids, k, spare):
     return held
 
 
-def finished(held, k, ids):
-    """(nq, k) scores and ids, best first."""
-    out = np.full((held.at.nq, k), np.nan, np.float32), np.full((held.at.nq, k), -77, np.int64)
-    select.finish(held.at, k, ids.table, *out)
-    return out
-
-
 def case(n, distinct, seed, nq=3):
     """Scores of few different values, so that most are ties, and permuted ids."""
     rng = np.random.default_rng(seed)
@@ -53,10 +46,11 @@ def case(n, distinct, seed, nq=3):
 @pytest.mark.parametrize("k", [1, 2, 10, 501])
 def test_kept_rows_equal_a_full_sort(k, n, distinct, spare):
     scores, ids, _ = case(n, distinct, n + distinct)
-    held = pushed(scores, range(n), Ids(ids), k, spare)
+    stored = Ids(ids)
+    held = pushed(scores, range(n), stored, k, spare)
     want = top_k(scores, ids, k)
     assert (held.arrays[3] <= want[0][:, -1]).all()
-    assert same(finished(held, k, Ids(ids)), want)
+    assert same(finished(held, k, stored.table), want)
 
 
 @given(
@@ -71,8 +65,9 @@ def test_order_of_arrival_does_not_matter(scores, k, spare, seed):
     n = len(scores)
     ids = rng.permutation(n)
     scores = np.float32([scores])
-    held = pushed(scores, rng.permutation(n), Ids(ids), k, spare)
-    best, best_ids = finished(held, k, Ids(ids))
+    stored = Ids(ids)
+    held = pushed(scores, rng.permutation(n), stored, k, spare)
+    best, best_ids = finished(held, k, stored.table)
     want, want_ids = top_k(scores, ids, k)
     assert (best == want).all()
     assert (best_ids == want_ids).all()
@@ -99,7 +94,7 @@ def test_merged_parts_are_like_the_whole(scores, k, parts, seed):
         select.merge(first.at, other.at, k, stored.table)
         for array, kept in zip(other.arrays, before, strict=True):
             np.testing.assert_array_equal(array, kept)
-    assert same(finished(first, k, stored), top_k(scores, ids, k))
+    assert same(finished(first, k, stored.table), top_k(scores, ids, k))
 
 
 @pytest.mark.parametrize("distinct", [1, 3, 1000])
@@ -163,7 +158,7 @@ def test_a_shrunk_buffer_has_the_best_k_and_their_least_score():
 def test_a_tie_at_the_kth_score_still_goes_to_the_lower_id():
     ids = Ids(np.array([9, 8, 7, 6, 5]))
     held = pushed(np.ones((1, 5), np.float32), range(5), ids, 2, 1)
-    best, best_ids = finished(held, 2, ids)
+    best, best_ids = finished(held, 2, ids.table)
     assert best_ids.tolist() == [[5, 6]]
     assert best.tolist() == [[1, 1]]
 
@@ -172,4 +167,6 @@ def test_rows_of_any_slab_have_ids():
     n = 9000
     scores, ids, _ = case(n, 3, 0, nq=1)
     stored = Ids(ids)
-    assert same(finished(pushed(scores, range(n), stored, 5, 32), 5, stored), top_k(scores, ids, 5))
+    assert same(
+        finished(pushed(scores, range(n), stored, 5, 32), 5, stored.table), top_k(scores, ids, 5)
+    )

@@ -39,6 +39,7 @@ POOLS = {
     "i": lambda rng: integers(np.int32, SIGNED, 16, rng),
     "w": lambda rng: integers(np.uint64, WORDS, 8, rng),
     "b": lambda rng: integers(np.uint8, OCTETS, 64, rng),
+    "h": lambda rng: integers(np.int16, np.array([0, -1, 2**15 - 1, -(2**15)], np.int16), 32, rng),
     "f": lambda rng: floats(16, rng),
     "e": lambda rng: mixed(floats(16, rng), np.array([np.inf, -np.inf], np.float32), rng),
     "d": lambda rng: np.where((x := floats(16, rng)) == 0, np.float32(1), x),
@@ -72,9 +73,10 @@ def packed(mask, dtype):
     return np.packbits(mask, bitorder="little").view(dtype)[0]
 
 
-def cut(x):
-    """float32 without their lower halves."""
-    return (x.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+def keys(x):
+    """int16 in the order of float32 without their lower halves."""
+    half = (np.asarray(x).view(np.uint32) >> 16).astype(np.uint16).view(np.int16)
+    return np.where(half < 0, half ^ 0x7FFF, half).astype(np.int16)
 
 
 def row_values(rows):
@@ -117,10 +119,9 @@ OPERATIONS = {
     "max_float": ("ee", lambda x, y: np.where(x > y, x, y)),
     "max_floats": ("m", np.max),
     "at_least": ("ee", lambda x, y: np.uint32(packed(x >= y, np.uint16))),
-    "cut": ("E", cut),
-    "cut_pair": ("ee", lambda x, y: x.view(np.uint32) >> 16 | cut(y).view(np.uint32)),
-    "low_of_pair": ("i", lambda x: x << 16),
-    "high_of_pair": ("i", lambda x: x & -(2**16)),
+    "cut_keys": ("ee", lambda x, y: np.stack([keys(x), keys(y)], axis=1).ravel()),
+    "cut_key": ("E", lambda x: np.int32(keys(x))),
+    "keys_at_least": ("hI", lambda x, key: packed(x >= key.astype(np.int16), np.uint32)),
     "choose": ("iPi", lambda x, mask, other: np.where(bits(mask)[:16], x, other)),
     "magnitude": ("e", np.abs),
     "add_where_above": ("ieei", lambda total, x, least, step: total + step * (x > least)),
@@ -142,7 +143,8 @@ READS = {
 }  # fmt: skip
 WRITES = {
     "store_word": np.uint64(2**63 + 2**40), "store_int": np.int32(-(2**30) - 3),
-    "store_int64": np.int64(-(2**62) - 3), "store_float": np.float32(2**63 + 2**40),
+    "store_byte": np.int8(-3), "store_int64": np.int64(-(2**62) - 3),
+    "store_float": np.float32(2**63 + 2**40),
 }  # fmt: skip
 
 
@@ -186,7 +188,7 @@ def test_operation_equals_numpy(name):
 def test_cutting_keeps_order():
     rng = np.random.default_rng(0)
     x, y = POOLS["e"](rng), POOLS["e"](rng)
-    assert ((cut(x) <= cut(y)) | (x > y)).all()
+    assert ((keys(x) <= keys(y)) | (x >= y)).all()
 
 
 def test_lookup128():

@@ -14,22 +14,23 @@ from vqindex.codec import Recipe
 from vqindex.errors import ReadOnlyError, ShapeError, SpecError
 from vqindex.indexes import state
 from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import Scan, Settings, scores_of_blocks
-from vqindex.kernels.cpu.program import BLOCK
+from vqindex.indexes.scan import Scan, Settings
+from vqindex.indexes.within import within
+from vqindex.kernels.cpu.records import Answers
 from vqindex.kernels.cpu.score import CHUNK
 from vqindex.layouts.base import FloatArray
 from vqindex.locks import ReadWriteLock
+from vqindex.memory import address
 from vqindex.progress import Progress, ProgressLike
 from vqindex.quantizers.base import Quantizer
 from vqindex.quantizers.lloyd_max import LloydMax
-from vqindex.results import SearchResult, shown
+from vqindex.results import SearchResult
 from vqindex.sketches.qjl import QJL
 from vqindex.transforms import default_transform
 from vqindex.transforms.base import Transform
 
 QUERIES = 1024  # queries prepared at a time
 CANDIDATES = 1 << 22  # places for candidates at a time: at most some 100 MB a thread
-RANGE_BLOCKS = 128  # blocks scored at a time by range_search
 
 Ids = npt.NDArray[np.int64]
 
@@ -278,12 +279,14 @@ class FlatIndex:
             stats = {"rows": n, "scored": 0}
             scores = np.empty((nq, k), np.float32)
             ids = np.empty((nq, k), np.int64)
-            scores[:, n:], ids[:, n:] = -np.inf, -1
-            if rows is not None and n and nq:
+            if rows is None or not n:
+                scores[:], ids[:] = -np.inf, -1
+            elif nq:
                 filters = None
                 if filter is not None:
                     filters = arrays.row_filters(filter, rows.id_column, nq)
                 scan = Scan(rows.codes, rows.codec, k, chosen)
+                answers = Answers(address(scores), address(ids), k)
                 tell = Progress(progress, nq, "search")
                 step = max(1, min(QUERIES, CANDIDATES // (scan.k + 1)))
                 step = 1 if isinstance(filters, list) else step
@@ -291,9 +294,7 @@ class FlatIndex:
                     stop = min(start + step, nq)
                     allowed = filters[start] if isinstance(filters, list) else filters
                     operands = rows.codec.operands(queries[start:stop])
-                    best = scan.run(operands, allowed, workers)
-                    np.add(best[0], operands.alpha[:, None], out=scores[start:stop, : scan.k])
-                    ids[start:stop, : scan.k] = best[1]
+                    scan.run(operands, allowed, workers, answers.after(start))
                     tell(stop)
                 stats["scored"] = scan.scored
         return SearchResult.from_scores(scores, ids, self.metric, single, stats)
@@ -318,35 +319,14 @@ class FlatIndex:
             filters = None
             if filter is not None and self._rows is not None:
                 filters = arrays.row_filters(filter, self._rows.id_column, len(queries))
-            found = [
-                self._within(queries[i : i + CHUNK], limit, filters, i)
-                for i in range(0, len(queries), CHUNK)
-            ]
-        each = [pair for part in found for pair in part]
+            each = []
+            for i in range(0, len(queries), CHUNK):
+                part = queries[i : i + CHUNK]
+                here = filters[i : i + CHUNK] if isinstance(filters, list) else filters
+                each += within(self._rows, part, limit, here, self.metric)
         limits = np.cumsum([0, *(len(ids) for _, ids in each)], dtype=np.int64)
         distances = np.concatenate([np.empty(0, np.float32), *(d for d, _ in each)])
         return limits, distances, np.concatenate([np.empty(0, np.int64), *(i for _, i in each)])
-
-    def _within(
-        self, queries: FloatArray, radius: np.float32, filters: Any, first: int
-    ) -> list[tuple[FloatArray, Ids]]:
-        if self._rows is None or not len(self) or not len(queries):
-            return [(np.empty(0, np.float32), np.empty(0, np.int64))] * len(queries)
-        rows, column = self._rows, self._rows.id_column
-        operands = rows.codec.operands(queries)
-        found: list[list[tuple[FloatArray, Ids]]] = [[] for _ in queries]
-        for start in range(0, rows.codes.nblocks, RANGE_BLOCKS):
-            stop = min(start + RANGE_BLOCKS, rows.codes.nblocks)
-            scores = scores_of_blocks(rows.codes, rows.codec, operands, start, stop)
-            distances, _ = shown(scores + operands.alpha, self.metric)
-            here = slice(start * BLOCK, start * BLOCK + len(scores))
-            for i in range(len(queries)):
-                allowed = filters[first + i] if isinstance(filters, list) else filters
-                near = distances[:, i] <= radius
-                if allowed is not None:
-                    near &= allowed[here]
-                found[i].append((distances[near, i], column[here][near]))
-        return [_in_order(parts) for parts in found]
 
     def reconstruct(self, ids: Any) -> FloatArray:
         """Rows by id, (m, d) float32: the originals if kept, else the least-error reconstruction.
@@ -389,11 +369,3 @@ class FlatIndex:
 
 def _unpickle(recipe: Recipe, data: bytes) -> FlatIndex:
     return FlatIndex.restore(recipe, container.from_bytes(data), writable=True)
-
-
-def _in_order(parts: list[tuple[FloatArray, Ids]]) -> tuple[FloatArray, Ids]:
-    """Nearest first, ties by lower id."""
-    distances = np.concatenate([p[0] for p in parts])
-    ids = np.concatenate([p[1] for p in parts])
-    order = np.lexsort((ids, distances))
-    return distances[order], ids[order]

@@ -12,18 +12,17 @@ same bits; a row is left out only when its bound fails.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vqindex import threads as pool
 from vqindex.codec import ID, Codec, Scorer
-from vqindex.codes import Codes
+from vqindex.codes import Blocks, Codes
 from vqindex.kernels.cpu import records, score, search, select, signs, simd
 from vqindex.kernels.cpu import rows as rows_
 from vqindex.kernels.cpu.program import BLOCK, WORDS, bind, table
-from vqindex.kernels.cpu.records import Asked, Held, Stored
+from vqindex.kernels.cpu.records import Answers, Asked, Held, Stored
 from vqindex.layouts.base import FloatArray
 from vqindex.layouts.operands import Operands
 from vqindex.memory import address
@@ -36,15 +35,6 @@ WIDEST = 1e18  # widths of a bound: as wide as any, and times the largest norm a
 SHARED_BLOCKS = 8192  # blocks from which one query is worth a second thread
 
 Ids = npt.NDArray[np.int64]
-Masks = npt.NDArray[np.uint32]
-
-
-class Best(NamedTuple):
-    """The best rows of some queries, (nq, k), and how many rows were scored in full."""
-
-    scores: FloatArray
-    ids: Ids
-    scored: int
 
 
 @dataclass(frozen=True)
@@ -90,13 +80,12 @@ def stored(codes: Codes, scorer: Scorer) -> Held:
 
 
 class Scan:
-    """One search over the rows of an index: codes bound to addresses, buffers, the work shared."""
+    """One search over the rows of an index: codes bound to addresses, and how it is done."""
 
     def __init__(self, codes: Codes, codec: Codec, k: int, settings: Settings) -> None:
         self.codes = codes
-        self.scorer = codec.scorer
         self.k = min(k, codes.n)
-        self.settings = settings
+        self._width = min(settings.eps0 * codec.scorer.error, WIDEST)
         self._held = stored(codes, codec.scorer)
         self.stored: Stored = self._held.at
         if settings.stages == "off":
@@ -104,135 +93,116 @@ class Scan:
         self.scored = 0  # rows, in full
 
     def run(
-        self, operands: Operands, allowed: npt.NDArray[np.bool_] | None, threads: int
-    ) -> tuple[FloatArray, Ids]:
-        """The best k rows of every query, (nq, k) scores and ids, before alpha is added.
+        self,
+        operands: Operands,
+        allowed: npt.NDArray[np.bool_] | None,
+        threads: int,
+        answers: Answers,
+    ) -> None:
+        """Find the best k rows of every query.
 
         allowed   (n,) bool, the rows that may be found, or None for all
         """
         n = self.codes.n
         if allowed is not None and np.count_nonzero(allowed) * LISTED <= n:
-            best = self._listed(operands, np.flatnonzero(allowed), threads)
+            self.scored += self._listed(operands, np.flatnonzero(allowed), threads, answers)
         elif self.stored.signs or operands.nq >= BATCH:
-            best = self._many(operands, block_masks(n, allowed), threads)
+            blocks = self.codes.blocks if allowed is None else Blocks.of(allowed)
+            self.scored += self._many(operands, blocks, threads, answers)
         else:
             rows = np.arange(n) if allowed is None else np.flatnonzero(allowed)
-            best = self._listed(operands, rows, threads)
-        self.scored += best.scored
-        return best.scores, best.ids
+            self.scored += self._listed(operands, rows, threads, answers)
 
     def _asked(self, operands: Operands, packed: bool = False) -> Asked:
-        slack = min(self.settings.eps0 * self.scorer.error, WIDEST) * operands.norms
-        return operands.asked(self.stored.signs, slack.astype(np.float32), packed)
+        slack = operands.norms * np.float32(self._width)
+        return operands.asked(self.stored.signs, slack, packed)
 
-    def _many(self, operands: Operands, masks: Masks, threads: int) -> Best:
+    def _many(self, operands: Operands, blocks: Blocks, threads: int, answers: Answers) -> int:
         """Queries are shared among threads when there are enough of them, else blocks."""
         nq = operands.nq
         parts = min(threads, nq // score.CHUNK)
         if parts > 1:
-            shares = _edges(nq, parts, score.CHUNK)
-            tasks = [partial(self._many, operands.select(a, b), masks, 1) for a, b in shares]
-            return _joined(pool.run(tasks, threads))
-        threads = min(threads, len(masks) // (SHARED_BLOCKS if nq == 1 else SHARED_BLOCKS // 128))
+            tasks = [
+                partial(self._many, operands.select(a, b), blocks, 1, answers.after(a))
+                for a, b in _edges(nq, parts, score.CHUNK)
+            ]
+            return sum(pool.run(tasks, threads))
+        shared = SHARED_BLOCKS if nq == 1 else SHARED_BLOCKS // 128
+        threads = min(threads, len(blocks.numbers) // shared)
         if self.stored.signs == 0 or (nq >= BATCH and simd.TILES):
-            return self._multiplied(operands, masks, threads)
+            return self._multiplied(operands, blocks, threads, answers)
         if nq < 2 * PROBE:
-            return self._signed(operands, masks, threads)
+            return self._signed(operands, blocks, threads, answers)
         # Whichever way is taken, the answers are the same: see how much signs spare.
-        probe = self._signed(operands.select(0, PROBE), masks, threads)
-        much = probe.scored > DENSE * self.stored.words * PROBE * self.codes.n
+        probe = self._signed(operands.select(0, PROBE), blocks, threads, answers)
+        much = probe > DENSE * self.stored.words * PROBE * self.codes.n
         way = self._multiplied if much else self._signed
-        return _joined([probe, way(operands.select(PROBE, nq), masks, threads)])
+        return probe + way(operands.select(PROBE, nq), blocks, threads, answers.after(PROBE))
 
-    def _multiplied(self, operands: Operands, masks: Masks, threads: int) -> Best:
+    def _multiplied(
+        self, operands: Operands, blocks: Blocks, threads: int, answers: Answers
+    ) -> int:
         asked = self._asked(operands, packed=True)
 
-        def part(start: int, stop: int) -> tuple[Held, int]:
+        def part(here: Blocks) -> tuple[Held, int]:
             kept = records.kept(operands.nq, asked.padded, self.k)
             scratch = records.scratch(asked.row_bytes)
-            here = masks[start:stop]
             search.top_k_blocks(
-                self.stored, np.arange(start, stop), here, asked, self.k, kept.at, scratch
+                self.stored, here.numbers, here.masks, asked, self.k, kept.at, scratch
             )
-            return kept, int(np.bitwise_count(here).sum()) * operands.nq
+            return kept, int(np.bitwise_count(here.masks).sum()) * operands.nq
 
-        return self._best(part, len(masks), threads, asked)
+        return self._best(part, blocks, threads, asked, answers)
 
-    def _signed(self, operands: Operands, masks: Masks, threads: int) -> Best:
+    def _signed(self, operands: Operands, blocks: Blocks, threads: int, answers: Answers) -> int:
         asked = self._asked(operands)
+        group = min(operands.nq + operands.nq % 2, signs.GROUP)
 
-        def part(start: int, stop: int) -> tuple[Held, int]:
+        def part(here: Blocks) -> tuple[Held, int]:
             kept = records.kept(operands.nq, asked.padded, self.k)
-            group = min(operands.nq + operands.nq % 2, signs.GROUP)
+            slab = min(len(here.numbers), signs.SLAB_BLOCKS)
             scored = signs.top_k_signs(
-                self.stored, np.arange(start, stop), masks[start:stop], asked, self.k, kept.at,
-                records.highest(group, self.k),
-                records.sign_scratch(self.stored, group, min(stop - start, signs.SLAB_BLOCKS)),
+                self.stored, here.numbers, here.masks, asked, self.k, kept.at,
+                records.highest(group, self.k), records.sign_scratch(self.stored, group, slab),
             )  # fmt: skip
             return kept, scored
 
-        return self._best(part, len(masks), threads, asked)
+        return self._best(part, blocks, threads, asked, answers)
 
     def _best(
         self,
-        part: Callable[[int, int], tuple[Held, int]],
-        blocks: int,
+        part: Callable[[Blocks], tuple[Held, int]],
+        blocks: Blocks,
         threads: int,
         asked: Asked,
-    ) -> Best:
-        """The best of all blocks, a part of them on each thread."""
-        found = pool.run([partial(part, a, b) for a, b in _edges(blocks, threads, 1)], threads)
+        answers: Answers,
+    ) -> int:
+        """Answer from all blocks, a part of them on each thread; how many rows were scored."""
+        shares = [blocks] if threads < 2 else blocks.shared(threads)
+        found = pool.run([partial(part, share) for share in shares], threads)
         kept = found[0][0]
         for other, _ in found[1:]:
             select.merge(kept.at, other.at, self.k, self.stored.ids)
-        return self._finish(kept, asked, 0, sum(scored for _, scored in found))
+        rows_.answer(self.stored, asked, 0, self.k, kept.at, answers)
+        return sum(scored for _, scored in found)
 
-    def _finish(self, kept: Held, asked: Asked, first: int, scored: int) -> Best:
-        nq = kept.at.nq
-        scores = np.empty((nq, self.k), np.float32)
-        ids = np.empty((nq, self.k), np.int64)
-        if self.stored.signs and self.scorer.error:
-            rows_.unlimit(self.stored, asked, first, self.k, kept.at)
-        select.finish(kept.at, self.k, self.stored.ids, scores, ids)
-        return Best(scores, ids, scored)
-
-    def _listed(self, operands: Operands, rows: Ids, threads: int) -> Best:
+    def _listed(self, operands: Operands, rows: Ids, threads: int, answers: Answers) -> int:
         """Queries one by one on named rows, shared among threads."""
         asked = self._asked(operands)
 
-        def one(query: int) -> Best:
+        def one(query: int) -> None:
             kept = records.kept(1, 1, self.k)
             rows_.top_k_rows(self.stored, rows, asked, query, self.k, kept.at)
-            return self._finish(kept, asked, query, len(rows))
+            rows_.answer(self.stored, asked, query, self.k, kept.at, answers.after(query))
 
-        return _joined(pool.run([partial(one, q) for q in range(operands.nq)], threads))
+        pool.run([partial(one, q) for q in range(operands.nq)], threads)
+        return len(rows) * operands.nq
 
 
 def _edges(n: int, parts: int, multiple: int) -> list[tuple[int, int]]:
     """Ranges of about n / parts, beginning at multiples."""
     step = -(-n // (max(parts, 1) * multiple)) * multiple
     return [(a, min(a + step, n)) for a in range(0, n, step)] if n else []
-
-
-def _joined(found: list[Best]) -> Best:
-    if len(found) == 1:
-        return found[0]
-    scores = np.concatenate([best.scores for best in found])
-    ids = np.concatenate([best.ids for best in found])
-    return Best(scores, ids, sum(best.scored for best in found))
-
-
-def block_masks(n: int, allowed: npt.NDArray[np.bool_] | None) -> Masks:
-    """For each block, a bit for each row that exists and is allowed."""
-    blocks = -(-n // BLOCK)
-    if allowed is None:
-        masks = np.full(blocks, 0xFFFFFFFF, np.uint32)
-        if n % BLOCK:
-            masks[-1] = (1 << (n % BLOCK)) - 1
-        return masks
-    padded = np.zeros(blocks * BLOCK, np.bool_)
-    padded[:n] = allowed
-    return np.packbits(padded, bitorder="little").view("<u4").astype(np.uint32)
 
 
 def scores_of_blocks(

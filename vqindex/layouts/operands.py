@@ -1,7 +1,6 @@
 """Operands: queries prepared once, for every row and every list they meet."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +9,8 @@ from vqindex.kernels.cpu import operands, program, tables
 from vqindex.kernels.cpu.lookups import TABLE_BYTES
 from vqindex.kernels.cpu.records import Asked
 from vqindex.layouts.base import Array, FloatArray
-from vqindex.memory import Workspace, address, aligned_zeros, workspace
+from vqindex.lazy import lazy
+from vqindex.memory import LINE, Workspace, address, workspace
 
 GROUP = 16  # queries packed side by side
 
@@ -19,17 +19,19 @@ GROUP = 16  # queries packed side by side
 class Operands:
     """Prepared queries, of which `asked` makes what searches take.
 
-    entries            (padded, ...) int8 or float32, a query a row, zero beyond the last
-    seed, half, gamma  (segments, padded) int32, float32, float32; see kernels.cpu.operands
-    alpha              (nq,) float32, added to every score of a query
-    norms              (nq,) float32, of the queries that the entries stand for
+    program     (segments, FIELDS)
+    memory      holds entries, seed, half and gamma one after another, from address `start` on
+    padded      queries, rounded up to whole groups
+    row_bytes   of one prepared query
+    alpha       (nq,) float32, added to every score of a query
+    norms       (nq,) float32, of the queries that the entries stand for
     """
 
     program: npt.NDArray[np.int64]
-    entries: Array
-    seed: npt.NDArray[np.int32]
-    half: FloatArray
-    gamma: FloatArray
+    memory: npt.NDArray[np.uint8]
+    start: int
+    padded: int
+    row_bytes: int
     alpha: FloatArray
     norms: FloatArray
 
@@ -39,9 +41,42 @@ class Operands:
         return len(self.alpha)
 
     @property
-    def row_bytes(self) -> int:
-        """Bytes of one prepared query."""
-        return int(self.entries.strides[0])
+    def is_float(self) -> bool:
+        """Whether entries are float32, not int8."""
+        return bool(self.program[0, program.BITS] < program.BYTE_ROWS)
+
+    @lazy
+    def _arrays(self) -> list[Array]:
+        entries = np.float32 if self.is_float else np.int8
+        sizes = _sizes(self.padded, self.row_bytes, len(self.program))
+        used = self.memory[self.start - address(self.memory) :][: sum(sizes)]
+        parts = np.split(used, np.cumsum(sizes)[:-1])
+        kinds = entries, np.int32, np.float32, np.float32
+        shapes = self.padded, *(len(self.program),) * 3
+        return [
+            part.view(kind).reshape(count, -1)
+            for part, kind, count in zip(parts, kinds, shapes, strict=True)
+        ]
+
+    @property
+    def entries(self) -> Array:
+        """A query a row, zero beyond the last: (padded, ...) int8 or float32."""
+        return self._arrays[0]
+
+    @property
+    def seed(self) -> npt.NDArray[np.int32]:
+        """(segments, padded); see kernels.cpu.operands, as for `half` and `gamma`."""
+        return self._arrays[1]
+
+    @property
+    def half(self) -> FloatArray:
+        """(segments, padded)."""
+        return self._arrays[2]
+
+    @property
+    def gamma(self) -> FloatArray:
+        """(segments, padded)."""
+        return self._arrays[3]
 
     def asked(
         self, signs: int, slack: FloatArray, packed: bool, space: Workspace = workspace
@@ -52,19 +87,18 @@ class Operands:
                  that they bound; the rounding of tables is added where it is more
         packed   whether queries are to be packed for multiplication
         """
-        padded, row_bytes = len(self.entries), self.row_bytes
-        width = TABLE_BYTES * int(self.program[:signs, program.WORDS].sum())
-        entries, seed, half, gamma = (
-            address(array) for array in (self.entries, self.seed, self.half, self.gamma)
-        )
-        packs = packed and self.entries.dtype == np.int8
+        padded, row_bytes = self.padded, self.row_bytes
+        width = TABLE_BYTES * sum(self.program[:signs, program.WORDS].tolist())
+        entries, seed = self.start, self.start + padded * row_bytes
+        step = 4 * len(self.program) * padded
+        packs = packed and not self.is_float
         pack_at, tables_at, base, unit = space.take(
             "asked", padded * row_bytes if packs else 0, padded * width, 4 * signs * padded,
             4 * signs * padded,
         )  # fmt: skip
         record = Asked(
-            self.nq, padded, entries, row_bytes, pack_at if packs else entries, seed, half, gamma,
-            tables_at, width, base, unit,
+            self.nq, padded, entries, row_bytes, pack_at if packs else entries, seed, seed + step,
+            seed + 2 * step, address(self.alpha), tables_at, width, base, unit,
         )  # fmt: skip
         if packs:
             operands.pack(record)
@@ -74,15 +108,13 @@ class Operands:
 
     def select(self, start: int, stop: int) -> "Operands":
         """Some of the queries; start is a multiple of sixteen."""
-        end = min(-(-stop // GROUP) * GROUP, len(self.entries))
-        part: dict[str, Any] = {
-            name: np.ascontiguousarray(getattr(self, name)[:, start:end])
-            for name in ("seed", "half", "gamma")
-        }
-        return Operands(
-            self.program, self.entries[start:end], alpha=self.alpha[start:stop],
-            norms=self.norms[start:stop], **part,
-        )  # fmt: skip
+        end = min(-(-stop // GROUP) * GROUP, self.padded)
+        some = _empty(self.program, end - start, self.row_bytes, self.alpha[start:stop],
+                      self.norms[start:stop])  # fmt: skip
+        some.entries[:] = self.entries[start:end]
+        for to, source in zip(some._arrays[1:], self._arrays[1:], strict=True):
+            to[:] = source[:, start:end]
+        return some
 
 
 def prepare(
@@ -94,14 +126,26 @@ def prepare(
     to a query's scores, and its square norm
     """
     nq, d = values.shape
+    values = np.ascontiguousarray(values)
     padded = max(-(-nq // GROUP) * GROUP, GROUP)
-    seed = np.zeros((len(fields), padded), np.int32)
-    half = np.zeros((len(fields), padded), np.float32)
-    gamma = np.zeros((len(fields), padded), np.float32)
-    if fields[0, program.BITS] < program.BYTE_ROWS:
-        entries: Array = aligned_zeros((padded, d), np.float32)
-        entries[:nq] = values
+    is_float = fields[0, program.BITS] < program.BYTE_ROWS
+    made = _empty(fields, padded, 4 * d if is_float else d, alpha, np.sqrt(squares))
+    if is_float:
+        made.entries[:nq] = values
     else:
-        entries = aligned_zeros((padded, d), np.int8)
-        operands.quantize(values, fields, entries, seed, half, gamma)
-    return Operands(fields, entries, seed, half, gamma, alpha, np.sqrt(squares))
+        seed, step = made.start + padded * d, 4 * len(fields) * padded
+        operands.quantize(values, fields, made.start, seed, seed + step, seed + 2 * step, padded)
+    return made
+
+
+def _sizes(padded: int, row_bytes: int, segments: int) -> list[int]:
+    """Bytes of the entries, and of seed, half and gamma."""
+    return [padded * row_bytes, *(4 * segments * padded,) * 3]
+
+
+def _empty(
+    fields: npt.NDArray[np.int64], padded: int, row_bytes: int, alpha: FloatArray, norms: FloatArray
+) -> Operands:
+    memory = np.zeros(sum(_sizes(padded, row_bytes, len(fields))) + LINE, np.uint8)
+    start = address(memory)
+    return Operands(fields, memory, start + -start % LINE, padded, row_bytes, alpha, norms)

@@ -53,7 +53,7 @@ class ScalarCodes:
         if bits != sorted(bits, reverse=True):
             raise ValueError(f"segments must come with the most bits first, got {bits}.")
 
-    @property
+    @lazy
     def dims(self) -> int:
         """Coded dimensions."""
         return sum(segment.dims for segment in self.segments)
@@ -65,7 +65,7 @@ class ScalarCodes:
         words = np.cumsum([0, *(s.words for s in self.segments)])
         return [(int(d), int(w)) for d, w in zip(dims[:-1], words[:-1], strict=True)]
 
-    @property
+    @lazy
     def words(self) -> int:
         """Words of a row in the sign plane."""
         return sum(segment.words for segment in self.segments)
@@ -118,6 +118,8 @@ class ScalarCodes:
 
     def spread(self, values: FloatArray) -> FloatArray:
         """See Layout: (nq, 64 * words)."""
+        if self.dims == values.shape[1] == 64 * self.words:
+            return values
         out = np.zeros((len(values), 64 * self.words), np.float32)
         for segment, (dim, word) in zip(self.segments, self._starts, strict=True):
             out[:, 64 * word : 64 * word + segment.dims] = values[:, dim : dim + segment.dims]

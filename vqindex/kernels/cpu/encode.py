@@ -5,6 +5,7 @@ import numpy as np
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
 
+_SMALL, _LARGE = np.float32(1e-15), np.float32(1e15)  # norms whose squares are far from float32's
 _MAGNITUDE = 256  # what steps of a code that counts magnitudes above its low byte are worth
 
 
@@ -23,8 +24,9 @@ def normalize(values, center, norms, out):
     """out = values / norms - center, each step rounded once; where a norm is 0, not finite.
 
     values, out (n, d) float32; center (d,) float32; norms (n,) float32, written as well
+    returns whether a norm is so small or large that its square may have lost digits
     """
-    dims = values.shape[1]
+    dims, odd = values.shape[1], False
     whole = dims - dims % 16
     for i in range(values.shape[0]):
         row, to, origin = _row(values, i), _row(out, i), simd.address_of(center)
@@ -36,6 +38,21 @@ def normalize(values, center, norms, out):
         for j in range(whole, dims):
             out[i, j] = values[i, j] / norm - center[j]
         norms[i] = norm
+        odd |= not (_SMALL < norm < _LARGE)
+    return odd
+
+
+@kernel
+def dots(values, vector, out):
+    """Inner products of rows (n, d) float32 with one vector; out (n,) float32.
+
+    vector   address of (d,) float32, which may be read-only
+    """
+    for i in range(values.shape[0]):
+        total = 0.0
+        for j in range(values.shape[1]):
+            total += np.float64(values[i, j]) * np.float64(simd.load_float(vector + 4 * j))
+        out[i] = total
 
 
 @kernel

@@ -8,15 +8,15 @@ from vqindex.kernels.cpu.program import OPERAND, WORDS
 
 
 @kernel
-def quantize(queries, program, entries, seed, half, gamma):
+def quantize(queries, program, entries, seed, half, gamma, padded):
     """Round each segment of each query to int8, at a scale of its own.
 
         query[j] ~ gamma * entry[j],  entry in [-127, 127],  gamma = max |query| / 127
 
     queries             (nq, d) float32, d = total of 64 * words, zero where a segment is padded
-    entries             (nq, d) int8
-    seed, half, gamma   (segments, >= nq) int32, float32, float32: -ROW_BIAS * sum of the entries,
-                        half that sum, and the scale
+    entries             address of (nq, d) int8
+    seed, half, gamma   addresses of (segments, padded) int32, float32, float32: -ROW_BIAS * sum of
+                        the entries, half that sum, and the scale
     """
     limit = np.float32(127)
     for q in range(queries.shape[0]):
@@ -27,15 +27,17 @@ def quantize(queries, program, entries, seed, half, gamma):
             for j in range(start, stop):
                 largest = max(largest, abs(queries[q, j]))
             unit = largest / limit
-            total = 0
+            to = entries + q * queries.shape[1]
+            total = np.int64(0)
             for j in range(start, stop):
                 steps = queries[q, j] / unit if unit > 0 else np.float32(0)
                 entry = np.int8(min(max(np.rint(steps), -limit), limit))  # a unit may be denormal
-                entries[q, j] = entry
+                simd.store_byte(to + j, entry)
                 total += entry
-            seed[s, q] = -simd.ROW_BIAS * total
-            half[s, q] = np.float32(total) * np.float32(0.5)
-            gamma[s, q] = unit
+            here = 4 * (s * padded + q)
+            simd.store_int(seed + here, np.int32(-simd.ROW_BIAS * total))
+            simd.store_float(half + here, np.float32(total) * np.float32(0.5))
+            simd.store_float(gamma + here, unit)
 
 
 @kernel

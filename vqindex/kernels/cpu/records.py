@@ -47,6 +47,7 @@ class Asked(NamedTuple):
     entries            (padded, row_bytes): int8 or float32 entries
     packed             the same in groups of sixteen queries
     seed, half, gamma  (segments, padded) int32, float32, float32; see operands.quantize
+    alpha              (nq,) float32, added to a query's scores at the end
     tables             (padded, table_bytes); base, unit: (signs, padded); see tables.prepare
     """
 
@@ -58,6 +59,7 @@ class Asked(NamedTuple):
     seed: int
     half: int
     gamma: int
+    alpha: int
     tables: int
     table_bytes: int
     base: int
@@ -78,6 +80,19 @@ class Kept(NamedTuple):
     rows: int
     counts: int
     thresholds: int
+
+
+class Answers(NamedTuple):
+    """Where answers go: (nq, width) float32 scores and int64 ids."""
+
+    scores: int
+    ids: int
+    width: int
+
+    def after(self, queries: int) -> "Answers":
+        """The answers from a later query on."""
+        skip = queries * self.width
+        return Answers(self.scores + 4 * skip, self.ids + 8 * skip, self.width)
 
 
 class Scratch(NamedTuple):
@@ -134,7 +149,7 @@ def kept(nq: int, padded: int, k: int) -> Held:
 
 def highest(nq: int, k: int) -> Kept:
     """A Kept of k + HIGHEST rows a query in this thread's workspace, to be filled anew."""
-    capacity = 2 * (k + HIGHEST)
+    capacity = 4 * (k + HIGHEST)
     sizes = 4 * nq * capacity, 8 * nq * capacity, 8 * nq, 4 * nq
     return Kept(nq, capacity, *workspace.take("highest", *sizes))
 

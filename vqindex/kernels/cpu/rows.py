@@ -8,6 +8,7 @@ from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.score import prefetch_row, score_row
 from vqindex.kernels.cpu.select import (
     count_of,
+    finish,
     push,
     row_of,
     rows_at,
@@ -66,3 +67,14 @@ def unlimit(stored, asked, first, k, kept):
         for i in range(count_of(kept, query)):
             score = _score_for(stored, row_of(rows_at(kept, query), i), asked, first + query)
             simd.store_float(scores_at(kept, query) + 4 * i, score)
+
+
+@kernel
+def answer(stored, asked, first, k, kept, answers):
+    """Write each query's best k, by bounds where there are any, with their true scores.
+
+    first   the query of `asked` that is the first of `kept` and of `answers`
+    """
+    if stored.signs > 0:
+        unlimit(stored, asked, first, k, kept)
+    finish(kept, k, stored.ids, asked.alpha + 4 * first, answers)

@@ -45,7 +45,7 @@ def swap(scores, rows, i, j):
 @inlined
 def better(score, row, other_score, other_row, ids):
     """Whether one candidate goes before another."""
-    if score != other_score:
+    if score != other_score or row == other_row:
         return score > other_score
     return int64_at(ids, row) < int64_at(ids, other_row)
 
@@ -165,19 +165,21 @@ def sort_best(scores, rows, count, ids):
 
 
 @kernel
-def finish(kept, k, ids, out_scores, out_ids):
-    """Each query's best k, best first, padded with -inf and -1.
+def finish(kept, k, ids, alpha, answers):
+    """Write each query's best k, best first, padded with -inf and -1.
 
-    out_scores (nq, k) float32; out_ids (nq, k) int64
+    alpha     address of (nq,) float32, added to the scores
+    answers   a records.Answers of at least k
     """
     for query in range(kept.nq):
         shrink(kept, query, k, ids)
         count = count_of(kept, query)
         scores, rows = scores_at(kept, query), rows_at(kept, query)
         sort_best(scores, rows, count, ids)
-        for i in range(count):
-            out_scores[query, i] = score_of(scores, i)
-            out_ids[query, i] = int64_at(ids, row_of(rows, i))
-        for i in range(count, k):
-            out_scores[query, i] = -np.inf
-            out_ids[query, i] = -1
+        more, skip = simd.load_float(alpha + 4 * query), query * answers.width
+        for i in range(answers.width):
+            score, found = np.float32(-np.inf), np.int64(-1)
+            if i < count:
+                score, found = score_of(scores, i) + more, int64_at(ids, row_of(rows, i))
+            simd.store_float(answers.scores + 4 * (skip + i), score)
+            simd.store_int64(answers.ids + 8 * (skip + i), found)

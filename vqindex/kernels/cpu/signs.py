@@ -134,7 +134,7 @@ def _keep(stored, block, mask, lines, out, k, highest, slot):
         none = simd.splat_float(np.float32(-np.inf))
         low = simd.choose(low, mask, none)
         high = simd.choose(high, mask >> np.uint32(16), none)
-    simd.store(out, simd.cut_pair(low, high))
+    simd.store(out, simd.cut_keys(low, high))
     hits = _reached(low, high, threshold_of(highest, slot))
     if hits != 0:
         simd.store(lines, low)
@@ -163,23 +163,20 @@ def _score(stored, blocks, top, here, asked, first, slot, k, kept, highest, scra
     shrink(kept, query, k, stored.ids)
     if scored < wanted:
         return scored  # all that reached the threshold there was before
-    last = simd.cut(threshold_of(highest, slot))  # all rows above it are scored, some at it
-    ceiling = simd.splat_float(last)
+    last, most = _keys(threshold_of(highest, slot))  # rows above it are scored, some at it
     listed, at = np.empty(_LISTED, np.int64), scratch.bounds + _CUT * scratch.slab * slot
     rows, waiting = simd.address_of(listed), np.int64(0)
     for b in range(here):
-        tied = np.uint32(0)
-        both = simd.load(at + _CUT * b)
-        low, high = simd.low_of_pair(both), simd.high_of_pair(both)
-        hits = _reached(low, high, simd.cut(max(threshold_of(kept, query), _LOWEST)))
+        keys, tied = simd.load(at + _CUT * b), np.uint32(0)
+        hits = simd.keys_at_least(keys, _keys(max(threshold_of(kept, query), _LOWEST))[0])
         if hits != 0:
-            hits &= simd.at_least(ceiling, low) | (simd.at_least(ceiling, high) << np.uint32(16))
-            tied = hits & _reached(low, high, last)
+            hits &= ~simd.keys_at_least(keys, most + np.int32(1))
+            tied = hits & simd.keys_at_least(keys, last)
         while hits != 0:
-            r = simd.lowest_bit(hits)
+            bit = simd.lowest_bit(hits)
             hits &= hits - np.uint32(1)
-            row = blocks[top + b] * BLOCK + r
-            if (tied >> np.uint32(r)) & np.uint32(1) == 0 or not _among(best, wanted, row):
+            row = blocks[top + b] * BLOCK + (bit >> 1) + BLOCK // 2 * (bit & 1)
+            if (tied >> np.uint32(bit)) & np.uint32(1) == 0 or not _among(best, wanted, row):
                 simd.store_int64(rows + 8 * waiting, row)
                 waiting += 1
         if waiting > _LISTED - BLOCK or b == here - 1:
@@ -189,6 +186,13 @@ def _score(stored, blocks, top, here, asked, first, slot, k, kept, highest, scra
             waiting = np.int64(0)
     listed[0] = 0  # or Numba frees them before they are read
     return scored
+
+
+@inlined
+def _keys(bound):
+    """The least and the greatest key of bounds that are equal to one when cut: zero has two."""
+    key = simd.cut_key(bound)
+    return key - np.int32(key == 0), key + np.int32(key == -1)
 
 
 @inlined

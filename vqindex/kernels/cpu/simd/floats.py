@@ -15,6 +15,7 @@ from vqindex.kernels.cpu.simd.core import (
     I64,
     INTS,
     POINTER,
+    SHORTS,
     address,
     call,
     const,
@@ -73,16 +74,30 @@ def at_least(b, x, y):
 
 
 @operation(vector, vector, vector)
-def cut_pair(b, x, y):
-    """The upper halves of float32 lanes: x_j below y_j in lane j. Cutting keeps their order."""
-    return b.or_(b.lshr(x, const(I32, 16, 16)), b.and_(y, const(I32, 16, 0xFFFF0000)))
+def cut_keys(b, x, y):
+    """int16 that are in the order of float32 cut to their upper halves: x_j at 2j, y_j after it."""
+    both = b.or_(b.lshr(x, const(I32, 16, 16)), b.and_(y, const(I32, 16, 0xFFFF0000)))
+    ordered = _in_order(b, b.bitcast(both, SHORTS), const(I16, 32, 15), const(I16, 32, 1))
+    return b.bitcast(ordered, INTS)
 
 
-@operation(types.float32, types.float32)
-def cut(b, value):
-    """A float32 without its lower half, as `cut_pair` has it."""
-    bits = b.and_(b.bitcast(value, I32), ir.Constant(I32, 0xFFFF0000))
-    return b.bitcast(bits, F32)
+@operation(types.int32, types.float32)
+def cut_key(b, value):
+    """The int16 that `cut_keys` has for a float32."""
+    half = b.trunc(b.lshr(b.bitcast(value, I32), ir.Constant(I32, 16)), I16)
+    return b.sext(_in_order(b, half, ir.Constant(I16, 15), ir.Constant(I16, 1)), I32)
+
+
+def _in_order(b: Any, halves: Any, fifteen: Any, one: Any) -> Any:
+    """A float's bits are a sign and a magnitude: turn the magnitudes of negative ones round."""
+    return b.xor(halves, b.lshr(b.ashr(halves, fifteen), one))
+
+
+@operation(types.uint32, vector, types.int32)
+def keys_at_least(b, keys, key):
+    """Bit j is set where int16 j is at least `key`."""
+    least = spread(b, b.trunc(key, I16), 32)
+    return b.bitcast(b.icmp_signed(">=", b.bitcast(keys, SHORTS), least), I32)
 
 
 @operation(vector, vector, types.uint32, vector)
@@ -90,18 +105,6 @@ def choose(b, x, mask, other):
     """Lane j of x where bit j of mask is set, else of the other."""
     chosen = b.bitcast(b.trunc(mask, I16), vec(I1, 16))
     return b.select(chosen, x, other)
-
-
-@operation(vector, vector)
-def low_of_pair(b, x):
-    """The first of the float32 that `cut_pair` cut."""
-    return b.shl(x, const(I32, 16, 16))
-
-
-@operation(vector, vector)
-def high_of_pair(b, x):
-    """The second of the float32 that `cut_pair` cut."""
-    return b.and_(x, const(I32, 16, 0xFFFF0000))
 
 
 @operation(vector, vector, vector)

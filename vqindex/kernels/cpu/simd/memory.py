@@ -98,6 +98,12 @@ def store_int(b, where, value):
     write(b, where, value)
 
 
+@operation(types.none, address, types.int8)
+def store_byte(b, where, value):
+    """Write one byte."""
+    write(b, where, value)
+
+
 @operation(types.none, address, types.int64)
 def store_int64(b, where, value):
     """Write one int64."""

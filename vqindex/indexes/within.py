@@ -1,0 +1,50 @@
+"""All rows within a distance of some queries: every row is scored."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.indexes.rows import Rows
+from vqindex.indexes.scan import scores_of_blocks
+from vqindex.kernels.cpu.program import BLOCK
+from vqindex.layouts.base import FloatArray
+from vqindex.results import shown
+
+BLOCKS = 128  # scored at a time
+
+Ids = npt.NDArray[np.int64]
+Found = tuple[FloatArray, Ids]
+
+
+def within(
+    rows: Rows | None, queries: FloatArray, radius: np.float32, filters: Any, metric: str
+) -> list[Found]:
+    """Distances and ids of the rows at most `radius` from each of a chunk of queries, in order.
+
+    filters   a mask of rows, a list of one for each query, or None
+    """
+    if rows is None or not rows.codes.n or not len(queries):
+        return [(np.empty(0, np.float32), np.empty(0, np.int64))] * len(queries)
+    column, operands = rows.id_column, rows.codec.operands(queries)
+    found: list[list[Found]] = [[] for _ in queries]
+    for start in range(0, rows.codes.nblocks, BLOCKS):
+        stop = min(start + BLOCKS, rows.codes.nblocks)
+        scores = scores_of_blocks(rows.codes, rows.codec, operands, start, stop)
+        distances, _ = shown(scores + operands.alpha, metric)
+        here = slice(start * BLOCK, start * BLOCK + len(scores))
+        for i in range(len(queries)):
+            allowed = filters[i] if isinstance(filters, list) else filters
+            near = distances[:, i] <= radius
+            if allowed is not None:
+                near &= allowed[here]
+            found[i].append((distances[near, i], column[here][near]))
+    return [_in_order(parts) for parts in found]
+
+
+def _in_order(parts: list[Found]) -> Found:
+    """Nearest first, ties by lower id."""
+    distances = np.concatenate([p[0] for p in parts])
+    ids = np.concatenate([p[1] for p in parts])
+    order = np.lexsort((ids, distances))
+    return distances[order], ids[order]
