@@ -16,24 +16,27 @@ from vqindex.indexes.flat import FlatIndex
 from vqindex.io import inspect, load, verify
 from vqindex.quantizers import (
     LVQ,
+    SAQ,
     FractionalLevels,
     LloydMax,
     Octahedral,
     Originals,
     Product,
     RaBitQ,
+    Residual,
     Trellis,
     VectorQuantizer,
 )
 from vqindex.results import SearchResult
 from vqindex.sketches import QJL
-from vqindex.transforms import DenseRotation, HadamardRotation, Identity
+from vqindex.transforms import DenseRotation, HadamardRotation, Identity, PrincipalAxes
 
 __version__ = "0.1.0"
 
 __all__ = [
     "LVQ",
     "QJL",
+    "SAQ",
     "CorruptFileError",
     "DenseRotation",
     "DtypeError",
@@ -47,9 +50,11 @@ __all__ = [
     "NonFiniteError",
     "Octahedral",
     "Originals",
+    "PrincipalAxes",
     "Product",
     "RaBitQ",
     "ReadOnlyError",
+    "Residual",
     "SearchResult",
     "ShapeError",
     "SpecError",

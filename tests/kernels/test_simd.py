@@ -102,6 +102,8 @@ OPERATIONS = {
     "high_nibbles": ("b", lambda x: x // 16 + PLACE),
     "add_bytes": ("bb", lambda x, y: x + y),
     "add_where": ("bWB", lambda x, mask, value: x + value * bits(mask)),
+    "add_bytes_where": ("bWb", lambda x, mask, y: x + y * bits(mask)),
+    "common_bits": ("bb", lambda x, y: packed(x & y != 0, np.uint64)),
     "double_bytes": ("b", lambda x: x + x),
     "high_bytes": ("i", lambda x: x // 256),
     "weave_low": ("ii", lambda x, y: np.stack([x[:8], y[:8]], axis=1).ravel()),

@@ -17,6 +17,7 @@ from vqindex.factory import parse
 from vqindex.indexes.scan import scores_of_blocks
 from vqindex.kernels.cpu import program
 from vqindex.layouts.joined import Joined
+from vqindex.layouts.mixed import MixedCodes
 from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.scalar import ScalarCodes
 from vqindex.layouts.sign import SignCodes
@@ -26,6 +27,7 @@ from vqindex.sketches import QJL
 U = 2.0**-24
 KINDS = (*QUANTIZERS, QJL)
 DIMS = (1, 2, 3, 7, 64, 65, 384)
+LEVELLED = (ScalarCodes, MixedCodes)
 FLOATS = ("F32", "F16")  # their queries are not int8, a sketch's are
 OPTIONS = [
     "EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)",
@@ -106,7 +108,7 @@ def coded(term, columns):
         if isinstance(layout, SignCodes):
             values = np.where(layout.unpack(columns), -0.5, 0.5)
         else:
-            decode = layout.levels if isinstance(layout, ScalarCodes) else layout.unpack
+            decode = layout.levels if isinstance(layout, LEVELLED) else layout.unpack
             values = decode(columns).astype(np.float64)
         scaled = term.scale and not isinstance(layout, OffsetColumn)
         found.append(values * columns[term.scale] if scaled else values)
@@ -114,19 +116,32 @@ def coded(term, columns):
 
 
 def rounded(layout, i, operands, at, asked):
-    """What a layout's operand, at entry `at` and segment i, stands for, checked; where it ends."""
-    used = layout.spread(np.ones((1, asked.shape[1]), np.float32))[0] > 0
-    entries = operands.entries[: len(asked), at : at + used.size][:, used].astype(np.float64)
+    """What the operand of a layout that begins at segment i and entry `at` stands for, checked.
+
+    For each segment, and then the segment and the entry where the next layout begins. Segments
+    beyond the first add to its entries, and are finer.
+    """
+    nq, size = len(asked), layout.operand_bytes
     if isinstance(layout, OffsetColumn):
-        entries = operands.gamma[i, : len(asked), None].astype(np.float64)
+        entries = operands.gamma[i, :nq, None].astype(np.float64)
         assert (entries == asked).all()
-    elif operands.entries.dtype == np.int8:
-        unit = operands.gamma[i, : len(asked), None].astype(np.float64)
-        entries *= unit
-        assert (np.abs(entries - asked) <= unit * (0.5 + 256 * U)).all()
-    else:
-        assert (entries == asked).all()
-    return entries, at + used.size
+        return [entries], i + 1, at + size
+    if operands.entries.dtype != np.int8:
+        used = layout.spread(np.ones((1, asked.shape[1]), np.float32))[0] > 0
+        assert (operands.entries[:nq, at : at + used.size][:, used] == asked).all()
+        return [asked.astype(np.float64)], i + 1, at + used.size
+    parts, allowed = [], np.zeros(asked.shape)
+    fields = operands.program[(operands.program[:, program.OPERAND] >= at)]
+    for s, segment in enumerate(fields[fields[:, program.OPERAND] < at + size], i):
+        first, width = segment[program.OPERAND], 64 * segment[program.WORDS]
+        unit = operands.gamma[s, :nq, None].astype(np.float64)
+        parts.append(np.zeros(asked.shape))
+        parts[-1][:, :width] = (operands.entries[:nq, first : first + width] * unit)[
+            :, : asked.shape[1]
+        ]
+        allowed[:, :width] = unit * (0.5 + 256 * U)
+    assert (np.abs(sum(parts) - asked) <= allowed + 4 * U * np.abs(asked)).all()
+    return parts, s + 1, at + size
 
 
 def check_expand(term, columns, values, y, asked):
@@ -204,13 +219,15 @@ def test_scores_are_inner_products(spec, dim):
         first = 0
         for layout in layouts(term):
             here = slice(first, first + layout.dims)
-            entries, at = rounded(layout, i, operands, at, asked[:, here])
-            part = values[:, here] @ entries.T
+            segments, i, at = rounded(layout, i, operands, at, asked[:, here])
             each = layout.dims * (U if operands.entries.dtype == np.float32 else U * U)
-            want = want + part
-            bound = bound + 4 * U * np.abs(part) + each * (np.abs(values[:, here]) @ abs(entries).T)
-            bound = bound + (i > 0) * U * np.abs(want)  # sums are rounded, but for the first
-            i, first = i + 1, here.stop
+            for entries in segments:
+                part = values[:, here] @ entries.T
+                bound = bound + (np.abs(want).max() > 0) * U * np.abs(want + part)
+                want = want + part
+                bound = bound + 4 * U * np.abs(part)
+                bound = bound + each * (np.abs(values[:, here]) @ np.abs(entries).T)
+            first = here.stop
         check_expand(term, columns, values, y, asked)
     assert (np.abs(found - want) <= bound).all()
 

@@ -223,7 +223,7 @@ def test_best_magnitudes_are_the_best_of_all_triples(unit):
     saved = (b - a) * put[a + b + 1] + (c - b) * put[b + c + 1]
     error = 1 - 2 * top * math.sqrt(2 / math.pi) + top**2 - 2 * unit * saved
     best = np.where((a < b) & (b < c), error, np.inf).argmin()
-    found = module._best_magnitudes(2.0**53, 3, unit)
+    found = module._law_magnitudes(2.0**53, 3, unit)
     assert found.tolist() == list(np.unravel_index(best, error.shape))
 
 

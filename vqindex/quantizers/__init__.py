@@ -8,6 +8,8 @@ from vqindex.quantizers.octahedral import Octahedral
 from vqindex.quantizers.originals import Originals
 from vqindex.quantizers.product import Product
 from vqindex.quantizers.rabitq import RaBitQ
+from vqindex.quantizers.residual import Residual
+from vqindex.quantizers.saq import SAQ
 from vqindex.quantizers.trellis import Trellis
 from vqindex.quantizers.vector import VectorQuantizer
 
@@ -16,7 +18,9 @@ QUANTIZERS: tuple[type[Quantizer], ...] = (
     Originals,
     RaBitQ,
     LVQ,
+    SAQ,
     Product,
+    Residual,
     VectorQuantizer,
     FractionalLevels,
     Octahedral,
@@ -26,6 +30,7 @@ QUANTIZERS: tuple[type[Quantizer], ...] = (
 __all__ = [
     "LVQ",
     "QUANTIZERS",
+    "SAQ",
     "FractionalLevels",
     "LloydMax",
     "Octahedral",
@@ -33,6 +38,7 @@ __all__ = [
     "Product",
     "Quantizer",
     "RaBitQ",
+    "Residual",
     "Trellis",
     "VectorQuantizer",
 ]

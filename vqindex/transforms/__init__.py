@@ -6,10 +6,16 @@ from vqindex.transforms.dense_rotation import DenseRotation
 from vqindex.transforms.hadamard_rotation import HadamardRotation
 from vqindex.transforms.identity import Identity
 from vqindex.transforms.opq import LearnedRotation
+from vqindex.transforms.pca import PrincipalAxes
 
-TRANSFORMS: dict[str, type[Transform]] = {
-    kind.name: kind for kind in (Identity, DenseRotation, HadamardRotation, LearnedRotation)
-}
+_KINDS: tuple[type[Transform], ...] = (
+    Identity,
+    DenseRotation,
+    HadamardRotation,
+    PrincipalAxes,
+    LearnedRotation,
+)
+TRANSFORMS: dict[str, type[Transform]] = {kind.name: kind for kind in _KINDS}
 
 
 def default_transform(spec: str) -> Transform:
@@ -28,6 +34,7 @@ __all__ = [
     "HadamardRotation",
     "Identity",
     "LearnedRotation",
+    "PrincipalAxes",
     "Transform",
     "default_transform",
 ]

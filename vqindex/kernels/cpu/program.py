@@ -13,7 +13,8 @@ SLAB = 128  # blocks of a slab
 SLAB_ROWS = BLOCK * SLAB
 
 (
-    BITS,  # 1..8: bit planes; above, codes looked up in tables; 0 and below, see CODE_ROWS
+    BITS,  # 1..8: bit planes; MIXED: of mixed bits; above, codes looked up in tables; below 1, see
+    # CODE_ROWS
     WORDS,  # 64-byte vectors of a decoded row of this segment; 0 where its scale is all it has;
     # of NIBBLES 64-bit words of a row, of OCTETS codes of a row: 256 entries of tables each
     FIRST,  # its first 64-bit word in a row of the sign plane
@@ -23,7 +24,7 @@ SLAB_ROWS = BLOCK * SLAB
     REST_BYTES,  # bytes of a row in that column
     SCALE,  # column of the scale, or NONE
     OPERAND,  # byte offset of this segment in a query
-    TABLE,  # address of its 128-byte level table, or of its codebook
+    TABLE,  # address of its 128-byte level table, of the records of mixed bits, or of its codebook
     PLANES,  # PLANES + p: word offset of plane p (1..7) in a row of the REST column
 ) = range(11)
 FIELDS = PLANES + 8
@@ -35,6 +36,7 @@ FIELDS = PLANES + 8
     EASY,  # codes from the first on that can be read by 4 bytes and written by 4 or 8
 ) = range(PLANES, PLANES + 5)  # of CODE_ROWS, which have no planes
 
+MIXED = 9
 NIBBLES, OCTETS = 16, 17  # codes of 4 bits in PLANE, laid out as signs; of 8 bits in REST
 # Codes of a codebook, and decoded rows.
 CODE_ROWS, BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2, -3

@@ -8,7 +8,7 @@ one query or many, give the same bits. Arguments that are not arrays are address
 
 import numpy as np
 
-from vqindex.kernels.cpu import codebook, decoded, scalar, simd, tables
+from vqindex.kernels.cpu import codebook, decoded, mixed, scalar, simd, tables
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, float_at, segment_at
 from vqindex.kernels.cpu.program import (
@@ -16,6 +16,7 @@ from vqindex.kernels.cpu.program import (
     BLOCK,
     BYTE_ROWS,
     CODE_ROWS,
+    MIXED,
     NIBBLES,
     OCTETS,
     OPERAND,
@@ -62,6 +63,8 @@ def score_row(program, segments, bias, row, query, seed, half, gamma, step):
                 plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
                 if field(segment, BITS) == NIBBLES:
                     raw = tables.raw_words(plane, segment, inside, operand)
+                elif field(segment, BITS) == MIXED:
+                    raw = mixed.dot_row(plane, rest, segment, inside, operand)
                 else:
                     raw = scalar.dot_row(plane, rest, segment, inside, operand)
             raw = np.int32(raw + simd.load_int(seed + step * s))  # wraps, as in a tile
@@ -118,7 +121,9 @@ def decode_block(program, segments, block, out, stride):
             continue
         for row in range(BLOCK):
             to = out + row * stride + field(segment, OPERAND)
-            if field(segment, BITS) > CODE_ROWS:
+            if field(segment, BITS) == MIXED:
+                mixed.decode_row(plane, rest + row * row_bytes, segment, row, to)
+            elif field(segment, BITS) > CODE_ROWS:
                 scalar.decode_row(plane, rest + row * row_bytes, segment, row, to)
             elif field(segment, BITS) == BYTE_ROWS:
                 decoded.copy_bytes(rest + row * row_bytes, segment, to)

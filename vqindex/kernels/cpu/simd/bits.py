@@ -120,6 +120,14 @@ def add_where(b, x, mask, value):
     return b.bitcast(b.select(b.bitcast(mask, vec(I1, 64)), more, x), INTS)
 
 
+@operation(vector, vector, types.uint64, vector)
+def add_bytes_where(b, x, mask, y):
+    """Byte j of x, plus byte j of y where bit j of mask is set."""
+    x = b.bitcast(x, BYTES)
+    more = b.add(x, b.bitcast(y, BYTES))
+    return b.bitcast(b.select(b.bitcast(mask, vec(I1, 64)), more, x), INTS)
+
+
 @operation(vector, vector)
 def double_bytes(b, x):
     """Bytes times two, which wrap."""
@@ -184,6 +192,13 @@ def store_low_bytes(b, where, x):
 def bits_where(b, x, value):
     """Bit j is set where byte j of x has a bit in common with `value`."""
     common = b.and_(b.bitcast(x, BYTES), spread(b, value, 64))
+    return b.bitcast(b.icmp_unsigned("!=", common, const(I8, 64, 0)), I64)
+
+
+@operation(types.uint64, vector, vector)
+def common_bits(b, x, y):
+    """Bit j is set where bytes j of x and y have a bit in common."""
+    common = b.and_(b.bitcast(x, BYTES), b.bitcast(y, BYTES))
     return b.bitcast(b.icmp_unsigned("!=", common, const(I8, 64, 0)), I64)
 
 
