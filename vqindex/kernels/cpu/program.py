@@ -32,7 +32,8 @@ FIELDS = PLANES + 8
     WINDOW,  # bits of a code
     STRIDE,  # bits from a code to the next
     EASY,  # codes from the first on that can be read by 4 bytes and written by 4 or 8
-) = range(PLANES, PLANES + 5)  # of CODE_ROWS, which have no planes
+    LOOKUPS,  # address of tables to look up 64 codes at a time, or 0; see codebook.lookup_tables
+) = range(PLANES, PLANES + 6)  # of CODE_ROWS, which have no planes
 
 CODE_ROWS, BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2, -3
 NONE = -1  # no such column
