@@ -29,9 +29,9 @@ class VectorQuantizer(CodebookQuantizer):
 
     That is log2(words) / group bits a dimension: VQ2 has 2, VQ4 has 1. Distortions reached:
 
-        words    4       16      64      256
-        VQ2    .36339  .10913  .02980  .00783
-        VQ4    .55     .3417   .185    .0977
+        words   4      16     64     256
+        VQ2     .3634  .1076  .0298  .00782
+        VQ4     .6468  .3416  .1843  .0973
     """
 
     group: int = 2
