@@ -49,6 +49,7 @@ POOLS = {
     "q": lambda rng: np.maximum(integers(np.int8, np.array([127, -127], np.int8), 64, rng), -127),
     "t": lambda rng: np.tile(integers(np.uint8, OCTETS, 16, rng), 4),
     "n": lambda rng: integers(np.uint8, OCTETS, 64, rng) % 16,
+    "k": lambda rng: integers(np.uint8, OCTETS, 64, rng) % 64,
     "s": lambda rng: mixed(rng.integers(-1024, 1025, (CASES, 16), np.int32), SIGNED[:8], rng),
     "I": lambda rng: integers(np.int32, SIGNED, 1, rng)[:, 0],
     "S": lambda rng: mixed(rng.integers(-(2**20), 2**20, CASES, np.int32), SIGNED[:8], rng),
@@ -81,6 +82,12 @@ def keys(x):
     """int16 in the order of float32 without their lower halves."""
     half = (np.asarray(x).view(np.uint32) >> 16).astype(np.uint16).view(np.int16)
     return np.where(half < 0, half ^ 0x7FFF, half).astype(np.int16)
+
+
+def turned(words, shifts):
+    """The lowest bytes of words turned right, eight times each."""
+    words, by = np.repeat(words, 8), (shifts % 64).astype(np.uint64)
+    return (words >> by | words << (64 - by) % 64).astype(np.uint8)
 
 
 def row_values(rows):
@@ -138,6 +145,11 @@ OPERATIONS = {
     "sum_floats": ("f", decoded.sum_lanes),
     "to_row_bytes": ("b", lambda x: x + np.uint8(simd.ROW_BIAS)),
     "lookup16": ("tn", lambda table, index: table[index]),
+    "shift_bytes": ("wb", turned),
+    "merge": (
+        "bWkb",
+        lambda other, mask, index, x: np.where(bits(mask), x[index], other),
+    ),
     "add_quads": ("ib", lambda total, x: total + x.reshape(16, 4).sum(axis=1, dtype=np.int32)),
     "dot4": (
         "ibq",
@@ -204,6 +216,16 @@ def test_lookup128():
     find = compiled("lookup128", "sv", "v")
     for table in integers(np.uint8, OCTETS, 128, rng):
         index = rng.permutation(128)[:64].astype(np.uint8)
+        out = np.empty(64, np.uint8)
+        find(table.ctypes.data, index.ctypes.data, out.ctypes.data)
+        assert out.tobytes() == table[index].tobytes()
+
+
+def test_lookup256():
+    rng = np.random.default_rng(0)
+    find = compiled("lookup256", "sv", "v")
+    for table in integers(np.uint8, OCTETS, 256, rng):
+        index = rng.permutation(256)[:64].astype(np.uint8)
         out = np.empty(64, np.uint8)
         find(table.ctypes.data, index.ctypes.data, out.ctypes.data)
         assert out.tobytes() == table[index].tobytes()
@@ -339,19 +361,22 @@ def test_store_low_bytes():
 
 
 @pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="needs mprotect")
-def test_load_first_reads_no_further():
-    page = mmap.PAGESIZE
+@pytest.mark.parametrize(("name", "dtype"), [("load_first", np.float32), ("load_head", np.uint8)])
+def test_loads_of_a_part_read_no_further(name, dtype):
+    page, size = mmap.PAGESIZE, np.dtype(dtype).itemsize
     memory = mmap.mmap(-1, 2 * page)
-    rows = np.frombuffer(memory, np.float32)
-    rows[:] = np.arange(1, rows.size + 1)
-    guarded = rows.ctypes.data + page
+    row = np.frombuffer(memory, dtype)
+    row[:] = np.arange(1, row.size + 1)
+    guarded = row.ctypes.data + page
     assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(guarded), page, 0) == 0
-    find = compiled("load_first", "ss", "v")
-    for lanes in range(-2, 17):
-        kept = max(lanes, 0)
-        out = np.full(16, np.nan, np.float32)
-        find(guarded - 4 * kept, lanes, out.ctypes.data)
-        assert out.tolist() == [*rows[page // 4 - kept : page // 4], *[0] * (16 - kept)]
+    find = compiled(name, "ss", "v")
+    whole = 64 // size
+    for count in range(-2, whole + 1):
+        kept = max(count, 0)
+        out = np.full(whole, 77, dtype)
+        find(guarded - size * kept, count, out.ctypes.data)
+        want = [*row[page // size - kept : page // size], *[0] * (whole - kept)]
+        assert out.tolist() == want
 
 
 def test_store_byte():
@@ -462,7 +487,8 @@ def test_every_operation_is_tested():
         "lookup128", "store_nibbles", "add_lookups", "add_octet_lookups", "address_of", "dot_tile",
         "dot_narrow",
         "dot_float_tile", "product_tile", "product_row", "prefetch", "tiles_begin", "tiles_end",
-        "stack", "store_byte", "load_fours", "load_eights",
+        "stack", "store_byte", "load_fours", "load_eights", "load_head",
+        "lookup256",
     }  # fmt: skip
     kind = type(simd.load)
     exported = {name for name in simd.__all__ if isinstance(getattr(simd, name), kind)}

@@ -393,6 +393,8 @@ def hits(spec):
         ["EDEN1", "EDEN2", "EDEN4", "SQ8", "F16"],
         ["TQprod2", "TQ2", "EDEN2"],
         ["TQprod4", "TQ4", "EDEN4"],
+        ["EDEN1", "VQ4(words=256)", "TCQ2", "Levels11", "TCQ4"],
+        ["Ternary", "Levels5", "OCT3", "OCT4"],
     ],
     ids="-".join,
 )

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.kernels.cpu import codebook as kernels
-from vqindex.kernels.cpu import program, simd
+from vqindex.kernels.cpu import codewords, program, simd
 from vqindex.kernels.cpu.program import FIELDS
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.lazy import lazy
@@ -92,6 +92,10 @@ class CodebookCodes:
     def _plain(self) -> npt.NDArray[np.uint8]:
         return self._table(0)
 
+    @lazy
+    def _lookups(self) -> npt.NDArray[np.uint8]:
+        return kernels.lookup_tables(self._rows[:, : self.group])
+
     def program(self, index: Mapping[str, int], scale: int, operand: int) -> npt.NDArray[np.int64]:
         """See Layout."""
         fields = np.zeros((1, FIELDS), np.int64)
@@ -110,6 +114,8 @@ class CodebookCodes:
         fields[0, program.STRIDE] = self.stride
         wrapped = -(-(self.window - self.stride) // self.stride)
         spilled = -(-self._rows.shape[1] // self.group) - 1
+        if simd.WIDE and self.stride == self.window <= 8 and 2 <= self.group <= 5:
+            fields[0, program.LOOKUPS] = self._lookups.ctypes.data
         fields[0, program.EASY] = max(min(read, self.codes - max(wrapped, spilled)), 0)
         return fields
 
@@ -123,7 +129,7 @@ class CodebookCodes:
         """Columns of codes (n, codes), of which each keeps its lowest `stride` bits."""
         (column,) = self.columns
         out = np.zeros((len(codes), column.width), np.uint8)
-        kernels.pack(np.ascontiguousarray(codes, np.uint16), self.stride, out)
+        codewords.pack(np.ascontiguousarray(codes, np.uint16), self.stride, out)
         return {column.name: out}
 
     def levels(self, columns: Mapping[str, Array]) -> npt.NDArray[np.int8]:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError, SpecError
-from vqindex.kernels.cpu import codebook as kernels
+from vqindex.kernels.cpu import codewords
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.codebook import CodebookCodes
 from vqindex.lazy import lazy
@@ -55,7 +55,7 @@ def nearest(layout: CodebookCodes, y: FloatArray, factors: FloatArray) -> Array:
     offsets = (words * words).sum(axis=1) * np.float32(-0.5)  # sums of quarters: exact
     codes = np.empty((len(y), layout.codes), np.uint16)
     gains = np.empty(codes.shape, np.float32)
-    kernels.nearest(np.ascontiguousarray(y), factors, words, offsets, codes, gains)
+    codewords.nearest(np.ascontiguousarray(y), factors, words, offsets, codes, gains)
     return codes
 
 
@@ -198,7 +198,7 @@ class FittedCodebook:
         root = np.float32(np.sqrt(self.dim) / self.book.unit)
         columns = self.layout.pack(self.coder(self.layout, y, divide(np.array([root]), norms)))
         sums = np.empty((len(y), 2), np.float32)
-        kernels.sums(y, self.layout.levels(columns), sums)
+        codewords.sums(y, self.layout.levels(columns), sums)
         dot, square = sums.T.astype(np.float64)
         if self.rule == "unbiased":
             columns["scale"] = divide(norms.astype(np.float64) ** 2, dot)

@@ -17,7 +17,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from vqindex.errors import SpecError
-from vqindex.kernels.cpu import codebook as kernels
+from vqindex.kernels.cpu import codewords
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.codebook import CodebookCodes
 from vqindex.quantizers.codebook import Codebook, CodebookQuantizer, Coder, on_grid
@@ -98,7 +98,7 @@ def by_digits(layout: CodebookCodes, y: FloatArray, factors: FloatArray, count: 
     digits = np.zeros((len(y), layout.codes * layout.group), np.uint16)
     gains = np.empty(digits.shape, np.float32)
     offsets = levels[:, 0] ** 2 * np.float32(-0.5)
-    kernels.nearest(np.ascontiguousarray(y), factors, levels, offsets, digits, gains)
+    codewords.nearest(np.ascontiguousarray(y), factors, levels, offsets, digits, gains)
     codes = np.zeros((len(y), layout.codes), np.uint16)
     for i in range(layout.group):
         codes += digits[:, i :: layout.group] * np.uint16(count**i)

@@ -22,7 +22,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from vqindex.errors import SpecError
-from vqindex.kernels.cpu import codebook as kernels
+from vqindex.kernels.cpu import codewords
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.codebook import CodebookCodes
 from vqindex.quantizers.codebook import Codebook, CodebookQuantizer, Coder, measured, on_grid
@@ -101,7 +101,7 @@ def by_direction(layout: CodebookCodes, y: FloatArray, factors: FloatArray, leng
     codes = np.empty((len(y), layout.codes), np.uint16)
     along = np.empty(codes.shape, np.float32)
     none = np.zeros(len(towards), np.float32)
-    kernels.nearest(np.ascontiguousarray(y), factors, towards, none, codes, along)
+    codewords.nearest(np.ascontiguousarray(y), factors, towards, none, codes, along)
     mean = np.sort(norms.mean(axis=0))
     length = np.searchsorted(0.5 * (mean[1:] + mean[:-1]), along)
     return codes * np.uint16(lengths) + length.astype(np.uint16)

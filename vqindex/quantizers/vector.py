@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.errors import SpecError
-from vqindex.kernels.cpu import codebook as kernels
+from vqindex.kernels.cpu import codewords
 from vqindex.quantizers.codebook import Codebook, CodebookQuantizer, on_grid, whole
 from vqindex.transforms.base import Number
 
@@ -29,9 +29,9 @@ class VectorQuantizer(CodebookQuantizer):
 
     That is log2(words) / group bits a dimension: VQ2 has 2, VQ4 has 1. Distortions reached:
 
-        words    4       16      64      256
-        VQ2    .36339  .10913  .02980  .00783
-        VQ4    .55     .3417   .185    .0977
+        words   4      16     64     256
+        VQ2     .3634  .1076  .0298  .00782
+        VQ4     .6468  .3416  .1843  .0973
     """
 
     group: int = 2
@@ -101,7 +101,7 @@ def _cells(x: Floats, words: npt.NDArray[np.floating]) -> npt.NDArray[np.uint16]
     w = words.astype(np.float32)
     codes, gains = np.empty((1, len(x)), np.uint16), np.empty((1, len(x)), np.float32)
     row, one = x.astype(np.float32).reshape(1, -1), np.ones(1, np.float32)
-    kernels.nearest(row, one, w, (w * w).sum(axis=1) * np.float32(-0.5), codes, gains)
+    codewords.nearest(row, one, w, (w * w).sum(axis=1) * np.float32(-0.5), codes, gains)
     found: npt.NDArray[np.uint16] = codes[0]
     return found
 

@@ -1,10 +1,11 @@
-"""Codes of a codebook on the CPU: decode rows to bytes, or dot them, and find nearest codewords.
+"""Codes of a codebook on the CPU: decode rows to bytes, or dot them as they lie.
 
 A row is a stream of bits, lowest first. Code j is the WINDOW bits from bit j * STRIDE on, which
 wrap round the end of the stream, and stands for GROUP entries of a codebook, kept as 4 or 8 bytes.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
@@ -13,6 +14,7 @@ from vqindex.kernels.cpu.program import (
     CODES,
     EASY,
     GROUP,
+    LOOKUPS,
     REST_BYTES,
     STRIDE,
     TABLE,
@@ -21,17 +23,91 @@ from vqindex.kernels.cpu.program import (
 )
 
 SHORTEST = 8  # bytes of a row, which are read at once
-LANES = 64  # groups whose nearest words are sought at a time
+ALL = np.uint64(2**64 - 1)
 PIECE = 256  # codes decoded on the stack at a time: whole vectors, whatever the group
+
+
+def lookup_tables(table: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """What LOOKUPS names, for words of at most 8 bits that do not overlap, and 2 to 5 entries.
+
+        bytes     (64,): the bytes that eight codes lie in, for eight times eight codes
+        shifts    (64,): where among those bits a code begins
+        entries   (group, 256): the i-th byte of every word, over and over
+        order     (group, 128): of the k-th 64 levels, which code each belongs to, 64 uint8, and
+                  for each entry of a word the levels that are of it, 8 uint64 of bits
+
+    table   (ksub, group), the words' bytes
+    """
+    group, bits = table.shape[1], len(table).bit_length() - 1
+    eight = np.arange(8)
+    entries = np.resize(table, (256, group)).T
+    codes, which = np.divmod(np.arange(64 * group).reshape(group, 64), group)
+    masks = np.zeros((group, 8, 8), np.uint8)
+    for i in range(group):
+        masks[:, i] = np.packbits(which == i, axis=1, bitorder="little")
+    order = np.concatenate([codes, masks.reshape(group, 64)], axis=1)
+    parts = (eight[:, None] * bits + eight) % 64, np.tile(eight * bits, 8), entries, order
+    return np.concatenate([part.astype(np.uint8).ravel() for part in parts])
 
 
 @kernel
 def decode_row(rest, segment, out):
-    """Write a row's levels as bytes offset by ROW_BIAS, CODES * GROUP of them.
+    """Write a row's levels as bytes offset by ROW_BIAS, up to 64 * WORDS bytes, the last ones any.
 
     rest   address of the row's bits
     """
-    decode(rest, segment, np.int64(0), field(segment, CODES), out)
+    if simd.WIDE and field(segment, LOOKUPS) != 0:
+        group, words, word = field(segment, GROUP), field(segment, WORDS), np.int64(0)
+        for first in range(0, field(segment, CODES), 64):
+            found = _look_up(rest, segment, first)
+            for k in range(min(group, words - word)):
+                simd.store(out + 64 * word, _woven(segment, found, k))
+                word += 1
+    else:
+        decode(rest, segment, np.int64(0), field(segment, CODES), out)
+
+
+@inlined
+def _look_up(rest, segment, first):
+    """The levels of 64 codes: the first entries of all, the second ones, ..., up to five."""
+    bits, table, group = field(segment, WINDOW), field(segment, LOOKUPS), field(segment, GROUP)
+    at, none = bits * (first >> 3), simd.splat(np.int32(0))
+    index = simd.load_head(rest + at, field(segment, REST_BYTES) - at)
+    index = simd.merge(none, ALL, simd.load(table), index)
+    index = simd.shift_bytes(index, simd.load(table + 64))
+    x0, x1 = _entries(table, bits, index, 0), _entries(table, bits, index, 1)
+    x2 = x3 = x4 = none
+    if group > 2:
+        x2 = _entries(table, bits, index, 2)
+    if group > 3:
+        x3 = _entries(table, bits, index, 3)
+    if group > 4:
+        x4 = _entries(table, bits, index, 4)
+    return x0, x1, x2, x3, x4
+
+
+@inlined
+def _entries(table, bits, index, i):
+    """Entry i of words; bits of an index beyond its own count for nothing."""
+    at = table + 128 + 256 * i
+    return simd.lookup128(at, index) if bits < 8 else simd.lookup256(at, index)
+
+
+@inlined
+def _woven(segment, levels, k):
+    """The k-th 64 of those levels, word by word."""
+    group = field(segment, GROUP)
+    order = field(segment, LOOKUPS) + 128 + 256 * group + 128 * k
+    index, masks = simd.load(order), order + 64
+    out = simd.merge(simd.splat(np.int32(0)), simd.load_word(masks), index, levels[0])
+    out = simd.merge(out, simd.load_word(masks + 8), index, levels[1])
+    if group > 2:
+        out = simd.merge(out, simd.load_word(masks + 16), index, levels[2])
+    if group > 3:
+        out = simd.merge(out, simd.load_word(masks + 24), index, levels[3])
+    if group > 4:
+        out = simd.merge(out, simd.load_word(masks + 32), index, levels[4])
+    return out
 
 
 @inlined
@@ -78,6 +154,14 @@ def dot_row(rest, segment, query):
     """
     codes, words, piece = field(segment, CODES), field(segment, WORDS), simd.stack()
     total, word = simd.splat(np.int32(0)), np.int64(0)
+    if simd.WIDE and field(segment, LOOKUPS) != 0:
+        for first in range(0, codes, 64):
+            found = _look_up(rest, segment, first)
+            for k in range(min(field(segment, GROUP), words - word)):
+                levels = _woven(segment, found, k)
+                total = simd.dot4(total, levels, simd.load(query + 64 * word))
+                word += 1
+        return simd.sum_lanes(total)
     for first in range(0, codes, PIECE):
         decode(rest, segment, first, min(first + PIECE, codes), piece)
         end = min(word + PIECE // 64 * field(segment, GROUP), words)
@@ -95,118 +179,7 @@ def decode_rows(rows, segment, out):
     rows      (n, REST_BYTES) uint8; segment (1, FIELDS)
     out       (n, CODES * GROUP) int8
     """
-    at = simd.address_of(segment)
+    at, codes = simd.address_of(segment), segment[0, CODES]
     for i in range(rows.shape[0]):
         rest = simd.address_of(rows) + i * rows.shape[1]
-        decode_row(rest, at, simd.address_of(out) + i * out.shape[1])
-
-
-@kernel
-def sums(values, levels, out):
-    """Sums of value * level and of level^2 of each row: sixteen partial sums, halves first.
-
-    values   (n, d) float32; levels (n, d or more) int8, the integers t of levels t + 1/2
-    out      (n, 2) float32
-    """
-    dims = values.shape[1]
-    half, row = simd.splat_float(np.float32(0.5)), np.zeros(16, np.int8)
-    for i in range(values.shape[0]):
-        dot = square = simd.splat_float(np.float32(0))
-        at = simd.address_of(values) + 4 * dims * i
-        t = simd.address_of(levels) + levels.shape[1] * i
-        for j in range(0, dims, 16):
-            left = dims - j
-            if left >= 16:
-                x, level = simd.load(at + 4 * j), simd.load_bytes(t + j)
-            else:
-                for lane in range(left):
-                    row[lane] = levels[i, j + lane]
-                x, level = simd.load_first(at + 4 * j, left), simd.load_bytes(simd.address_of(row))
-            level = simd.add_float(simd.to_float(level), half)
-            level = simd.keep_lanes(level, left)
-            dot = simd.add_float(dot, simd.multiply_float(x, level))
-            square = simd.add_float(square, simd.multiply_float(level, level))
-        out[i, 0], out[i, 1] = simd.sum_floats(dot), simd.sum_floats(square)
-
-
-@kernel
-def pack(codes, stride, out):
-    """Write the lowest `stride` bits of each code one after another.
-
-    codes (n, count) uint16; out (n, bytes) uint8, zero
-    """
-    for i in range(codes.shape[0]):
-        bits, have, to = np.uint64(0), 0, 0
-        for j in range(codes.shape[1]):
-            fresh = np.uint64(codes[i, j]) & np.uint64((1 << stride) - 1)
-            bits |= fresh << np.uint64(have)
-            have += stride
-            while have >= 8:
-                out[i, to] = np.uint8(bits & np.uint64(255))
-                bits, have, to = bits >> np.uint64(8), have - 8, to + 1
-        if have > 0:
-            out[i, to] = np.uint8(bits)
-
-
-@kernel
-def nearest(values, factors, words, offsets, codes, gains):
-    """Write the word of the highest gain for each group: reference.codebook.nearest.
-
-    values   (n, d) float32, which `factors` (n,) float32 multiply; zeros follow the last entry
-    words    (ksub, group) float32; offsets (ksub,) float32
-    codes    (n, count) uint16; gains (n, count) float32
-    """
-    group, count = words.shape[1], codes.shape[1]
-    padded = (count + LANES - 1) // LANES * LANES
-    planes = np.zeros((group, padded), np.float32)  # entry i of every group side by side
-    best, found = np.empty(padded, np.float32), np.empty(padded, np.int32)
-    for i in range(values.shape[0]):
-        for plane in range(group):
-            for j in range(plane, values.shape[1], group):
-                planes[plane, j // group] = values[i, j] * factors[i]
-        for first in range(0, padded, LANES):
-            at, step = simd.address_of(planes) + 4 * first, 4 * padded
-            _search(
-                at,
-                step,
-                words,
-                offsets,
-                simd.address_of(best) + 4 * first,
-                simd.address_of(found) + 4 * first,
-            )
-        for j in range(count):
-            codes[i, j], gains[i, j] = found[j], best[j]
-
-
-@inlined
-def _search(planes, step, words, offsets, best, found):
-    """The words of the highest gain for LANES groups, whose entries are `step` bytes apart."""
-    group = words.shape[1]
-    b0 = b1 = b2 = b3 = simd.splat_float(np.float32(-np.inf))
-    f0 = f1 = f2 = f3 = simd.splat(np.int32(0))
-    word = simd.address_of(words)
-    for w in range(words.shape[0]):
-        s0 = s1 = s2 = s3 = simd.splat_float(offsets[w])
-        at = planes
-        for _ in range(group):
-            entry = simd.splat_float(simd.load_float(word))
-            s0 = simd.add_float(s0, simd.multiply_float(simd.load(at), entry))
-            s1 = simd.add_float(s1, simd.multiply_float(simd.load(at + 64), entry))
-            s2 = simd.add_float(s2, simd.multiply_float(simd.load(at + 128), entry))
-            s3 = simd.add_float(s3, simd.multiply_float(simd.load(at + 192), entry))
-            word, at = word + 4, at + step
-        code = simd.splat(np.int32(w))
-        f0, b0 = simd.choose_above(s0, b0, code, f0), simd.max_float(b0, s0)
-        f1, b1 = simd.choose_above(s1, b1, code, f1), simd.max_float(b1, s1)
-        f2, b2 = simd.choose_above(s2, b2, code, f2), simd.max_float(b2, s2)
-        f3, b3 = simd.choose_above(s3, b3, code, f3), simd.max_float(b3, s3)
-    _store_four(best, b0, b1, b2, b3)
-    _store_four(found, f0, f1, f2, f3)
-
-
-@inlined
-def _store_four(where, v0, v1, v2, v3):
-    simd.store(where, v0)
-    simd.store(where + 64, v1)
-    simd.store(where + 128, v2)
-    simd.store(where + 192, v3)
+        decode(rest, at, np.int64(0), codes, simd.address_of(out) + i * out.shape[1])

@@ -34,7 +34,8 @@ FIELDS = PLANES + 8
     WINDOW,  # bits of a code
     STRIDE,  # bits from a code to the next
     EASY,  # codes from the first on that can be read by 4 bytes and written by 4 or 8
-) = range(PLANES, PLANES + 5)  # of CODE_ROWS, which have no planes
+    LOOKUPS,  # address of tables to look up 64 codes at a time, or 0; see codebook.lookup_tables
+) = range(PLANES, PLANES + 6)  # of CODE_ROWS, which have no planes
 
 MIXED = 9
 NIBBLES, OCTETS = 16, 17  # codes of 4 bits in PLANE, laid out as signs; of 8 bits in REST

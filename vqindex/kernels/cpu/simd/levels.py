@@ -8,12 +8,14 @@ from numba import types
 from vqindex.kernels.cpu.level import LEVEL, WIDE
 from vqindex.kernels.cpu.simd.core import (
     BYTES,
+    I1,
     I8,
     I16,
     I32,
     I64,
     INTS,
     SHORTS,
+    WORDS,
     address,
     call,
     const,
@@ -83,6 +85,51 @@ def lookup128(b, table, index):
         here = b.icmp_unsigned("==", b.lshr(index, const(I8, 64, 4)), const(I8, 64, piece))
         found = b.select(here, near, found)
     return b.bitcast(found, INTS)
+
+
+@operation(vector, address, vector)
+def lookup256(b, table, index):
+    """Byte j is table[index_j]; the table is 256 bytes of memory."""
+    index = b.bitcast(index, BYTES)
+    if not WIDE:
+        found = ir.Constant(BYTES, ir.Undefined)
+        for lane in range(64):
+            at = ir.Constant(I32, lane)
+            value = read(b, b.add(table, b.zext(b.extract_element(index, at), I64)), I8)
+            found = b.insert_element(found, value, at)
+        return b.bitcast(found, INTS)
+    parts = [read(b, b.add(table, ir.Constant(I64, 64 * i)), BYTES) for i in range(4)]
+    name = "llvm.x86.avx512.vpermi2var.qi.512"
+    low, high = (call(b, name, BYTES, parts[i], index, parts[i + 1]) for i in (0, 2))
+    return b.bitcast(b.select(b.icmp_signed("<", index, const(I8, 64, 0)), high, low), INTS)
+
+
+@operation(vector, vector, vector)
+def shift_bytes(b, x, shifts):
+    """Byte j is the lowest of its word of x, turned right by as many bits as byte j of shifts."""
+    if WIDE:
+        shifts, x = b.bitcast(shifts, BYTES), b.bitcast(x, BYTES)
+        name = "llvm.x86.avx512.pmultishift.qb.512"
+        return b.bitcast(call(b, name, BYTES, shifts, x), INTS)
+    shifts, x, found = b.bitcast(shifts, WORDS), b.bitcast(x, WORDS), const(I64, 8, 0)
+    for byte in range(0, 64, 8):
+        by = b.lshr(shifts, const(I64, 8, byte))
+        turned = call(b, "llvm.fshr.v8i64", WORDS, x, x, b.and_(by, const(I64, 8, 63)))
+        lowest = b.and_(turned, const(I64, 8, 255))
+        found = b.or_(found, b.shl(lowest, const(I64, 8, byte)))
+    return b.bitcast(found, INTS)
+
+
+@operation(vector, vector, types.uint64, vector, vector)
+def merge(b, other, mask, index, x):
+    """Byte j is x[index_j], for index below 64, where bit j of mask is set, else the other's."""
+    index, x = b.bitcast(index, BYTES), b.bitcast(x, BYTES)
+    if WIDE:
+        found = call(b, "llvm.x86.avx512.permvar.qi.512", BYTES, x, index)
+    else:
+        found = _lookup_by_lane(b, x, index)
+    chosen = b.bitcast(mask, vec(I1, 64))
+    return b.bitcast(b.select(chosen, found, b.bitcast(other, BYTES)), INTS)
 
 
 def dot4_ir(b: Any, total: Any, rows: Any, queries: Any) -> Any:
