@@ -76,15 +76,24 @@ class Recipe:
         """Rows that fitting wants; 0 when nothing is learned from data."""
         return max(int(self.transform.sample_size), int(self.quantizer.sample_size))
 
-    def fit(self, sample: FloatArray | None, dim: int) -> "Codec":
-        """Fit every part, from a sample (n, dim) float32 or, if nothing is learned, from None."""
+    def fit(
+        self, sample: FloatArray | None, dim: int, queries: FloatArray | None = None
+    ) -> "Codec":
+        """Fit every part.
+
+        sample    (n, dim) float32, or None if nothing is learned
+        queries   (nq, dim) float32 such as will be asked, or None if none are known
+        """
         center = None
         if sample is not None:
             sample = _measured(sample, self.metric)
             if self.quantizer.centered:
                 center = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
                 sample = sample - center
-        transform = self.transform.fit(sample, dim, self.seed)
+        if queries is not None:
+            shift = center if self.metric == "l2" else None
+            queries = _measured(queries, self.metric, shift)
+        transform = self.transform.fit(sample, dim, self.seed, queries)
         if sample is not None:
             sample = transform.apply(sample)
         quantizer = self.quantizer.fit(sample, transform.dim_out, self.seed)
@@ -231,8 +240,10 @@ class Codec:
         y = self.transform.apply(r)
         encoded = self.quantizer.encode(y)
         columns = dict(encoded.columns)
+        if self._reweighed:
+            self._reweigh(y, columns)
         if self.sketch is not None:
-            residual = encoded.approximation
+            residual = self.quantizer.expand(columns)
             np.subtract(y, residual, out=residual)
             columns.update(self.sketch.encode(residual).columns)
         if self.metric == "l2":
@@ -240,6 +251,23 @@ class Codec:
         if self._kept is not None:
             columns.update(self._kept.pack(to_half(x) if self.keep == "f16" else x))
         return columns
+
+    @property
+    def _reweighed(self) -> bool:
+        """Whether the quantizer's scale is unbiased but for weights that it does not know."""
+        unbiased = self.quantizer.shrink != 1 and self.quantizer.scale is not None
+        return unbiased and self.transform.weights is not None
+
+    def _reweigh(self, y: FloatArray, columns: dict[str, Array]) -> None:
+        """Make the error of each row orthogonal to it where coordinates have weights.
+
+        That leaves no error in the score of a query that is the row itself.
+        """
+        name = str(self.quantizer.scale)
+        own = y * np.asarray(self.transform.weights, np.float64)
+        whole, coded = ((own * x).sum(axis=1) for x in (y, self.quantizer.expand(columns)))
+        factor = divide(whole, coded).reshape(columns[name].shape)
+        columns[name] = columns[name] * factor
 
     def kept(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """The columns that hold originals, as they are."""
