@@ -17,12 +17,13 @@ from vqindex.io import inspect, load, verify
 from vqindex.quantizers import LloydMax, Originals
 from vqindex.results import SearchResult
 from vqindex.sketches import QJL
-from vqindex.transforms import DenseRotation, HadamardRotation, Identity
+from vqindex.transforms import Calibration, DenseRotation, HadamardRotation, Identity, LeanVec
 
 __version__ = "0.1.0"
 
 __all__ = [
     "QJL",
+    "Calibration",
     "CorruptFileError",
     "DenseRotation",
     "DtypeError",
@@ -31,6 +32,7 @@ __all__ = [
     "HadamardRotation",
     "IdError",
     "Identity",
+    "LeanVec",
     "LloydMax",
     "NonFiniteError",
     "Originals",

@@ -2,7 +2,7 @@
 
     [transform,]codec[+QJL<bits>][,Keep(f32|f16)]
 
-    transform   None Haar Hadamard
+    transform   None Haar Hadamard Calibrated LeanVec<k>
     codec       F32 F16 SQ8 EDEN<b> TQ<b> TQprod<b> QJL<m>
 
 A part takes options in brackets: `EDEN4(center=no)`, `QJL64(projection=gaussian)`. QJL without a

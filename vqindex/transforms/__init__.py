@@ -2,12 +2,14 @@
 
 from vqindex.errors import SpecError
 from vqindex.transforms.base import FittedTransform, Transform
+from vqindex.transforms.calibration import Calibration
 from vqindex.transforms.dense_rotation import DenseRotation
 from vqindex.transforms.hadamard_rotation import HadamardRotation
 from vqindex.transforms.identity import Identity
+from vqindex.transforms.leanvec import LeanVec
 
 TRANSFORMS: dict[str, type[Transform]] = {
-    kind.name: kind for kind in (Identity, DenseRotation, HadamardRotation)
+    kind.name: kind for kind in (Identity, DenseRotation, HadamardRotation, Calibration, LeanVec)
 }
 
 
@@ -20,10 +22,12 @@ def default_transform(name: str) -> Transform:
 
 __all__ = [
     "TRANSFORMS",
+    "Calibration",
     "DenseRotation",
     "FittedTransform",
     "HadamardRotation",
     "Identity",
+    "LeanVec",
     "Transform",
     "default_transform",
 ]
