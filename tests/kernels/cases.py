@@ -13,6 +13,7 @@ from vqindex.kernels.reference import decoded, scalar, score, sign
 from vqindex.layouts.base import Column
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import prepare
+from vqindex.layouts.pyramid import PyramidCodes
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.layouts.sign import SignCodes
 
@@ -27,6 +28,10 @@ def scalar_layout(*shape, prefix=""):
         lower = rng.choice(127, 2 ** (bits - 1) - 1, replace=False)
         segments.append(Segment(dims, (*sorted(lower.tolist()), 127 if bits > 1 else 0)))
     return ScalarCodes(tuple(segments), prefix)
+
+
+GAINS = (tuple(range(40, 300, 33)), tuple(range(30, 200, 22)))
+EDGES = (tuple(range(5, 12)), tuple(range(3, 10)))
 
 
 @dataclass(frozen=True)
@@ -62,18 +67,22 @@ PROGRAMS = SIGNED | {
     "float32": one(DecodedCodes(33, "f32"), False, 0, ratio=False),
     "float16": one(DecodedCodes(100, "f16"), signs=0, ratio=False, bias=False),
     "int8": one(DecodedCodes(67, "i8"), signs=0, ratio=False),
+    "pyramid": one(PyramidCodes(100, 3, GAINS, EDGES), signs=0, ratio=False),
 }
 SLACKS = (0.0, 3.0, 300.0, 1e7)  # below most errors, about them, above most, above all
 
 
 def random_rows(layout, n, rng):
-    """What a layout packs, and the same as one array for each segment."""
+    """What a layout packs, or its columns, and the same as one array for each segment."""
     if isinstance(layout, ScalarCodes):
         parts = [rng.integers(0, 1 << s.bits, (n, s.dims), np.uint8) for s in layout.segments]
         return np.concatenate(parts, axis=1), parts
     if isinstance(layout, SignCodes):
         signs = rng.random((n, layout.dims)) < 0.5
         return signs, [signs]
+    if isinstance(layout, PyramidCodes):
+        columns, _ = layout.encode(rng.standard_normal((n, layout.dims)).astype(F32))
+        return columns, [np.floor(layout.unpack(columns)).astype(np.int8)]
     if layout.kind == "i8":
         rows = rng.integers(-128, 128, (n, layout.dims), np.int8)
     else:
@@ -98,7 +107,7 @@ class Case:
         for t, (layout, scaled) in enumerate(self.program.terms):
             packed, parts = random_rows(layout, n, self.rng)
             columns += layout.columns
-            arrays |= layout.pack(packed)
+            arrays |= packed if isinstance(packed, dict) else layout.pack(packed)
             self.parts += parts
             self.layouts += [layout] * len(parts)
             scale = self.factors(F32([0, 0.5, 1, 1.7, 1e-3, 1e-40])) if scaled else None
@@ -172,7 +181,7 @@ class Case:
                 parts.append(decoded.dot(part, operands.entries[:nq, : layout.dims]))
                 continue
             entries = self.entries(operands, s, part.shape[1])
-            if isinstance(layout, DecodedCodes):
+            if isinstance(layout, DecodedCodes | PyramidCodes):
                 raw = decoded.raw(part, entries)
             else:
                 raw = scalar.raw(part.astype(np.uint8), self.magnitudes(s), entries)

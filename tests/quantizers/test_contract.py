@@ -25,7 +25,10 @@ U = 2.0**-24
 KINDS = (*QUANTIZERS, QJL)
 DIMS = (1, 2, 3, 7, 64, 65, 384)
 FLOATS = ("F32", "F16")  # their queries are not int8, a sketch's are
-OPTIONS = ["EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)"]
+OPTIONS = [
+    "EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)",
+    "PVQ3(center=no)",
+]  # fmt: skip
 
 
 def named():
@@ -352,6 +355,7 @@ def hits(spec):
         ["EDEN1", "EDEN2", "EDEN4", "SQ8", "F16"],
         ["TQprod2", "TQ2", "EDEN2"],
         ["TQprod4", "TQ4", "EDEN4"],
+        ["EDEN2", "PVQ2", "EDEN3"],
     ],
     ids="-".join,
 )

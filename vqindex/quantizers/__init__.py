@@ -3,7 +3,8 @@
 from vqindex.quantizers.base import Quantizer
 from vqindex.quantizers.lloyd_max import LloydMax
 from vqindex.quantizers.originals import Originals
+from vqindex.quantizers.pyramid import Pyramid
 
-QUANTIZERS: tuple[type[Quantizer], ...] = (LloydMax, Originals)
+QUANTIZERS: tuple[type[Quantizer], ...] = (LloydMax, Originals, Pyramid)
 
-__all__ = ["QUANTIZERS", "LloydMax", "Originals", "Quantizer"]
+__all__ = ["QUANTIZERS", "LloydMax", "Originals", "Pyramid", "Quantizer"]

@@ -28,6 +28,8 @@ SLAB_ROWS = BLOCK * SLAB
 FIELDS = PLANES + 8
 
 BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2
+MOST_BITS = 8
+PYRAMID_ROWS, POLAR_ROWS = 16, 17  # integers, decoded by kernels of their own
 NONE = -1  # no such column
 UNBOUND = 0  # ... once bound
 

@@ -8,16 +8,18 @@ one query or many, give the same bits. Arguments that are not arrays are address
 
 import numpy as np
 
-from vqindex.kernels.cpu import decoded, scalar, simd
+from vqindex.kernels.cpu import decoded, pyramid, scalar, simd
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, float_at, segment_at
 from vqindex.kernels.cpu.program import (
     BITS,
     BLOCK,
     BYTE_ROWS,
+    MOST_BITS,
     OPERAND,
     PLANE,
     PLANE_WORDS,
+    PYRAMID_ROWS,
     REST,
     REST_BYTES,
     SCALE,
@@ -27,6 +29,11 @@ from vqindex.kernels.cpu.program import (
 
 CHUNK = 64  # queries scored together against a decoded block
 LINE = 4 * CHUNK
+
+
+@inlined
+def _has_planes(segment):
+    return BYTE_ROWS < field(segment, BITS) <= MOST_BITS
 
 
 @kernel
@@ -50,6 +57,8 @@ def score_row(program, segments, bias, row, query, seed, half, gamma, step):
         else:
             if field(segment, BITS) == BYTE_ROWS:
                 raw = decoded.dot_bytes(rest, segment, operand)
+            elif field(segment, BITS) == PYRAMID_ROWS:
+                raw = pyramid.dot_row(rest, segment, operand)
             else:
                 plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
                 raw = scalar.dot_row(plane, rest, segment, inside, operand)
@@ -74,7 +83,7 @@ def prefetch_row(program, segments, row):
         rest = block_at(field(segment, REST), block, row_bytes) + inside * row_bytes
         for at in range(0, row_bytes, 64):
             simd.prefetch(rest + at)
-        if field(segment, BITS) > BYTE_ROWS:
+        if _has_planes(segment):
             plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
             signs = scalar.sign_words(plane, segment, inside)
             for word in range(field(segment, WORDS)):
@@ -89,14 +98,16 @@ def decode_block(program, segments, block, out, stride):
         row_bytes = field(segment, REST_BYTES)
         rest = block_at(field(segment, REST), block, row_bytes)
         plane = np.int64(0)
-        if field(segment, BITS) > BYTE_ROWS:
+        if _has_planes(segment):
             plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
         for row in range(BLOCK):
             to = out + row * stride + field(segment, OPERAND)
-            if field(segment, BITS) > BYTE_ROWS:
+            if _has_planes(segment):
                 scalar.decode_row(plane, rest + row * row_bytes, segment, row, to)
             elif field(segment, BITS) == BYTE_ROWS:
                 decoded.copy_bytes(rest + row * row_bytes, segment, to)
+            elif field(segment, BITS) == PYRAMID_ROWS:
+                pyramid.decode_row(rest + row * row_bytes, segment, to)
             else:
                 decoded.copy_floats(rest + row * row_bytes, segment, to)
 
