@@ -14,7 +14,7 @@ from vqindex.errors import (
 from vqindex.factory import index_factory
 from vqindex.indexes.flat import FlatIndex
 from vqindex.io import inspect, load, verify
-from vqindex.quantizers import LloydMax, Originals, Pyramid
+from vqindex.quantizers import LloydMax, Originals, Polar, Pyramid
 from vqindex.results import SearchResult
 from vqindex.sketches import QJL
 from vqindex.transforms import Calibration, DenseRotation, HadamardRotation, Identity, LeanVec
@@ -36,6 +36,7 @@ __all__ = [
     "LloydMax",
     "NonFiniteError",
     "Originals",
+    "Polar",
     "Pyramid",
     "ReadOnlyError",
     "SearchResult",

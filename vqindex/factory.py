@@ -3,7 +3,7 @@
     [transform,]codec[+QJL<bits>][,Keep(f32|f16)]
 
     transform   None Haar Hadamard Calibrated LeanVec<k>
-    codec       F32 F16 SQ8 EDEN<b> TQ<b> TQprod<b> QJL<m> PVQ<b>
+    codec       F32 F16 SQ8 EDEN<b> TQ<b> TQprod<b> QJL<m> PVQ<b> Polar
 
 A part takes options in brackets: `EDEN4(center=no)`, `QJL64(projection=gaussian)`. QJL without a
 number has a bit for each dimension, and `TQprod<b>` is `TQ<b - 1>+QJL`. The `spec` of an index

@@ -13,6 +13,7 @@ from vqindex.kernels.reference import decoded, scalar, score, sign
 from vqindex.layouts.base import Column
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import prepare
+from vqindex.layouts.polar import PolarCodes
 from vqindex.layouts.pyramid import PyramidCodes
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.layouts.sign import SignCodes
@@ -31,6 +32,7 @@ def scalar_layout(*shape, prefix=""):
 
 
 GAINS = (tuple(range(40, 300, 33)), tuple(range(30, 200, 22)))
+ANGLES = (*np.linspace(0.2, 6.1, 16).tolist(), *np.linspace(0.1, 1.5, 12).tolist())
 EDGES = (tuple(range(5, 12)), tuple(range(3, 10)))
 
 
@@ -68,6 +70,7 @@ PROGRAMS = SIGNED | {
     "float16": one(DecodedCodes(100, "f16"), signs=0, ratio=False, bias=False),
     "int8": one(DecodedCodes(67, "i8"), signs=0, ratio=False),
     "pyramid": one(PyramidCodes(100, 3, GAINS, EDGES), signs=0, ratio=False),
+    "polar": one(PolarCodes(100, ANGLES), signs=0, ratio=False),
 }
 SLACKS = (0.0, 3.0, 300.0, 1e7)  # below most errors, about them, above most, above all
 
@@ -80,8 +83,9 @@ def random_rows(layout, n, rng):
     if isinstance(layout, SignCodes):
         signs = rng.random((n, layout.dims)) < 0.5
         return signs, [signs]
-    if isinstance(layout, PyramidCodes):
-        columns, _ = layout.encode(rng.standard_normal((n, layout.dims)).astype(F32))
+    if isinstance(layout, PyramidCodes | PolarCodes):
+        columns = layout.encode((40 * rng.standard_normal((n, layout.dims))).astype(F32))
+        columns = columns if isinstance(columns, dict) else columns[0]
         return columns, [np.floor(layout.unpack(columns)).astype(np.int8)]
     if layout.kind == "i8":
         rows = rng.integers(-128, 128, (n, layout.dims), np.int8)
@@ -181,7 +185,7 @@ class Case:
                 parts.append(decoded.dot(part, operands.entries[:nq, : layout.dims]))
                 continue
             entries = self.entries(operands, s, part.shape[1])
-            if isinstance(layout, DecodedCodes | PyramidCodes):
+            if isinstance(layout, DecodedCodes | PyramidCodes | PolarCodes):
                 raw = decoded.raw(part, entries)
             else:
                 raw = scalar.raw(part.astype(np.uint8), self.magnitudes(s), entries)

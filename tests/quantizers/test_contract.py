@@ -27,7 +27,7 @@ DIMS = (1, 2, 3, 7, 64, 65, 384)
 FLOATS = ("F32", "F16")  # their queries are not int8, a sketch's are
 OPTIONS = [
     "EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)",
-    "PVQ3(center=no)",
+    "PVQ3(center=no)", "Polar(center=no)",
 ]  # fmt: skip
 
 
@@ -356,6 +356,7 @@ def hits(spec):
         ["TQprod2", "TQ2", "EDEN2"],
         ["TQprod4", "TQ4", "EDEN4"],
         ["EDEN2", "PVQ2", "EDEN3"],
+        ["PVQ2", "Polar", "EDEN4"],
     ],
     ids="-".join,
 )

@@ -48,20 +48,25 @@ def test_one_group_has_one_norm():
 
 @pytest.mark.parametrize("bits", [1, 3])
 def test_inner_products_are_unbiased(bits):
-    """Over rotations; the error's variance is that of theory, D / (1 - D) (1 - rho^2) / (d - 1)."""
-    dim, rho, rng = 192, 0.5, np.random.default_rng(1)
-    q = np.linalg.qr(rng.standard_normal((dim, 2)))[0].T
-    x = (rho * q[0] + np.sqrt(1 - rho**2) * q[1]).astype(np.float32)
-    found = []
-    for seed in range(400):
+    """Over rotations and rows; the variance of errors is D / (1 - D) (1-rho^2)/(d-1)."""
+    dim, rho, seeds, n = 192, 0.5, 24, 400
+    errors = np.empty((seeds, n))
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        q = rng.standard_normal(dim)
+        q /= np.linalg.norm(q)
+        other = rng.standard_normal((n, dim))
+        other -= np.outer(other @ q, q)
+        other *= np.sqrt(1 - rho**2) / np.linalg.norm(other, axis=1)[:, None]
         index = vq.index_factory(f"PVQ{bits}(center=no)", metric="ip", seed=seed)
-        index.add(x[None])
-        found.append(index.search(q[:1].astype(np.float32), 1).scores[0, 0] - rho)
-    found = np.array(found)
-    assert abs(found.mean()) <= 4 * found.std() / 20
+        index.add(rho * q + other)
+        found = index.search(q, n)
+        errors[seed, found.ids] = found.scores - rho
+    means = errors.mean(axis=1)
+    assert abs(means.mean()) <= 4 * means.std() / seeds**0.5
     d = Pyramid(bits).fit(None, dim, 0).distortion
     want = d / (1 - d) * (1 - rho**2) / (dim - 1)
-    assert found.var() == pytest.approx(want, rel=4 * np.sqrt(2 / 400))
+    assert errors.var() == pytest.approx(want, rel=4 * np.sqrt(2 / errors.size))
 
 
 def test_specs():

@@ -3,8 +3,9 @@
 from vqindex.quantizers.base import Quantizer
 from vqindex.quantizers.lloyd_max import LloydMax
 from vqindex.quantizers.originals import Originals
+from vqindex.quantizers.polar import Polar
 from vqindex.quantizers.pyramid import Pyramid
 
-QUANTIZERS: tuple[type[Quantizer], ...] = (LloydMax, Originals, Pyramid)
+QUANTIZERS: tuple[type[Quantizer], ...] = (LloydMax, Originals, Polar, Pyramid)
 
-__all__ = ["QUANTIZERS", "LloydMax", "Originals", "Pyramid", "Quantizer"]
+__all__ = ["QUANTIZERS", "LloydMax", "Originals", "Polar", "Pyramid", "Quantizer"]

@@ -8,7 +8,7 @@ one query or many, give the same bits. Arguments that are not arrays are address
 
 import numpy as np
 
-from vqindex.kernels.cpu import decoded, pyramid, scalar, simd
+from vqindex.kernels.cpu import decoded, polar, pyramid, scalar, simd
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, float_at, segment_at
 from vqindex.kernels.cpu.program import (
@@ -19,6 +19,7 @@ from vqindex.kernels.cpu.program import (
     OPERAND,
     PLANE,
     PLANE_WORDS,
+    POLAR_ROWS,
     PYRAMID_ROWS,
     REST,
     REST_BYTES,
@@ -59,6 +60,8 @@ def score_row(program, segments, bias, row, query, seed, half, gamma, step):
                 raw = decoded.dot_bytes(rest, segment, operand)
             elif field(segment, BITS) == PYRAMID_ROWS:
                 raw = pyramid.dot_row(rest, segment, operand)
+            elif field(segment, BITS) == POLAR_ROWS:
+                raw = polar.dot_row(rest, segment, operand)
             else:
                 plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
                 raw = scalar.dot_row(plane, rest, segment, inside, operand)
@@ -108,6 +111,8 @@ def decode_block(program, segments, block, out, stride):
                 decoded.copy_bytes(rest + row * row_bytes, segment, to)
             elif field(segment, BITS) == PYRAMID_ROWS:
                 pyramid.decode_row(rest + row * row_bytes, segment, to)
+            elif field(segment, BITS) == POLAR_ROWS:
+                polar.decode_row(rest + row * row_bytes, segment, to)
             else:
                 decoded.copy_floats(rest + row * row_bytes, segment, to)
 
