@@ -221,9 +221,8 @@ def levels(codes, plan, scales, out):
     plan   an address, as everywhere here
     """
     memory = np.empty(_SCRATCH, np.int64)
-    scratch = simd.address_of(memory)
     for i in range(out.shape[0]):
-        row = simd.address_of(codes) + codes.shape[1] * i
+        row, scratch = simd.address_of(codes) + codes.shape[1] * i, simd.address_of(memory)
         for g in range(field(plan, GROUPS)):
             group = _group(plan, g)
             factor = _unpack(row, plan, group, g, scratch)
@@ -239,10 +238,9 @@ def encode(values, plan, codes, dots):
     values   (n, d) float32; codes (n, bytes) uint8, zeros; dots (n,) float64: sums of value * level
     """
     memory = np.empty(_SCRATCH, np.int64)
-    y = simd.address_of(memory)
-    index = y + 8 * WIDEST
     for i in range(values.shape[0]):
-        row, total = simd.address_of(codes) + codes.shape[1] * i, 0.0
+        row, y = simd.address_of(codes) + codes.shape[1] * i, simd.address_of(memory)
+        index, total = y + 8 * WIDEST, 0.0
         for g in range(field(plan, GROUPS)):
             group = _group(plan, g)
             n, words = field(group, DIMS), field(group, WORDS)
