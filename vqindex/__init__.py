@@ -21,7 +21,9 @@ from vqindex.quantizers import (
     LloydMax,
     Octahedral,
     Originals,
+    Polar,
     Product,
+    Pyramid,
     RaBitQ,
     Residual,
     Trellis,
@@ -29,7 +31,14 @@ from vqindex.quantizers import (
 )
 from vqindex.results import SearchResult
 from vqindex.sketches import QJL
-from vqindex.transforms import DenseRotation, HadamardRotation, Identity, PrincipalAxes
+from vqindex.transforms import (
+    Calibration,
+    DenseRotation,
+    HadamardRotation,
+    Identity,
+    LeanVec,
+    PrincipalAxes,
+)
 
 __version__ = "0.1.0"
 
@@ -37,6 +46,7 @@ __all__ = [
     "LVQ",
     "QJL",
     "SAQ",
+    "Calibration",
     "CorruptFileError",
     "DenseRotation",
     "DtypeError",
@@ -46,12 +56,15 @@ __all__ = [
     "HadamardRotation",
     "IdError",
     "Identity",
+    "LeanVec",
     "LloydMax",
     "NonFiniteError",
     "Octahedral",
     "Originals",
+    "Polar",
     "PrincipalAxes",
     "Product",
+    "Pyramid",
     "RaBitQ",
     "ReadOnlyError",
     "Residual",

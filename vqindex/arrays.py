@@ -102,6 +102,17 @@ def vectors(x: Any, dim: int | None = None, name: str = "vectors") -> Vectors:
     return Vectors(source, shape[0], shape[1], name)
 
 
+def sample(x: Any, dim: int | None = None, name: str = "sample") -> NDArray[np.float32]:
+    """Rows (n, d) to fit from, n >= 1, all at once as `Vectors.chunk` gives them.
+
+    Raises ShapeError, DtypeError or NonFiniteError, ValueError for no rows.
+    """
+    rows = vectors(x, dim, name)
+    if rows.n == 0:
+        raise ValueError(f"fitting needs at least one row, got none in {name}.")
+    return rows.chunk(0, rows.n)
+
+
 def queries(
     q: Any, dim: int | None = None, name: str = "queries"
 ) -> tuple[NDArray[np.float32], bool]:

@@ -16,6 +16,8 @@ from vqindex.layouts.codebook import CodebookCodes
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.operands import prepare
+from vqindex.layouts.polar import PolarCodes
+from vqindex.layouts.pyramid import PyramidCodes
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.layouts.sign import SignCodes
 from vqindex.layouts.table import TableCodes
@@ -36,6 +38,11 @@ def scalar_layout(*shape, prefix=""):
 def codebook_layout(dims, group, window, stride):
     words = np.random.default_rng(window).integers(-128, 128, (1 << window, group), np.int8)
     return CodebookCodes(dims, words, stride)
+
+
+GAINS = (tuple(range(40, 300, 33)), tuple(range(30, 200, 22)))
+ANGLES = (*np.linspace(0.2, 6.1, 16).tolist(), *np.linspace(0.1, 1.5, 12).tolist())
+EDGES = (tuple(range(5, 12)), tuple(range(3, 10)))
 
 
 @dataclass(frozen=True)
@@ -82,12 +89,14 @@ PROGRAMS = SIGNED | {
         ratio=False,
     ),
     "an offset alone": Program((OFFSET,), bias=False, ratio=False),
+    "pyramid": one(PyramidCodes(100, 3, GAINS, EDGES), signs=0, ratio=False),
+    "polar": one(PolarCodes(100, ANGLES), signs=0, ratio=False),
 }
 SLACKS = (0.0, 3.0, 300.0, 1e7)  # below most errors, about them, above most, above all
 
 
 def random_rows(layout, n, rng):
-    """What a layout packs, and the same as one array for each segment."""
+    """What a layout packs, or its columns, and the same as one array for each segment."""
     if isinstance(layout, ScalarCodes):
         parts = [rng.integers(0, 1 << s.bits, (n, s.dims), np.uint8) for s in layout.segments]
         return np.concatenate(parts, axis=1), parts
@@ -104,6 +113,10 @@ def random_rows(layout, n, rng):
     if isinstance(layout, OffsetColumn):
         ones = np.ones((n, 1), F32)
         return ones, [ones]
+    if isinstance(layout, PyramidCodes | PolarCodes):
+        columns = layout.encode((40 * rng.standard_normal((n, layout.dims))).astype(F32))
+        columns = columns if isinstance(columns, dict) else columns[0]
+        return columns, [np.floor(layout.unpack(columns)).astype(np.int8)]
     if layout.kind == "i8":
         rows = rng.integers(-128, 128, (n, layout.dims), np.int8)
     else:
@@ -137,7 +150,7 @@ class Case:
             if is_offset:
                 arrays[layout.name] = scale
             else:
-                arrays |= layout.pack(packed)
+                arrays |= packed if isinstance(packed, dict) else layout.pack(packed)
                 self.beside(f"scale{t}", scale, columns, arrays)
         self.bias = self.factors(F32([0, -0.5, -1, 2])) if self.program.bias else None
         self.beside("bias", self.bias, columns, arrays)
@@ -221,7 +234,7 @@ class Case:
             entries = self.entries(operands, s, part.shape[1])
             if isinstance(layout, TableCodes):
                 raw = table_codes.raw(part, self.tables(operands, s))
-            elif isinstance(layout, DecodedCodes | CodebookCodes):
+            elif isinstance(layout, DecodedCodes | CodebookCodes | PyramidCodes | PolarCodes):
                 raw = decoded.raw(part, entries)
             else:
                 raw = scalar.raw(part.astype(np.uint8), self.magnitudes(s), entries)

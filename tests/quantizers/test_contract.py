@@ -37,6 +37,7 @@ OPTIONS += ["Ternary(center=no)", "Levels5(scale=biased)", "Levels11"]
 OPTIONS += ["OCT3(center=no)", "OCT4(scale=biased)"]
 OPTIONS += ["TCQ1.5(center=no,window=8)", "TCQ3(scale=biased,window=10)"]
 OPTIONS += ["VQ2(center=no)", "VQ2(scale=biased,words=256)", "VQ4", "VQ4(words=256)"]
+OPTIONS += ["PVQ3(center=no)", "Polar(center=no)"]
 
 
 def named():
@@ -395,6 +396,8 @@ def hits(spec):
         ["TQprod4", "TQ4", "EDEN4"],
         ["EDEN1", "VQ4(words=256)", "TCQ2", "Levels11", "TCQ4"],
         ["Ternary", "Levels5", "OCT3", "OCT4"],
+        ["EDEN2", "PVQ2", "EDEN3"],
+        ["PVQ2", "Polar", "EDEN4"],
     ],
     ids="-".join,
 )

@@ -6,7 +6,9 @@ from vqindex.quantizers.lloyd_max import LloydMax
 from vqindex.quantizers.lvq import LVQ
 from vqindex.quantizers.octahedral import Octahedral
 from vqindex.quantizers.originals import Originals
+from vqindex.quantizers.polar import Polar
 from vqindex.quantizers.product import Product
+from vqindex.quantizers.pyramid import Pyramid
 from vqindex.quantizers.rabitq import RaBitQ
 from vqindex.quantizers.residual import Residual
 from vqindex.quantizers.saq import SAQ
@@ -25,6 +27,8 @@ QUANTIZERS: tuple[type[Quantizer], ...] = (
     FractionalLevels,
     Octahedral,
     Trellis,
+    Pyramid,
+    Polar,
 )
 
 __all__ = [
@@ -35,7 +39,9 @@ __all__ = [
     "LloydMax",
     "Octahedral",
     "Originals",
+    "Polar",
     "Product",
+    "Pyramid",
     "Quantizer",
     "RaBitQ",
     "Residual",

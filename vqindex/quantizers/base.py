@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,16 @@ class FittedQuantizer(Protocol):
 
     def arrays(self) -> dict[str, Array]:
         """What a file must hold to make this again beside the recipe."""
+        ...
+
+
+@runtime_checkable
+class Summed(Protocol):
+    """A fitted quantizer whose rows' square norms are sums of what their codes look up."""
+
+    @property
+    def squares(self) -> FloatArray | None:
+        """What each entry of the operand's tables adds to |expand|^2; None under a scale."""
         ...
 
 

@@ -185,7 +185,7 @@ class FittedProduct:
         columns = self.layout.pack(self._spaces.encode(y).astype(np.uint8))
         if self.rule != "none":
             columns["scale"] = scales(self.rule, y, self._decode(columns))
-        return Encoded(columns, self)
+        return Encoded(columns, self, rounded=self.rule == "none")
 
     def _decode(self, columns: Mapping[str, Array]) -> FloatArray:
         """Words side by side, (n, dim)."""

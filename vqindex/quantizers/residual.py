@@ -241,7 +241,7 @@ class FittedResidual:
         columns = self.layout.pack(codes)
         if self.rule != "none":
             columns["scale"] = scales(self.rule, y, self._decode(columns))
-        return Encoded(columns, self)
+        return Encoded(columns, self, rounded=self.rule == "none")
 
     def _search(
         self, rows: FloatArray, half: FloatArray, right: FloatArray, gram: FloatArray

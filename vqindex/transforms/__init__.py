@@ -2,9 +2,11 @@
 
 from vqindex.errors import SpecError
 from vqindex.transforms.base import FittedTransform, Transform
+from vqindex.transforms.calibration import Calibration
 from vqindex.transforms.dense_rotation import DenseRotation
 from vqindex.transforms.hadamard_rotation import HadamardRotation
 from vqindex.transforms.identity import Identity
+from vqindex.transforms.leanvec import LeanVec
 from vqindex.transforms.opq import LearnedRotation
 from vqindex.transforms.pca import PrincipalAxes
 
@@ -12,8 +14,10 @@ _KINDS: tuple[type[Transform], ...] = (
     Identity,
     DenseRotation,
     HadamardRotation,
+    Calibration,
     PrincipalAxes,
     LearnedRotation,
+    LeanVec,
 )
 TRANSFORMS: dict[str, type[Transform]] = {kind.name: kind for kind in _KINDS}
 
@@ -29,10 +33,12 @@ def default_transform(spec: str) -> Transform:
 
 __all__ = [
     "TRANSFORMS",
+    "Calibration",
     "DenseRotation",
     "FittedTransform",
     "HadamardRotation",
     "Identity",
+    "LeanVec",
     "LearnedRotation",
     "PrincipalAxes",
     "Transform",

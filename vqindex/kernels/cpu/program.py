@@ -39,8 +39,8 @@ FIELDS = PLANES + 8
 
 MIXED = 9
 NIBBLES, OCTETS = 16, 17  # codes of 4 bits in PLANE, laid out as signs; of 8 bits in REST
-# Codes of a codebook, and decoded rows.
-CODE_ROWS, BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2, -3
+# Codes that are decoded to integers, rows of integers, and rows of floats.
+CODE_ROWS, PYRAMID_ROWS, POLAR_ROWS, BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2, -3, -4, -5
 NONE = -1  # no such column
 UNBOUND = 0  # ... once bound
 

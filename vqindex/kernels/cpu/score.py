@@ -8,7 +8,7 @@ one query or many, give the same bits. Arguments that are not arrays are address
 
 import numpy as np
 
-from vqindex.kernels.cpu import codebook, decoded, mixed, scalar, simd, tables
+from vqindex.kernels.cpu import codebook, decoded, mixed, polar, pyramid, scalar, simd, tables
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, float_at, segment_at
 from vqindex.kernels.cpu.program import (
@@ -22,6 +22,8 @@ from vqindex.kernels.cpu.program import (
     OPERAND,
     PLANE,
     PLANE_WORDS,
+    POLAR_ROWS,
+    PYRAMID_ROWS,
     REST,
     REST_BYTES,
     SCALE,
@@ -56,6 +58,10 @@ def score_row(program, segments, bias, row, query, seed, half, gamma, step):
                 raw = decoded.dot_bytes(rest, segment, operand)
             elif field(segment, BITS) == CODE_ROWS:
                 raw = codebook.dot_row(rest, segment, operand)
+            elif field(segment, BITS) == PYRAMID_ROWS:
+                raw = pyramid.dot_row(rest, segment, operand)
+            elif field(segment, BITS) == POLAR_ROWS:
+                raw = polar.dot_row(rest, segment, operand)
             elif field(segment, BITS) == OCTETS:
                 codes = block_at(field(segment, REST), block, row_bytes)
                 raw = tables.raw_octets(codes, segment, inside, operand)
@@ -129,6 +135,10 @@ def decode_block(program, segments, block, out, stride):
                 decoded.copy_bytes(rest + row * row_bytes, segment, to)
             elif field(segment, BITS) == CODE_ROWS:
                 codebook.decode_row(rest + row * row_bytes, segment, to)
+            elif field(segment, BITS) == PYRAMID_ROWS:
+                pyramid.decode_row(rest + row * row_bytes, segment, to)
+            elif field(segment, BITS) == POLAR_ROWS:
+                polar.decode_row(rest + row * row_bytes, segment, to)
             else:
                 decoded.copy_floats(rest + row * row_bytes, segment, to)
 
