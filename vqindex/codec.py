@@ -186,7 +186,7 @@ class Codec:
 
     @lazy
     def _squares(self) -> FloatArray | None:
-        """What tables take of a score under l2, in the place of a bias: norms of reconstructions."""
+        """What tables take of a score under l2 in the place of a bias: norms of decoded rows."""
         if self.metric != "l2" or self.sketch is not None:
             return None
         if not (isinstance(self.quantizer, Summed) and isinstance(self.transform, Orthogonal)):
