@@ -176,7 +176,7 @@ def test_seed_decides(recipe):
     x = np.random.default_rng(0).standard_normal((1, 48)).astype(np.float32)
     one, same, other = (fit(recipe, 48, seed).apply(x) for seed in (1, 1, 2))
     assert (one == same).all()
-    learned = ("None", "Calibrated(rotation=None)", "LeanVec(rotate=no)")
+    learned = ("None", "PCA", "Calibrated(rotation=None)", "LeanVec(rotate=no)")
     assert (one == other).all() == (recipe.spec in learned)
 
 
