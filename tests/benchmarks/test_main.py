@@ -8,7 +8,9 @@ from benchmarks import __main__, machine, results
 
 FOLDER = Path(machine.__file__).parent
 INTERNAL = ("ceilings.py", "scans.py")  # they time the kernels themselves
-PUBLIC = ("vqindex", "vqindex.datasets", "vqindex.evaluate", "vqindex.quantizers.levels")
+PUBLIC = (
+    "vqindex", "vqindex.datasets", "vqindex.evaluate", "vqindex.quantizers.levels", "vqindex.report",
+)  # fmt: skip
 
 
 @pytest.fixture
