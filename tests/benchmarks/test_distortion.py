@@ -74,7 +74,7 @@ def test_some_cases():
     cases = distortion.read_cases(["EDEN2", "turbo"])
     assert [code.spec for code in cases.codes] == ["EDEN2", "Haar,EDEN2"]
     assert [peer.label for peer in cases.peers] == ["FAISS RR,EDEN2", "turbovec 2", "turbovec 4"]
-    with pytest.raises(ValueError, match="only must name parts of vqindex EDEN1, .* got 'EDEN9'"):
+    with pytest.raises(ValueError, match=r"only must name parts of vqindex EDEN1, .* got 'EDEN9'"):
         distortion.read_cases(["EDEN9"])
 
 
@@ -121,5 +121,5 @@ def test_a_report(record):
     assert second.endswith("1.000")
     title, columns, _, first, _ = on_a_set.splitlines()
     assert title.endswith("1,500 x 64, cosine")
-    assert columns.split() == "library index bytes/row bits R@10 rows/s fit s".split()
+    assert columns.split()[:5] == ["library", "index", "bytes/row", "bits", "R@10"]
     assert first.split()[:4] == ["vqindex", "EDEN2", "22", "2.750"]
