@@ -12,7 +12,7 @@ from vqindex import index_factory
 from vqindex.datasets import synthetic
 from vqindex.quantizers import QUANTIZERS
 
-SIZES = Sizes(dim=256, sample=8192, rows=256, seeds=12, queries=16, pairs=16, rho=0.5)
+SIZES = Sizes(dim=256, sample=2048, rows=256, seeds=12, queries=16, pairs=16, rho=0.5)
 FEW = Sizes(dim=64, sample=1024, rows=16, seeds=2, queries=2, pairs=2, rho=0.5)
 
 

@@ -60,7 +60,7 @@ def test_a_code_is_fitted_to_other_rows_than_it_is_measured_on(monkeypatch):
 
         monkeypatch.setattr(FlatIndex, name, spy)
     fidelity.coded("EDEN2", SIZES)
-    (sample,), (x,) = seen["fit"], seen["add"]
+    (sample,), (_, x) = seen["fit"], seen["add"]
     assert (sample.shape, x.shape) == ((2048, 256), (256, 256))
     assert not set(sample[:, 0]) & set(x[:, 0])
 
