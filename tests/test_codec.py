@@ -338,11 +338,13 @@ def test_decoding_errs_least(spec):
     [
         (1, True, ["EDEN1", "TQ1", "QJL", "QJL9", "RaBitQ1"]),  # signs are the score
         (2, True, ["EDEN1+QJL", "TQprod2", "QJL+QJL"]),
+        (2, True, ["LVQ1", "Hadamard,LVQ1"]),  # ... with an offset
+        (3, True, ["LVQ1+QJL", "LVQ1x1"]),
         (1, False, ["EDEN2", "EDEN8", "TQ4", "EDEN2+QJL", "EDEN4+QJL8"]),  # they bound it
         (1, False, ["RaBitQ2", "RaBitQ8", "RaBitQ4+QJL8"]),
         (2, False, ["EDEN2+QJL30", "TQ2+QJL9"]),  # ... with those of a sketch that adds much
         (0, True, ["F32", "F16", "SQ8", "SQ8+QJL"]),  # there are none
-        (0, True, ["LVQ1", "LVQ4x4", "Hadamard,LVQ4", "LVQ1+QJL"]),  # not all of a row is there
+        (0, True, ["LVQ2", "LVQ4x4", "Hadamard,LVQ4", "LVQ1x4"]),  # not all of a row is there
         (0, True, ["None,EDEN2", "None,TQ4+QJL"]),  # what they leave out is not random
     ],
 )

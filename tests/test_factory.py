@@ -1,6 +1,7 @@
 """Factory strings: what they make, what they are written back to, and what is refused."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -14,20 +15,41 @@ QUANTIZERS = [
     "F32", "F16", "SQ8", *(f"EDEN{b}" for b in range(1, 9)), *(f"TQ{b}" for b in range(1, 9)),
     "EDEN4(center=no)", "EDEN4(scale=biased)", "EDEN4(center=no,scale=biased)", "TQ4(center=yes)",
     "QJL", "QJL64", "QJL(projection=gaussian)", "QJL9(projection=gaussian)",
+    "PQ48x4", "PQ48x8(center=no,scale=unbiased)", "OPQ48x4", "OPQ24x8(scale=length)",
+    "RQ8x4", "RQ32x8(beam=2,center=no,groups=4,scale=length)",
+    "RaBitQ1", "RaBitQ8", "RaBitQ4(search=fast)", "LVQ1", "LVQ8", "LVQ4x8", "SAQ1", "SAQ2.5",
+    "VQ2", "VQ4(center=no,scale=biased,words=256)", "Ternary", "Levels5", "Levels11(center=no)",
+    "OCT2", "OCT4(scale=biased)", "TCQ1", "TCQ2.5(center=no,window=10)", "PVQ1", "PVQ4(center=no)",
+    "Polar", "Polar(center=no)",
+]  # fmt: skip
+TRANSFORM_SPECS = [
+    "None", "Haar", "Hadamard", "Hadamard(rounds=3)", "Calibrated", "Calibrated(rotation=Haar)",
+    "PCA", "LeanVec", "LeanVec160", "OPQ48x4", "OPQ24x8",
 ]  # fmt: skip
 SKETCHES = ["", "+QJL", "+QJL7", "+QJL(projection=gaussian)"]
 KEEPS = ["", ",Keep(f32)", ",Keep(f16)"]
 
 
 def default(codec):
-    return "Hadamard" if codec.startswith(("EDEN", "TQ")) else "None"
+    if codec.startswith("OPQ"):
+        return codec.partition("(")[0]
+    if codec.startswith("SAQ"):
+        return "PCA"
+    plain = codec.startswith(("F32", "F16", "SQ8", "QJL", "PQ", "RQ", "LVQ"))
+    return "None" if plain else "Hadamard"
+
+
+def test_every_name_is_here():
+    for name in CODECS:
+        assert any(re.match(f"{name}[0-9(]|{name}$", spec) for spec in QUANTIZERS), name
+    for name in TRANSFORMS:
+        assert any(re.match(f"{name}[0-9(]|{name}$", spec) for spec in TRANSFORM_SPECS), name
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("quantizer", QUANTIZERS)
 def test_every_spec_makes_itself_again(quantizer, metric):
-    named = [f"{name}48x4," if name == "OPQ" else f"{name}," for name in TRANSFORMS]
-    transforms = ["", "Hadamard(rounds=3),", *named]
+    transforms = ["", *(f"{transform}," for transform in TRANSFORM_SPECS)]
     sketches = SKETCHES[:1] if quantizer in ("F32", "F16") else SKETCHES
     for transform, sketch, keep in itertools.product(transforms, sketches, KEEPS):
         codec = f"{quantizer}{sketch}{keep}"
@@ -54,27 +76,53 @@ def test_every_spec_makes_itself_again(quantizer, metric):
         ("Hadamard(rounds=2),F32", "Hadamard,F32"),
         ("None,EDEN4", "None,EDEN4"),
         ("QJL(projection=orthogonal)", "QJL"),
+        ("OPQ48x4,OPQ48x4", "OPQ48x4"),
+        ("OPQ24x8,OPQ48x4", "OPQ24x8,OPQ48x4"),
+        ("PQ08x4(scale=none)", "PQ8x4"),
+        ("RQ8x4(groups=1,beam=5)", "RQ8x4"),
+        ("PCA,SAQ4", "SAQ4"),
+        ("SAQ4.0", "SAQ4"),
+        ("SAQ0.000001", "SAQ0.000001"),
+        ("TCQ2.0", "TCQ2"),
+        ("Levels3", "Ternary"),
+        ("VQ2(words=16)", "VQ2"),
     ],
 )
 def test_other_ways_to_write_a_spec(given, spec):
     assert vq.index_factory(given).spec == spec
 
 
-@pytest.mark.parametrize("spec", ["F16", "EDEN3", "TQprod3", "QJL", "Haar,SQ8", "EDEN2,Keep(f32)"])
+PARTS = {
+    "F16": {"quantizer": vq.Originals("F16")},
+    "EDEN3": {"quantizer": vq.LloydMax(3)},
+    "TQprod3": {"quantizer": vq.LloydMax(2, scale="fixed", center=False), "sketch": vq.QJL()},
+    "QJL": {"quantizer": vq.QJL()},
+    "Haar,SQ8": {"quantizer": vq.Originals("SQ8"), "transform": vq.DenseRotation()},
+    "EDEN2,Keep(f32)": {"quantizer": vq.LloydMax(2), "keep": "f32"},
+    "PQ5x4": {"quantizer": vq.Product(5)},
+    "OPQ5x4": {"quantizer": vq.Product(5, rotated=True)},
+    "OPQ2x4,EDEN2": {"quantizer": vq.LloydMax(2), "transform": vq.LearnedRotation(2)},
+    "RQ4x4(beam=2,groups=2)": {"quantizer": vq.Residual(4, beam=2, groups=2)},
+    "RaBitQ3": {"quantizer": vq.RaBitQ(3)},
+    "LVQ4x8": {"quantizer": vq.LVQ(4, 8)},
+    "SAQ2.5": {"quantizer": vq.SAQ(2.5)},
+    "VQ4": {"quantizer": vq.VectorQuantizer(4)},
+    "Levels5": {"quantizer": vq.FractionalLevels(5)},
+    "OCT3": {"quantizer": vq.Octahedral(3)},
+    "TCQ1.5": {"quantizer": vq.Trellis(1.5)},
+    "PVQ2": {"quantizer": vq.Pyramid(2)},
+    "Polar": {"quantizer": vq.Polar()},
+    "LeanVec6,LVQ4": {"quantizer": vq.LVQ(4), "transform": vq.LeanVec(6)},
+}
+
+
+@pytest.mark.parametrize("spec", PARTS)
 def test_a_spec_and_the_parts_it_names_make_the_same(spec):
-    parts = {
-        "F16": {"quantizer": vq.Originals("F16")},
-        "EDEN3": {"quantizer": vq.LloydMax(3)},
-        "TQprod3": {"quantizer": vq.LloydMax(2, scale="fixed", center=False), "sketch": vq.QJL()},
-        "QJL": {"quantizer": vq.QJL()},
-        "Haar,SQ8": {"quantizer": vq.Originals("SQ8"), "transform": vq.DenseRotation()},
-        "EDEN2,Keep(f32)": {"quantizer": vq.LloydMax(2), "keep": "f32"},
-    }
     x = np.random.default_rng(0).standard_normal((1100, 10))
     states = []
     for index in (
         vq.index_factory(spec, metric="ip", seed=3),
-        vq.FlatIndex(metric="ip", seed=3, **parts[spec]),
+        vq.FlatIndex(metric="ip", seed=3, **PARTS[spec]),
     ):
         assert index.spec == vq.index_factory(spec).spec
         index.add(x)
@@ -140,6 +188,31 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
         ("QJL(projection=haar)", "projection must be orthogonal or gaussian, got 'haar'"),
         ("Hadamard(rounds=0),EDEN4", "rounds must be an integer >= 1, got 0"),
         ("Hadamard(rounds=no),EDEN4", "rounds must be an integer >= 1, got 'False'"),
+        ("PQ8", "PQ needs its codes and their bits, such as PQ48x4"),
+        ("PQ8x5", "4 or 8 bits, got 5"),
+        ("OPQ8x4x2", "OPQ needs its codes and their bits, such as OPQ48x4"),
+        ("PQ8x4(center=maybe)", "center must be yes or no, got 'maybe'"),
+        ("PQ8x4(scale=biased)", "scale must be one of none, unbiased, length, got 'biased'"),
+        ("PQ8x4(groups=2)", "PQ has no option 'groups'; it has center, scale"),
+        ("RQ8x4(groups=3)", "groups must divide the 8 codes, got 3"),
+        ("RQ8x4(beam=no)", "beam must be an integer >= 1, got 'False'"),
+        ("RQ32x8", "up to 4,096 words, got 8,192 .*: use groups="),
+        ("RaBitQ", "RaBitQ needs its bits, such as RaBitQ4"),
+        ("RaBitQ4(search=slow)", "search must be one of exact, fast, got 'slow'"),
+        ("LVQ4x0", "LVQ needs the bits of one code or two, such as LVQ8 or LVQ4x8"),
+        ("SAQ99", "bits must be above 0 and up to 7, got 99"),
+        ("VQ3", "VQ codes 2 or 4 dimensions together, got 3"),
+        ("VQ2(words=9)", "words must be one of .*, got 9"),
+        ("Ternary3", "Ternary takes no further number, got 3"),
+        ("Levels7", "levels must be one of 3, 5, 11, got 7"),
+        ("OCT5", "OCT takes 2, 3 or 4 bits, got 5"),
+        ("TCQ1.25", "TCQ takes 1 to 4 bits by halves, got 1.25"),
+        ("PVQ9", "bits must be 1 to 4, got 9"),
+        ("Polar4", "Polar takes no number, got Polar and 4"),
+        ("PCA4,EDEN4", "PCA takes no number, got PCA and 4"),
+        ("LeanVec0,EDEN4", "LeanVec needs at least one dimension, got 0"),
+        ("OPQ8,EDEN4", "OPQ needs its codes and their bits, such as OPQ48x4"),
+        ("Calibrated(rotation=PCA),EDEN4", "rotation must be Hadamard, Haar, None, got 'PCA'"),
         ("EDEN4,Keep(f64)", r"Keep takes f32 or f16, got 'Keep\(f64\)' in 'EDEN4,Keep\(f64\)'"),
         ("EDEN4,Keep", "Keep takes f32 or f16, got 'Keep'"),
         (None, "an index spec must be a string, got None"),

@@ -37,6 +37,7 @@ from vqindex.transforms import (
     HadamardRotation,
     Identity,
     LeanVec,
+    LearnedRotation,
     PrincipalAxes,
 )
 
@@ -57,6 +58,7 @@ __all__ = [
     "IdError",
     "Identity",
     "LeanVec",
+    "LearnedRotation",
     "LloydMax",
     "NonFiniteError",
     "Octahedral",

@@ -9,22 +9,25 @@ import numpy as np
 import pytest
 
 import vqindex as vq
-from vqindex.codec import ID
+from vqindex.codec import BIAS, ID
 from vqindex.codes import Codes
 from vqindex.datasets import load
 from vqindex.errors import SpecError
 from vqindex.factory import parse
 from vqindex.indexes.scan import scores_of_blocks
 from vqindex.kernels.cpu import program
+from vqindex.kernels.cpu.operands import STEPS
 from vqindex.layouts.joined import Joined
 from vqindex.layouts.mixed import MixedCodes
 from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.scalar import ScalarCodes
 from vqindex.layouts.sign import SignCodes
+from vqindex.layouts.table import TableCodes
 from vqindex.quantizers import QUANTIZERS
 from vqindex.sketches import QJL
 
 U = 2.0**-24
+HALF = 0.5 + 3 * STEPS * U  # a step of tables, with what float32 takes of it
 KINDS = (*QUANTIZERS, QJL)
 DIMS = (1, 2, 3, 7, 64, 65, 384)
 LEVELLED = (ScalarCodes, MixedCodes)
@@ -38,6 +41,13 @@ OPTIONS += ["OCT3(center=no)", "OCT4(scale=biased)"]
 OPTIONS += ["TCQ1.5(center=no,window=8)", "TCQ3(scale=biased,window=10)"]
 OPTIONS += ["VQ2(center=no)", "VQ2(scale=biased,words=256)", "VQ4", "VQ4(words=256)"]
 OPTIONS += ["PVQ3(center=no)", "Polar(center=no)"]
+OPTIONS += ["PQ1x4", "PQ1x8(scale=unbiased)", "OPQ1x4(center=no)", "OPQ1x8(scale=length)"]
+OPTIONS += ["RQ2x4(beam=2)", "RQ3x4(center=no,scale=unbiased)", "RQ1x8"]
+MATCHED = [  # with the dimensions they are for
+    ("PQ16x4", 64), ("PQ17x4(scale=length)", 65), ("PQ33x8", 65), ("OPQ12x4", 64),
+    ("RQ6x4(groups=3)", 65), ("RQ4x8(groups=2,scale=unbiased)", 7), ("PQ7x4+QJL", 7),
+]  # fmt: skip
+LEARNED = ("PQ", "OPQ", "RQ")  # their words are as long as the sample's rows, whatever a row is
 
 
 def named():
@@ -59,7 +69,7 @@ codecs = pytest.mark.parametrize("spec", ALONE + SKETCHED)
 dims = pytest.mark.parametrize("dim", DIMS)
 cases = pytest.mark.parametrize(
     ("spec", "dim"),
-    [*product(ALONE, DIMS), *product(SKETCHED, (1, 2, 7, 65)), ("EDEN8", 1), ("TQ8", 65)],
+    [*product(ALONE, DIMS), *product(SKETCHED, (1, 2, 7, 65)), ("EDEN8", 1), ("TQ8", 65), *MATCHED],
 )
 
 
@@ -108,6 +118,9 @@ def coded(term, columns):
     for layout in layouts(term):
         if isinstance(layout, SignCodes):
             values = np.where(layout.unpack(columns), -0.5, 0.5)
+        elif isinstance(layout, TableCodes):
+            hits = layout.unpack(columns)[:, :, None] == np.arange(layout.size)
+            values = hits.reshape(len(hits), -1).astype(np.float64)
         else:
             decode = layout.levels if isinstance(layout, LEVELLED) else layout.unpack
             values = decode(columns).astype(np.float64)
@@ -127,6 +140,8 @@ def rounded(layout, i, operands, at, asked):
         entries = operands.gamma[i, :nq, None].astype(np.float64)
         assert (entries == asked).all()
         return [entries], i + 1, at + size
+    if isinstance(layout, TableCodes):
+        return [tables(layout, i, operands, at, asked)], i + 1, at + size
     if operands.entries.dtype != np.int8:
         used = layout.spread(np.ones((1, asked.shape[1]), np.float32))[0] > 0
         assert (operands.entries[:nq, at : at + used.size][:, used] == asked).all()
@@ -145,27 +160,59 @@ def rounded(layout, i, operands, at, asked):
     return parts, s + 1, at + size
 
 
+def tables(layout, i, operands, at, asked):
+    """Tables (nq, entries) of which an operand holds steps, checked: within half a step each.
+
+    Each table begins at its least entry. The sum of these is added to a row's sum, so that each of
+    its codes has the same share of it here.
+    """
+    nq = len(asked)
+    places = layout.spread(np.arange(1, layout.dims + 1, dtype=np.float32)[None])[0]
+    places = np.argsort(np.where(places > 0, places, np.inf), kind="stable")[: layout.dims]
+    whole = operands.entries[:nq, at : at + layout.operand_bytes].view(np.int32)
+    steps, unit = whole[:, places], operands.gamma[i, :nq, None].astype(np.float64)
+    assert (np.delete(whole, places, axis=1) == 0).all()
+    assert steps.min() >= 0
+    assert steps.max() <= STEPS
+    each = asked.astype(np.float64).reshape(nq, layout.parts, layout.size)
+    least = each.min(axis=2, keepdims=True)
+    off = np.abs(unit[:, :, None] * steps.reshape(each.shape) + least - each)
+    assert (off <= unit[:, :, None] * HALF).all()
+    total, span = least.sum(axis=1), (each - least).max(axis=(1, 2))[:, None]
+    want = np.maximum(span / STEPS, np.abs(total) * 2.0**-32)
+    assert unit == pytest.approx(np.where(want > 0, want, 1), rel=4 * U, abs=0)
+    half = operands.half[i, :nq, None].astype(np.float64)
+    assert (np.abs(unit * half - total) <= 2 * U * np.abs(total)).all()
+    return unit * (steps + half / layout.parts)
+
+
 def check_expand(term, columns, values, y, asked):
     """<expand, y> is what the codes give: but for scale * level, and products by a matrix S.
 
     Such a product, each way, errs by 1.01 u (d + 3) sqrt(d) |S| at most, whatever fast way it has.
+    Tables are sums of up to d products, rows sums of a word for each code, times a scale.
     """
     d = y.shape[1]
     s = term.operand(np.eye(d, dtype=np.float32))
+    expanded = term.expand(columns).astype(np.float64)
+    off = np.abs(expanded @ y.astype(np.float64).T - values @ asked.astype(np.float64).T)
+    if isinstance(term.layout, TableCodes):
+        sizes = values @ (np.abs(y.astype(np.float64)) @ np.abs(s)).T
+        assert (off <= 1.01 * U * (d + term.layout.parts + 1) * sizes).all()
+        return
     mixing = 0 if np.array_equal(s, np.eye(d)) else 2 * (d + 3) * d**0.5
     norm = np.abs(s.T @ s).sum(axis=0).max() ** 0.5  # at least that of S
     factor = 1.01 * U * (1 + mixing) * norm
-    expanded = term.expand(columns).astype(np.float64)
-    off = np.abs(expanded @ y.astype(np.float64).T - values @ asked.astype(np.float64).T)
     lengths = np.linalg.norm(values, axis=1)[:, None] * np.linalg.norm(y, axis=1)
     assert (off <= factor * lengths).all()
 
 
 def test_every_name_and_option_is_here():
-    recipes = [parse(spec, "ip", 0).quantizer for spec in ALONE]
-    assert len(set(ALONE)) == len(ALONE)
+    specs = ALONE + [spec for spec, _dim in MATCHED]
+    recipes = [parse(spec, "ip", 0).quantizer for spec in specs]
+    assert len(set(specs)) == len(specs)
     for kind in KINDS:
-        mine = [s for s, r in zip(ALONE, recipes, strict=True) if isinstance(r, kind)]
+        mine = [s for s, r in zip(specs, recipes, strict=True) if isinstance(r, kind)]
         assert all(any(s.startswith(name) for s in mine) for name in kind.names)
         assert all(any(f"{option}=" in s for s in mine) for option in kind.options)
 
@@ -233,7 +280,33 @@ def test_scores_are_inner_products(spec, dim):
     assert (np.abs(found - want) <= bound).all()
 
 
-@quantizers
+@pytest.mark.parametrize(
+    ("spec", "dim"),
+    [
+        *product(("PQ1x4", "OPQ1x4(center=no)", "RQ2x4(beam=2)"), DIMS[:-1]),
+        *(case for case in MATCHED if not case[0].endswith((")", "QJL"))), ("RQ6x4(groups=3)", 65),
+    ],
+)  # fmt: skip
+def test_words_without_a_scale_give_their_own_distances(spec, dim):
+    """Under l2; orthogonal words need no norm of the row. Each code errs by half a step of tables.
+
+    The rest are products by a rotation, as in `check_expand`, and sums of d squares.
+    """
+    codec = parse(spec, "l2", 5).fit(rows(dim), dim)
+    x, q = rows(dim), rows(dim + 1)[:, :dim].copy()
+    found, operands, columns = scored(codec, x, q)
+    assert (BIAS in columns) == spec.startswith("RQ")
+    decoded = codec.decode(columns).astype(np.float64)
+    center = np.zeros(dim) if codec.center is None else codec.center.astype(np.float64)
+    want = -((decoded[:, None] - q) ** 2).sum(axis=2)
+    lengths = [np.linalg.norm(v - center, axis=1) for v in (x, decoded, q)]
+    sizes = np.maximum(*lengths[:2])[:, None] + lengths[2] + np.linalg.norm(center)
+    bound = 4 * (dim + 3) * dim**0.5 * U * sizes**2
+    bound = bound + codec.quantizer.layout.parts * operands.gamma[0, : len(q)] * HALF
+    assert (np.abs(found + operands.alpha - want) <= bound).all()
+
+
+@pytest.mark.parametrize("spec", [s for s in ALONE if not s.startswith(LEARNED) or "scale=" in s])
 @dims
 def test_a_zero_row_stands_for_zero(spec, dim):
     part, y = quantizer(spec, dim), rows(dim)
@@ -254,7 +327,7 @@ def test_strides_do_not_matter(spec, dim):
         assert all(found[name].tobytes() == want[name].tobytes() for name in want)
 
 
-@quantizers
+@pytest.mark.parametrize("spec", [s for s in ALONE if not s.startswith(LEARNED)])
 @dims
 def test_lengths_do_not_matter(spec, dim):
     """A row times a power of two has the same codes, and what is float32 times that power."""

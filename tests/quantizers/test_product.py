@@ -145,7 +145,7 @@ def test_specs():
         ({"parts": 0}, "1 or more codes, got 0"),
         ({"parts": 8, "bits": 5}, "4 or 8 bits, got 5"),
         ({"parts": 8, "scale": "fixed"}, "one of none, unbiased, length, got 'fixed'"),
-        ({"parts": 8, "center": "maybe"}, "center must be True or False"),
+        ({"parts": 8, "center": "maybe"}, "center must be yes or no"),
     ],
 )
 def test_refused_recipes(options, message):

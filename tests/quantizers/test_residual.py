@@ -114,7 +114,7 @@ def test_specs():
         ({"parts": 8, "beam": 0}, "beam must be an integer >= 1, got 0"),
         ({"parts": 8, "groups": 3}, "divide the 8 codes, got 3"),
         ({"parts": 8, "scale": "fixed"}, "one of none, unbiased, length, got 'fixed'"),
-        ({"parts": 8, "center": 1}, "center must be True or False, got 1"),
+        ({"parts": 8, "center": 1}, "center must be yes or no, got 1"),
         ({"parts": 32, "bits": 8}, "up to 4,096 words, got 8,192 .* use groups"),
     ],
 )

@@ -59,7 +59,7 @@ class Product:
             raise SpecError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}.")
         for name in ("rotated", "center"):
             if type(getattr(self, name)) is not bool:
-                raise SpecError(f"{name} must be True or False, got {getattr(self, name)!r}.")
+                raise SpecError(f"{name} must be yes or no, got {getattr(self, name)!r}.")
 
     @property
     def rotation(self) -> str:

@@ -70,7 +70,7 @@ class Residual:
         if self.scale not in SCALES:
             raise SpecError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}.")
         if type(self.center) is not bool:
-            raise SpecError(f"center must be True or False, got {self.center!r}.")
+            raise SpecError(f"center must be yes or no, got {self.center!r}.")
         if self.parts % self.groups:
             raise SpecError(f"groups must divide the {self.parts} codes, got {self.groups}.")
         if self._words > MOST_WORDS:

@@ -60,7 +60,7 @@ class SAQ:
     @property
     def spec(self) -> str:
         """See Quantizer."""
-        return f"SAQ{self.bits}"
+        return f"SAQ{np.format_float_positional(self.bits, trim='-')}"
 
     @classmethod
     def from_spec(cls, name: str, bits: Number, options: Mapping[str, object]) -> "SAQ":
