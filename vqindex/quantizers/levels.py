@@ -92,11 +92,27 @@ def scalar_levels(bits: int, dim: int | None = None) -> Levels:
     grids = [_rounded(levels, mass)]
     if bits > 4:  # below, rounding costs nothing
         units = levels[-1] / (MAGNITUDES - 0.5) * np.geomspace(1, 2, 12)
-        grids += [(_best_magnitudes(d, levels.size, unit), unit) for unit in units]
+        grids += [(_law_magnitudes(d, levels.size, unit), unit) for unit in units]
     magnitudes, unit = min(grids, key=lambda grid: _distortion(d, *_cells(*grid)))
     unit = _best_unit(d, magnitudes, unit)
     _, thresholds = _cells(magnitudes, unit)
     return _on_grid(bits, dim, magnitudes, unit, thresholds)
+
+
+@functools.lru_cache(maxsize=256)
+def uniform_levels(bits: int, dim: int | None = None) -> Levels:
+    """The evenly spaced levels of least E (z - level)**2: +-1/2, +-3/2, ... times a unit.
+
+    For N(0, 1) their distortion at 1 to 8 bits is .363380, .118846, .0374397, .0115429, .00349521,
+    .00104005, .000304333 and .0000876862.
+
+    Raises SpecError unless bits is 1..8 and dim is None or at least 1.
+    """
+    d = _dimension(bits, dim)
+    top = lloyd_max(bits, dim)[0][-1]
+    magnitudes = np.arange(2.0 ** (bits - 1))
+    unit = _best_unit(d, magnitudes, top / (magnitudes[-1] + 0.5))
+    return _on_grid(bits, dim, magnitudes, unit, _cells(magnitudes, unit)[1])
 
 
 def nested_levels(levels: Levels, bits: int) -> Levels:
@@ -231,17 +247,24 @@ def _rounded(means: Floats, mass: Floats) -> tuple[Floats, float]:
     return t[best], float(unit[best])
 
 
-def _best_magnitudes(d: float, size: int, unit: float) -> Floats:
+def grid_edges(unit: float) -> Floats:
+    """Where thresholds between levels on the grid may lie: multiples of unit / 2, (255,)."""
+    return np.arange(1, 2 * MAGNITUDES, dtype=np.float64) * (unit / 2)
+
+
+def best_magnitudes(mass: Floats, first: Floats, size: int, unit: float) -> Floats:
     """Of the 128 magnitudes, the `size` whose levels have least distortion at this unit.
 
         D = E z**2 - 2 l_last E|z| + l_last**2 - 2 sum_k (l_{k+1} - l_k) G(b_k)
         G(b) = E max(b - |z|, 0)
 
-    Thresholds b lie on multiples of unit / 2, so a table of G makes every pair of neighbours one
-    product, and dynamic programming over t_k - k in 0..128 - size finds the optimum.
+    Thresholds b lie on `grid_edges`, so a table of G makes every pair of neighbours one product,
+    and dynamic programming over t_k - k in 0..128 - size finds the optimum.
+
+    mass, first   (256,): P(|z| in cell) and E[|z|; |z| in cell] of the cells between the edges
+    returns       (size,) float64, ascending integers
     """
-    edges = np.arange(1, 2 * MAGNITUDES, dtype=np.float64) * (unit / 2)
-    mass, first = _moments(d, edges)
+    edges = grid_edges(unit)
     put = edges * np.cumsum(mass[:-1]) - np.cumsum(first[:-1])
     t = np.arange(MAGNITUDES)
     gap = t - t[:, None]
@@ -257,6 +280,10 @@ def _best_magnitudes(d: float, size: int, unit: float) -> Floats:
     for choice in reversed(choices):
         path.append(choice[path[-1]])
     return np.array(path[::-1], dtype=np.float64) + np.arange(size)
+
+
+def _law_magnitudes(d: float, size: int, unit: float) -> Floats:
+    return best_magnitudes(*_moments(d, grid_edges(unit)), size, unit)
 
 
 def _cells(magnitudes: Floats, unit: float) -> tuple[Floats, Floats]:

@@ -13,9 +13,11 @@ from vqindex.kernels.cpu.simd.core import (
     I32,
     I64,
     INTS,
+    POINTER,
     SHORTS,
     WORDS,
     address,
+    call,
     const,
     operation,
     pick,
@@ -106,6 +108,16 @@ def high_nibbles(b, x):
     return _placed(b, b.bitcast(shifted, BYTES))
 
 
+@operation(vector, address, types.int64)
+def load_head(b, where, count):
+    """The first `count` of 64 bytes, zero in the others, which are not read."""
+    counting = ir.Constant(vec(I64, 64), list(range(64)))
+    kept = b.icmp_signed("<", counting, spread(b, count, 64))
+    pointer, align = b.inttoptr(where, POINTER), ir.Constant(I32, 1)
+    found = call(b, "llvm.masked.load.v64i8.p0", BYTES, pointer, align, kept, const(I8, 64, 0))
+    return b.bitcast(found, INTS)
+
+
 @operation(vector, vector, vector)
 def add_bytes(b, x, y):
     """Sums of bytes, which wrap."""
@@ -117,6 +129,14 @@ def add_where(b, x, mask, value):
     """Byte j of x, plus value where bit j of mask is set."""
     x = b.bitcast(x, BYTES)
     more = b.add(x, spread(b, value, 64))
+    return b.bitcast(b.select(b.bitcast(mask, vec(I1, 64)), more, x), INTS)
+
+
+@operation(vector, vector, types.uint64, vector)
+def add_bytes_where(b, x, mask, y):
+    """Byte j of x, plus byte j of y where bit j of mask is set."""
+    x = b.bitcast(x, BYTES)
+    more = b.add(x, b.bitcast(y, BYTES))
     return b.bitcast(b.select(b.bitcast(mask, vec(I1, 64)), more, x), INTS)
 
 
@@ -184,6 +204,13 @@ def store_low_bytes(b, where, x):
 def bits_where(b, x, value):
     """Bit j is set where byte j of x has a bit in common with `value`."""
     common = b.and_(b.bitcast(x, BYTES), spread(b, value, 64))
+    return b.bitcast(b.icmp_unsigned("!=", common, const(I8, 64, 0)), I64)
+
+
+@operation(types.uint64, vector, vector)
+def common_bits(b, x, y):
+    """Bit j is set where bytes j of x and y have a bit in common."""
+    common = b.and_(b.bitcast(x, BYTES), b.bitcast(y, BYTES))
     return b.bitcast(b.icmp_unsigned("!=", common, const(I8, 64, 0)), I64)
 
 

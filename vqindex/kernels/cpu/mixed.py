@@ -1,0 +1,160 @@
+"""Scalar codes of mixed bits on the CPU; what they mean is in reference.mixed.
+
+Every word of 64 entries has a record, RECORD bytes:
+
+    table    128 bytes: magnitudes, those of b bits from 2**(b - 1) on
+    base     64 bytes: 2**(b - 1) for each entry, where its magnitudes begin
+    steps    6 * 64 bytes: what bit plane p is worth in each entry, 0 where it has none
+    count    int64: planes beyond the sign of this word's first entry, which has the most
+    reads    6 * (int64, int64): where a plane's bits of this word are read in a row of `rest`,
+             and by how much they are shifted down
+
+A plane may end within a word and is not padded: what is read beyond it is other planes' bits,
+which are worth 0. Eight bytes are never read beyond the row: they are its last eight, shifted.
+"""
+
+import numpy as np
+
+from vqindex.kernels.cpu import simd
+from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.fields import field
+from vqindex.kernels.cpu.program import TABLE, WORDS
+from vqindex.kernels.cpu.scalar import sign_words
+
+BASE, STEPS, COUNT, READS, RECORD = 128, 192, 576, 584, 704
+
+
+@inlined
+def _read(record, p):
+    reads = record + READS + 16 * p
+    return simd.load_int64(reads), simd.load_int64(reads + 8)
+
+
+@inlined
+def _indexes(rest, record):
+    """Where the magnitudes of a row's 64 entries stand in their table."""
+    index = simd.load(record + BASE)
+    for p in range(simd.load_int64(record + COUNT)):
+        at, down = _read(record, p)
+        bits = simd.load_word(rest + at) >> np.uint64(down)
+        index = simd.add_bytes_where(index, bits, simd.load(record + STEPS + 64 * p))
+    return index
+
+
+@inlined
+def _levels(sign, rest, record, word):
+    found = simd.lookup128(record, _indexes(rest, record))
+    return simd.invert_where(found, simd.load_word(sign + 64 * word))
+
+
+@kernel
+def decode_row(plane, rest, segment, row, out):
+    """As scalar.decode_row, of mixed bits."""
+    sign, record = sign_words(plane, segment, row), field(segment, TABLE)
+    for word in range(field(segment, WORDS)):
+        simd.store(out + 64 * word, _levels(sign, rest, record, word))
+        record += RECORD
+
+
+@inlined
+def dot_row(plane, rest, segment, row, query):
+    """As scalar.dot_row, of mixed bits."""
+    sign, record = sign_words(plane, segment, row), field(segment, TABLE)
+    total = simd.splat(np.int32(0))
+    for word in range(field(segment, WORDS)):
+        levels = _levels(sign, rest, record, word)
+        total = simd.dot4(total, levels, simd.load(query + 64 * word))
+        record += RECORD
+    return simd.sum_lanes(total)
+
+
+@kernel
+def encode(values, factors, thresholds, records, weights, plane, rest, sums):
+    """Code rows: reference.mixed.encode, packed as layouts.mixed says.
+
+    values       (n, 64 * words) float32; factors (n,) float32: |value| * factor meets thresholds
+    thresholds   (words, 64, 64) float32, infinity beyond an entry's last
+    records      (words, RECORD) uint8, tables as they are
+    weights      (64 * words,) float32
+    plane        (n, words) uint64; rest (n, bytes) uint8; all written
+    sums         (n,) float32, of |value| * weight * level
+    """
+    octets = np.empty(64, np.int8)
+    at = simd.address_of(octets)
+    for i in range(values.shape[0]):
+        total = simd.splat_float(np.float32(0))
+        for w in range(plane.shape[1]):
+            row = simd.address_of(values) + 4 * (values.shape[1] * i + 64 * w)
+            record = simd.address_of(records) + RECORD * w
+            count = simd.load_int64(record + COUNT)
+            limits = simd.address_of(thresholds) + 4 * 64 * 64 * w
+            codes = _search(row, factors[i], limits, (1 << count) - 1)
+            index = simd.add_bytes(simd.load(record + BASE), codes)
+            for p in range(count):
+                bits = simd.common_bits(index, simd.load(record + STEPS + 64 * p))
+                _write(rest, i, record, p, bits)
+            plane[i, w] = _signs(row)
+            simd.store(at, simd.lookup128(record, index))
+            weight = simd.address_of(weights) + 4 * 64 * w
+            for v in range(0, 256, 64):
+                half = simd.splat_float(np.float32(0.5))
+                level = simd.add_float(simd.to_float(simd.load_bytes(at + v // 4)), half)
+                size = simd.multiply_float(
+                    simd.magnitude(simd.load(row + v)), simd.load(weight + v)
+                )
+                total = simd.add_float(total, simd.multiply_float(size, level))
+        sums[i] = simd.sum_floats(total)
+
+
+@inlined
+def _search(row, factor, limits, count):
+    """How many thresholds each of 64 magnitudes passes, as bytes."""
+    by, one = simd.splat_float(factor), simd.splat(np.int32(1))
+    z0 = simd.multiply_float(simd.magnitude(simd.load(row)), by)
+    z1 = simd.multiply_float(simd.magnitude(simd.load(row + 64)), by)
+    z2 = simd.multiply_float(simd.magnitude(simd.load(row + 128)), by)
+    z3 = simd.multiply_float(simd.magnitude(simd.load(row + 192)), by)
+    c0 = c1 = c2 = c3 = simd.splat(np.int32(0))
+    for _ in range(count):
+        c0 = simd.add_where_above(c0, z0, simd.load(limits), one)
+        c1 = simd.add_where_above(c1, z1, simd.load(limits + 64), one)
+        c2 = simd.add_where_above(c2, z2, simd.load(limits + 128), one)
+        c3 = simd.add_where_above(c3, z3, simd.load(limits + 192), one)
+        limits += 256
+    return simd.join_low_bytes(c0, c1, c2, c3)
+
+
+@inlined
+def _signs(row):
+    zero, one = simd.splat(np.int32(0)), simd.splat(np.int32(1))
+    octets = simd.join_low_bytes(
+        simd.add_where_negative(zero, simd.load(row), one),
+        simd.add_where_negative(zero, simd.load(row + 64), one),
+        simd.add_where_negative(zero, simd.load(row + 128), one),
+        simd.add_where_negative(zero, simd.load(row + 192), one),
+    )
+    return simd.bits_where(octets, np.uint8(1))
+
+
+@inlined
+def _write(rest, i, record, p, bits):
+    """Write a word's bits of one plane: as many bytes as the plane has there."""
+    at, down = _read(record, p)
+    at += down >> 3
+    steps = record + STEPS + 64 * p
+    for byte in range(8):
+        if simd.load_byte(steps + 8 * byte) == 0:
+            break
+        rest[i, at + byte] = np.uint8((bits >> np.uint64(8 * byte)) & np.uint64(255))
+
+
+@kernel
+def levels(plane, rest, records, out):
+    """Write the integers t of coded rows, (n, 64 * words) int8; the rest as `encode` has it."""
+    for i in range(out.shape[0]):
+        row = simd.address_of(rest) + rest.shape[1] * i
+        for w in range(plane.shape[1]):
+            record = simd.address_of(records) + RECORD * w
+            found = simd.lookup128(record, _indexes(row, record))
+            to = simd.address_of(out) + 64 * (plane.shape[1] * i + w)
+            simd.store(to, simd.invert_where(found, plane[i, w]))

@@ -1,0 +1,87 @@
+"""Bits for principal directions: as many for each as its error is worth.
+
+A row's score with a query q errs by the sum over dimensions of q_j (y_j - u_j). Along y itself a
+row's unbiased scale takes the error away, so that what counts of a query is how it differs from
+the rows near it: an error of dimension j costs w_j = E (q_j - y_j)^2 over such pairs.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.kernels.reference.mixed import MOST_BITS, RUN, WORD
+from vqindex.layouts.base import FloatArray
+from vqindex.quantizers.levels import scalar_levels
+
+Floats = npt.NDArray[np.float64]
+
+PROBES = 512  # rows of a sample that stand for queries
+NEIGHBORS = 10
+_RUNS = WORD // RUN
+
+
+def near_differences(sample: FloatArray) -> Floats:
+    """How rows differ from their nearest: mean squares in each dimension, (d,).
+
+    The nearest ten of some rows of the sample (n, d); in a sample of two rows or fewer, or of
+    equal ones, mean squares of the rows themselves.
+    """
+    n = len(sample)
+    probes = np.unique(np.linspace(0, n - 1, min(n, PROBES)).astype(np.int64))
+    k = min(NEIGHBORS, n - 1)
+    found: Floats = np.zeros(sample.shape[1])
+    if k > 0:
+        asked = sample[probes]
+        squares = (sample**2).sum(axis=1)
+        away = squares - 2 * asked @ sample.T
+        away[np.arange(len(probes)), probes] = np.inf
+        near = np.argpartition(away, k - 1, axis=1)[:, :k]
+        differences = asked[:, None] - sample[near]
+        found[:] = (differences.astype(np.float64) ** 2).mean(axis=(0, 1))
+    if not found.any():
+        found[:] = (sample.astype(np.float64) ** 2).mean(axis=0)
+    return found
+
+
+def run_costs(variances: Floats, weights: Floats) -> Floats:
+    """What each run of eight dimensions costs at 0 to 7 bits, (runs, 8).
+
+    variances, weights   (64 * words,), zero beyond the last dimension
+    """
+    distortions = np.array([scalar_levels(b).distortion for b in range(1, MOST_BITS + 1)])
+    relative = np.append(1.0, distortions / (1 - distortions))
+    runs: Floats = (variances * weights).reshape(-1, RUN).sum(axis=1)
+    costs: Floats = runs[:, None] * relative
+    return costs
+
+
+def allocate(costs: Floats, budget: int) -> tuple[int, ...]:
+    """Bits of each coded run, non-increasing, whole words, at most `budget` bytes, of least cost.
+
+    costs    (runs, 8) of each run at 0 to 7 bits; a run takes as many bytes as bits
+    budget   at least 8: the signs of one word
+
+    Dynamic programming over the runs: least[b, u] is the least cost of the runs so far where the
+    last has b bits and u bytes are used. Runs without bits begin only where a word does.
+    """
+    least = np.full((MOST_BITS + 1, budget + 1), np.inf)
+    least[MOST_BITS, 0] = 0
+    choices = []
+    for k, cost in enumerate(costs):
+        before = np.broadcast_to(np.arange(MOST_BITS + 1)[:, None], least.shape).copy()
+        lowest = 1 if k % _RUNS or k == 0 else 0
+        for b in range(MOST_BITS - 1, lowest - 1, -1):
+            better = least[b + 1] < least[b]
+            least[b] = np.where(better, least[b + 1], least[b])
+            before[b] = np.where(better, before[b + 1], b)
+        choices.append(before)
+        after = np.full_like(least, np.inf)
+        for b in range(MOST_BITS + 1):
+            after[b, b:] = least[b, : budget + 1 - b] + cost[b]
+        least = after
+    bits = []
+    b, used = (int(i) for i in np.unravel_index(least.argmin(), least.shape))
+    for before in reversed(choices):
+        bits.append(b)
+        used -= b
+        b = int(before[b, used])
+    return tuple(b for b in reversed(bits) if b)

@@ -1,0 +1,297 @@
+"""SAQ: principal directions with as many bits each as their variance is worth, one scale a row.
+
+With y a row in principal axes and sigma_j their spreads, the coordinates z_j = y_j / sigma_j, in
+units of their own root mean square over the row's coded dimensions, are coded by levels u_j that
+fit a sample. A row stands for scale * g_j u_j, g_j = sigma_j / (1 - D_j) with D_j the distortion,
+so that every direction is unbiased alike. The scale makes the row's own inner product right,
+
+    scale * sum_j y_j g_j u_j = sum over coded j of y_j^2 + tail * sum over the others of y_j^2
+
+where `tail` is the share of what was not coded that rows and their near neighbours have in common.
+
+Source: SAQ, arXiv 2509.12086, for the allocation of bits to principal directions. Departures: bits
+vary every 8 directions, without rotations among them, by the error of near neighbours' scores;
+levels are optimal for a sample, not uniform, and there is one scale for all segments.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.errors import CorruptFileError, SpecError
+from vqindex.kernels.reference.mixed import MOST_BITS, RUN, WORD
+from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.mixed import MixedCodes
+from vqindex.lazy import lazy
+from vqindex.quantizers.allocation import allocate, near_differences, run_costs
+from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
+from vqindex.quantizers.sampled_levels import Class, candidates, choose
+from vqindex.transforms.base import Number, stored
+
+LEAST_SPREAD = 2.0**-10  # of a direction, over the largest: rows unlike the sample stay finite
+CLASS_VALUES = 1 << 16  # coordinates that a class's levels are fitted to
+MEASURED = 4096  # rows of the sample that distortions are measured on
+
+
+@final
+@dataclass(frozen=True)
+class SAQ:
+    """Recipe: `bits` a dimension on average, up to 7, and a float32 scale a row.
+
+    Codes take the memory of EDEN's of so many bits, in whole words of 64 a row.
+    """
+
+    bits: float = 4
+
+    names: ClassVar[tuple[str, ...]] = ("SAQ",)
+    options: ClassVar[tuple[str, ...]] = ()
+    rotation: ClassVar[str] = "PCA"
+    centered: ClassVar[bool] = True
+    sketchable: ClassVar[bool] = True
+    sample_size: ClassVar[int] = 16_384
+
+    def __post_init__(self) -> None:
+        if type(self.bits) not in (int, float) or not 0 < self.bits <= MOST_BITS:
+            raise SpecError(f"bits must be above 0 and up to {MOST_BITS}, got {self.bits!r}.")
+
+    @property
+    def spec(self) -> str:
+        """See Quantizer."""
+        return f"SAQ{self.bits}"
+
+    @classmethod
+    def from_spec(cls, name: str, bits: Number, options: Mapping[str, object]) -> "SAQ":
+        """The recipe of `SAQ<b>`, b an integer or a fraction."""
+        if not isinstance(bits, int | float):
+            raise SpecError(f"{name} needs its bits, such as {name}4 or {name}2.5.")
+        return cls(bits)
+
+    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedSAQ":
+        """See Quantizer; SpecError without a sample."""
+        if sample is None:
+            raise SpecError("SAQ learns its levels from rows: it needs a sample.")
+        words = -(-dim // WORD)
+        variances = np.zeros(WORD * words)
+        variances[:dim] = (sample.astype(np.float64) ** 2).mean(axis=0)
+        weights = np.zeros(WORD * words)
+        weights[:dim] = near_differences(sample)
+        budget = 8 * max(1, int(self.bits * words))
+        bits = allocate(run_costs(variances, weights), budget)
+        spread = np.sqrt(variances[: RUN * len(bits)])
+        spread = np.maximum(divide(spread, spread.max()), np.float32(LEAST_SPREAD))
+        return _fitted(sample, bits, spread, weights)
+
+    def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedSAQ":
+        """See Quantizer."""
+        bits = tuple(stored(arrays, "bits", np.uint8, 1).tolist())
+        words, width = len(bits) // 8, RUN * len(bits)
+        kinds: dict[str, tuple[Any, tuple[int, ...]]] = {
+            "tables": (np.uint8, (words, 128)),
+            "thresholds": (np.float32, (words, 128)),
+            "spread": (np.float32, (width,)),
+            "gain": (np.float32, (width,)),
+            "fine": (np.int64, ()),
+            "tail": (np.float64, ()),
+            "distortion": (np.float64, ()),
+        }
+        found = {k: stored(arrays, k, kind, len(shape)) for k, (kind, shape) in kinds.items()}
+        fine, tail, distortion = (found[k].item() for k in ("fine", "tail", "distortion"))
+        if (
+            not 0 < words <= -(-dim // WORD)
+            or len(bits) % 8
+            or not all(1 <= b <= MOST_BITS for b in bits)
+            or list(bits) != sorted(bits, reverse=True)
+            or any(found[k].shape != shape for k, (_, shape) in kinds.items())
+            or (found["tables"] > 127).any()
+            or (found["spread"] <= 0).any()
+            or (found["gain"] < 0).any()
+            or not 0 <= fine <= words
+            or not 0 <= tail <= 1
+            or not 0 <= distortion < 1
+        ):
+            raise CorruptFileError("arrays of SAQ do not fit each other or the dimension.")
+        return FittedSAQ(
+            dim, bits, found["tables"], found["thresholds"], found["spread"], found["gain"],
+            fine, tail, distortion,
+        )  # fmt: skip
+
+
+def _fitted(
+    sample: FloatArray, bits: tuple[int, ...], spread: FloatArray, weights: npt.NDArray[np.float64]
+) -> "FittedSAQ":
+    """Levels, gains, and what they leave, for bits that are given."""
+    dim, width = sample.shape[1], RUN * len(bits)
+    dims, words = min(dim, width), width // WORD
+    tables, thresholds = np.zeros((words, 128), np.uint8), np.zeros((words, 128), np.float32)
+    part = FittedSAQ(
+        dim, bits, tables, thresholds, spread, np.zeros(width, np.float32), 0, 0.0, 0.0
+    )
+    z, factors = part.whitened(divide(sample, row_norms(sample)[:, None]))
+    z *= factors[:, None]
+    squares = spread.astype(np.float64) ** 2
+    places, classes = [], []
+    for word in range(words):
+        for b in sorted(set(bits[8 * word : 8 * word + 8])):
+            here = np.flatnonzero(part.layout.entry_bits == b)
+            here = here[(here // WORD == word) & (here < dims)]
+            if len(here):
+                step = max(1, len(z) * len(here) // CLASS_VALUES)
+                sizes = np.abs(z[::step, here]).ravel().astype(np.float64)
+                own, w = squares[here], weights[here]
+                levels = candidates(sizes, b)
+                places.append((word, b, here))
+                classes.append(
+                    Class(word, levels, float(w @ own), float((w / own).sum()), float(own.max()))
+                )
+    taken, fine = choose(classes, words)
+    units = np.zeros(width)
+    for (word, b, here), c, i in zip(places, classes, taken, strict=True):
+        t, unit = c.candidates.magnitudes[i], c.candidates.units[i]
+        tables[word, 2 ** (b - 1) : 2**b] = t
+        thresholds[word, 2 ** (b - 1) + 1 : 2**b] = unit / 2 * (t[1:] + t[:-1] + 1)
+        units[here] = unit
+    return _measured(sample, z, part, units, fine, weights)
+
+
+def _measured(
+    sample: FloatArray,
+    z: FloatArray,
+    part: "FittedSAQ",
+    units: npt.NDArray[np.float64],
+    fine: int,
+    weights: npt.NDArray[np.float64],
+) -> "FittedSAQ":
+    """The finished quantizer: gains, the tail's share and the distortion, measured on a sample."""
+    some = slice(None, None, max(1, len(sample) // MEASURED))
+    y, z = sample[some], z[some, : part.dims].astype(np.float64)
+    columns, _ = part.layout.encode(
+        part.padded(z.astype(np.float32)), np.ones(len(z), np.float32), part.limits, part.gain
+    )
+    u = part.layout.levels(columns) * units[: part.dims]
+    products = (u * z).sum(axis=0)
+    unbiased = np.divide(
+        (z * z).sum(axis=0), products, out=np.ones_like(products), where=products > 0
+    )
+    gain = np.zeros_like(part.gain)
+    gain[: part.dims] = part.spread[: part.dims] * units[: part.dims] * np.minimum(unbiased, 4)
+    left = (sample[:, part.dims :].astype(np.float64) ** 2).mean(axis=0)
+    near = weights[part.dims : part.dim]
+    tail = float(np.clip((left - near / 2).sum() / max(left.sum(), 1e-300), 0, 1))
+    made = FittedSAQ(
+        part.dim, part.bits, part.tables, part.thresholds, part.spread, gain, fine, tail, 0.0
+    )
+    approximation = made.encode(y).approximation.astype(np.float64)
+    product, square = (y * approximation).sum(), (approximation**2).sum()
+    total = (y.astype(np.float64) ** 2).sum()
+    explained = product**2 / (square * total) if square and total else 1.0
+    return FittedSAQ(
+        part.dim, part.bits, part.tables, part.thresholds, part.spread, gain, fine, tail,
+        float(np.clip(1 - explained, 0, 0.99)),
+    )  # fmt: skip
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FittedSAQ:
+    """Codes rows by levels of their own for each class of directions; see the module.
+
+    bits         of each run of eight directions that is coded, whole words
+    tables       (words, 128) uint8 magnitudes, those of b bits from 2**(b - 1) on
+    thresholds   (words, 128) float32: what |z| passes to have each of them, as they stand
+    spread       (64 * words,) float32, sigma_j over the largest
+    gain         (64 * words,) float32, what a step of a level is worth
+    fine         words of a query that are finer than int8
+    tail         of the square norm of what is not coded, the share that the scale makes up for
+    """
+
+    dim: int
+    bits: tuple[int, ...]
+    tables: npt.NDArray[np.uint8]
+    thresholds: FloatArray
+    spread: FloatArray
+    gain: FloatArray
+    fine: int
+    tail: float
+    distortion: float
+
+    ratio: ClassVar[None] = None
+    scale: ClassVar[str] = "scale"
+
+    @property
+    def dims(self) -> int:
+        """Coded directions."""
+        return min(self.dim, RUN * len(self.bits))
+
+    @lazy
+    def layout(self) -> MixedCodes:
+        """See FittedQuantizer."""
+        return MixedCodes(self.dims, self.bits, self.tables, self.fine)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Codes and a float32 scale."""
+        return (*self.layout.columns, Column("scale", np.dtype(np.float32)))
+
+    @lazy
+    def limits(self) -> FloatArray:
+        """(words, 64, 64) float32, the thresholds entry by entry: see reference.mixed.encode."""
+        bits = self.layout.entry_bits.reshape(-1, WORD)
+        out = np.full((len(bits), 64, WORD), np.inf, np.float32)
+        for word, own in enumerate(bits):
+            for j, b in enumerate(own):
+                out[word, : 2 ** (b - 1) - 1, j] = self.thresholds[word, 2 ** (b - 1) + 1 : 2**b]
+        return out
+
+    def padded(self, values: FloatArray) -> FloatArray:
+        """Entries (n, dims) with zeros to whole words."""
+        out = np.zeros((len(values), RUN * len(self.bits)), np.float32)
+        out[:, : self.dims] = values
+        return out
+
+    def whitened(self, v: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """z of unit rows (n, dim), (n, 64 * words), and what makes its mean square one, (n,)."""
+        z = self.padded(v[:, : self.dims] / self.spread[: self.dims])
+        return z, divide(np.full(len(z), np.sqrt(np.float32(self.dims))), row_norms(z))
+
+    def encode(self, y: FloatArray) -> Encoded:
+        """See FittedQuantizer."""
+        norms = row_norms(y)
+        v = divide(y, norms[:, None])
+        z, factors = self.whitened(v)
+        columns, sums = self.layout.encode(z, factors, self.limits, self.gain * self.spread)
+        coded = square_norms(v[:, : self.dims])
+        whole = np.minimum(coded + np.float32(self.tail) * (square_norms(v) - coded), 1)
+        columns["scale"] = divide(norms * np.maximum(whole, 0), sums)
+        return Encoded(columns, self)
+
+    @property
+    def shrink(self) -> float:
+        """See FittedQuantizer; as of an unbiased scale."""
+        return 1 - self.distortion
+
+    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
+        """See FittedQuantizer."""
+        out = np.zeros((len(columns["scale"]), self.dim), np.float32)
+        values = self.layout.levels(columns) * self.gain[: self.dims]
+        out[:, : self.dims] = values * columns["scale"].reshape(-1, 1)
+        return out
+
+    def operand(self, y: FloatArray) -> FloatArray:
+        """See FittedQuantizer: what a step of each level is worth, (nq, dims)."""
+        return y[:, : self.dims] * self.gain[: self.dims]
+
+    def arrays(self) -> dict[str, Array]:
+        """See FittedQuantizer."""
+        return {
+            "bits": np.array(self.bits, np.uint8),
+            "tables": self.tables,
+            "thresholds": self.thresholds,
+            "spread": self.spread,
+            "gain": self.gain,
+            "fine": np.array(self.fine, np.int64),
+            "tail": np.array(self.tail),
+            "distortion": np.array(self.distortion),
+        }
