@@ -9,9 +9,10 @@ from vqindex.kernels.cpu import records, search, select
 from vqindex.kernels.cpu.program import BLOCK, NONE, WORDS, bind, table
 from vqindex.kernels.cpu.records import Answers, Held, Kept, Stored
 from vqindex.kernels.cpu.score import CHUNK
-from vqindex.kernels.reference import decoded, scalar, score, sign
+from vqindex.kernels.reference import decoded, mixed, scalar, score, sign
 from vqindex.layouts.base import Column
 from vqindex.layouts.decoded import DecodedCodes
+from vqindex.layouts.mixed import MixedCodes
 from vqindex.layouts.operands import prepare
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.layouts.sign import SignCodes
@@ -27,6 +28,16 @@ def scalar_layout(*shape, prefix=""):
         lower = rng.choice(127, 2 ** (bits - 1) - 1, replace=False)
         segments.append(Segment(dims, (*sorted(lower.tolist()), 127 if bits > 1 else 0)))
     return ScalarCodes(tuple(segments), prefix)
+
+
+def mixed_layout(bits, dims, fine=0):
+    """A layout of runs of these bits, with random magnitudes."""
+    rng = np.random.default_rng(len(bits))
+    tables = np.zeros((len(bits) // 8, 128), np.uint8)
+    for own in tables:
+        for b in range(1, 8):
+            own[2 ** (b - 1) : 2**b] = np.sort(rng.choice(128, 2 ** (b - 1), replace=False))
+    return MixedCodes(dims, tuple(bits), tables, fine)
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,8 @@ PROGRAMS = SIGNED | {
     "float32": one(DecodedCodes(33, "f32"), False, 0, ratio=False),
     "float16": one(DecodedCodes(100, "f16"), signs=0, ratio=False, bias=False),
     "int8": one(DecodedCodes(67, "i8"), signs=0, ratio=False),
+    "mixed bits": one(mixed_layout([7, 5, 4, 4, 3, 2, 1, 1, *[1] * 8], 101), signs=0, ratio=False),
+    "mixed bits, fine": one(mixed_layout([3, *[2] * 15], 128, 1), signs=0, ratio=False),
 }
 SLACKS = (0.0, 3.0, 300.0, 1e7)  # below most errors, about them, above most, above all
 
@@ -71,6 +84,10 @@ def random_rows(layout, n, rng):
     if isinstance(layout, ScalarCodes):
         parts = [rng.integers(0, 1 << s.bits, (n, s.dims), np.uint8) for s in layout.segments]
         return np.concatenate(parts, axis=1), parts
+    if isinstance(layout, MixedCodes):
+        bits = layout.entry_bits[: layout.dims]
+        codes = rng.integers(0, 1 << bits, (n, layout.dims)).astype(np.uint8)
+        return codes, [codes] + [codes[:, : 64 * layout.fine]] * bool(layout.fine)
     if isinstance(layout, SignCodes):
         signs = rng.random((n, layout.dims)) < 0.5
         return signs, [signs]
@@ -174,6 +191,10 @@ class Case:
             entries = self.entries(operands, s, part.shape[1])
             if isinstance(layout, DecodedCodes):
                 raw = decoded.raw(part, entries)
+            elif isinstance(layout, MixedCodes):
+                bits = layout.entry_bits[: part.shape[1]]
+                t = mixed.levels_of(part, bits, layout.tables)
+                raw = t.astype(np.int64) @ entries.astype(np.int64).T
             else:
                 raw = scalar.raw(part.astype(np.uint8), self.magnitudes(s), entries)
             parts.append(score.part(raw, operands.half[s, :nq], operands.gamma[s, :nq]))

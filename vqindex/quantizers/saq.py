@@ -15,7 +15,7 @@ levels are optimal for a sample, not uniform, and there is one scale for all seg
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -34,6 +34,10 @@ from vqindex.transforms.base import Number, stored
 LEAST_SPREAD = 2.0**-10  # of a direction, over the largest: rows unlike the sample stay finite
 CLASS_VALUES = 1 << 16  # coordinates that a class's levels are fitted to
 MEASURED = 4096  # rows of the sample that distortions are measured on
+MOST_LONGER = 4  # times a gain may be to be unbiased: more is no estimate of a small sample
+MOST_DISTORTION = 0.99
+
+Floats = npt.NDArray[np.float64]
 
 
 @final
@@ -78,11 +82,14 @@ class SAQ:
         variances[:dim] = (sample.astype(np.float64) ** 2).mean(axis=0)
         weights = np.zeros(WORD * words)
         weights[:dim] = near_differences(sample)
-        budget = 8 * max(1, int(self.bits * words))
-        bits = allocate(run_costs(variances, weights), budget)
+        bits = allocate(run_costs(variances, weights), self._budget(dim))
         spread = np.sqrt(variances[: RUN * len(bits)])
         spread = np.maximum(divide(spread, spread.max()), np.float32(LEAST_SPREAD))
-        return _fitted(sample, bits, spread, weights)
+        return _learn(sample, bits, spread, weights)
+
+    def _budget(self, dim: int) -> int:
+        """Bytes of a row's codes."""
+        return 8 * max(1, int(self.bits * -(-dim // WORD)))
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedSAQ":
         """See Quantizer."""
@@ -102,6 +109,7 @@ class SAQ:
         if (
             not 0 < words <= -(-dim // WORD)
             or len(bits) % 8
+            or sum(bits) > self._budget(dim)
             or not all(1 <= b <= MOST_BITS for b in bits)
             or list(bits) != sorted(bits, reverse=True)
             or any(found[k].shape != shape for k, (_, shape) in kinds.items())
@@ -119,78 +127,73 @@ class SAQ:
         )  # fmt: skip
 
 
-def _fitted(
-    sample: FloatArray, bits: tuple[int, ...], spread: FloatArray, weights: npt.NDArray[np.float64]
+def _padded(values: FloatArray, width: int) -> FloatArray:
+    """Entries (n, up to width) with zeros up to it."""
+    out = np.zeros((len(values), width), np.float32)
+    out[:, : values.shape[1]] = values
+    return out
+
+
+def _whitened(v: FloatArray, spread: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """z of unit rows (n, dim), (n, len(spread)), and what makes its mean square one, (n,)."""
+    dims = min(v.shape[1], len(spread))
+    z = _padded(v[:, :dims] / spread[:dims], len(spread))
+    return z, divide(np.full(len(z), np.sqrt(np.float32(dims))), row_norms(z))
+
+
+def _learn(
+    sample: FloatArray, bits: tuple[int, ...], spread: FloatArray, weights: Floats
 ) -> "FittedSAQ":
-    """Levels, gains, and what they leave, for bits that are given."""
-    dim, width = sample.shape[1], RUN * len(bits)
-    dims, words = min(dim, width), width // WORD
-    tables, thresholds = np.zeros((words, 128), np.uint8), np.zeros((words, 128), np.float32)
-    part = FittedSAQ(
-        dim, bits, tables, thresholds, spread, np.zeros(width, np.float32), 0, 0.0, 0.0
-    )
-    z, factors = part.whitened(divide(sample, row_norms(sample)[:, None]))
+    """The quantizer of given bits: levels of each class, then what is measured of them."""
+    dim, words = sample.shape[1], len(bits) * RUN // WORD
+    z, factors = _whitened(divide(sample, row_norms(sample)[:, None]), spread)
     z *= factors[:, None]
     squares = spread.astype(np.float64) ** 2
-    places, classes = [], []
-    for word in range(words):
-        for b in sorted(set(bits[8 * word : 8 * word + 8])):
-            here = np.flatnonzero(part.layout.entry_bits == b)
-            here = here[(here // WORD == word) & (here < dims)]
-            if len(here):
-                step = max(1, len(z) * len(here) // CLASS_VALUES)
-                sizes = np.abs(z[::step, here]).ravel().astype(np.float64)
-                own, w = squares[here], weights[here]
-                levels = candidates(sizes, b)
-                places.append((word, b, here))
-                classes.append(
-                    Class(word, levels, float(w @ own), float((w / own).sum()), float(own.max()))
-                )
+    entry_bits = np.repeat(bits, RUN)
+    classes = []
+    for word, b in dict.fromkeys(zip(np.arange(len(entry_bits)) // WORD, entry_bits, strict=True)):
+        here = WORD * word + np.flatnonzero(entry_bits[WORD * word : WORD * (word + 1)] == b)
+        here = here[here < dim]
+        if len(here):
+            step = max(1, len(z) * len(here) // CLASS_VALUES)
+            found = candidates(np.abs(z[::step, here]).ravel().astype(np.float64), int(b))
+            classes.append(Class.of(here, int(b), found, squares, weights))
     taken, fine = choose(classes, words)
-    units = np.zeros(width)
-    for (word, b, here), c, i in zip(places, classes, taken, strict=True):
-        t, unit = c.candidates.magnitudes[i], c.candidates.units[i]
-        tables[word, 2 ** (b - 1) : 2**b] = t
-        thresholds[word, 2 ** (b - 1) + 1 : 2**b] = unit / 2 * (t[1:] + t[:-1] + 1)
-        units[here] = unit
-    return _measured(sample, z, part, units, fine, weights)
+    tables, thresholds = np.zeros((words, 128), np.uint8), np.zeros((words, 128), np.float32)
+    units = np.zeros(len(spread), np.float32)
+    for own, i in zip(classes, taken, strict=True):
+        t, unit, first = own.candidates.magnitudes[i], own.candidates.units[i], 2 ** (own.bits - 1)
+        tables[own.word, first : 2 * first] = t
+        thresholds[own.word, first + 1 : 2 * first] = unit / 2 * (t[1:] + t[:-1] + 1)
+        units[own.entries] = unit
+    part = FittedSAQ(dim, bits, tables, thresholds, spread, spread * units, fine, 0.0, 0.0)
+    return _measured(part, sample, z, units, weights)
 
 
 def _measured(
-    sample: FloatArray,
-    z: FloatArray,
-    part: "FittedSAQ",
-    units: npt.NDArray[np.float64],
-    fine: int,
-    weights: npt.NDArray[np.float64],
+    part: "FittedSAQ", sample: FloatArray, z: FloatArray, units: FloatArray, weights: Floats
 ) -> "FittedSAQ":
-    """The finished quantizer: gains, the tail's share and the distortion, measured on a sample."""
+    """With gains that make every direction unbiased, the tail's share and the distortion.
+
+    z   (n, 64 * words), the sample as levels meet it
+    """
+    dims = part.dims
+    left = (sample[:, dims:].astype(np.float64) ** 2).mean(axis=0)
+    tail = 1 - weights[dims : part.dim].sum() / 2 / left.sum() if left.any() else 0.0
     some = slice(None, None, max(1, len(sample) // MEASURED))
-    y, z = sample[some], z[some, : part.dims].astype(np.float64)
-    columns, _ = part.layout.encode(
-        part.padded(z.astype(np.float32)), np.ones(len(z), np.float32), part.limits, part.gain
-    )
-    u = part.layout.levels(columns) * units[: part.dims]
-    products = (u * z).sum(axis=0)
-    unbiased = np.divide(
-        (z * z).sum(axis=0), products, out=np.ones_like(products), where=products > 0
-    )
-    gain = np.zeros_like(part.gain)
-    gain[: part.dims] = part.spread[: part.dims] * units[: part.dims] * np.minimum(unbiased, 4)
-    left = (sample[:, part.dims :].astype(np.float64) ** 2).mean(axis=0)
-    near = weights[part.dims : part.dim]
-    tail = float(np.clip((left - near / 2).sum() / max(left.sum(), 1e-300), 0, 1))
-    made = FittedSAQ(
-        part.dim, part.bits, part.tables, part.thresholds, part.spread, gain, fine, tail, 0.0
-    )
-    approximation = made.encode(y).approximation.astype(np.float64)
-    product, square = (y * approximation).sum(), (approximation**2).sum()
-    total = (y.astype(np.float64) ** 2).sum()
-    explained = product**2 / (square * total) if square and total else 1.0
-    return FittedSAQ(
-        part.dim, part.bits, part.tables, part.thresholds, part.spread, gain, fine, tail,
-        float(np.clip(1 - explained, 0, 0.99)),
-    )  # fmt: skip
+    y, z = sample[some], np.ascontiguousarray(z[some])
+    ones = np.ones(len(z), np.float32)
+    columns, _ = part.layout.encode(z, ones, part.limits, part.gain)
+    u = part.layout.levels(columns).astype(np.float64) * units[:dims]
+    products, squares = (u * z[:, :dims]).sum(axis=0), (z[:, :dims].astype(np.float64) ** 2).sum(0)
+    longer = np.divide(squares, products, out=np.ones(dims), where=products > 0)
+    gain = part.gain.copy()
+    gain[:dims] *= np.minimum(longer, MOST_LONGER)
+    made = replace(part, gain=gain, tail=float(np.clip(tail, 0, 1)))
+    found = made.encode(y).approximation.astype(np.float64)
+    total = (y.astype(np.float64) ** 2).sum() * (found**2).sum()
+    explained = (y * found).sum() ** 2 / total if total > 0 else 1.0
+    return replace(made, distortion=float(np.clip(1 - explained, 0, MOST_DISTORTION)))
 
 
 @final
@@ -245,22 +248,11 @@ class FittedSAQ:
                 out[word, : 2 ** (b - 1) - 1, j] = self.thresholds[word, 2 ** (b - 1) + 1 : 2**b]
         return out
 
-    def padded(self, values: FloatArray) -> FloatArray:
-        """Entries (n, dims) with zeros to whole words."""
-        out = np.zeros((len(values), RUN * len(self.bits)), np.float32)
-        out[:, : self.dims] = values
-        return out
-
-    def whitened(self, v: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """z of unit rows (n, dim), (n, 64 * words), and what makes its mean square one, (n,)."""
-        z = self.padded(v[:, : self.dims] / self.spread[: self.dims])
-        return z, divide(np.full(len(z), np.sqrt(np.float32(self.dims))), row_norms(z))
-
     def encode(self, y: FloatArray) -> Encoded:
         """See FittedQuantizer."""
         norms = row_norms(y)
         v = divide(y, norms[:, None])
-        z, factors = self.whitened(v)
+        z, factors = _whitened(v, self.spread)
         columns, sums = self.layout.encode(z, factors, self.limits, self.gain * self.spread)
         coded = square_norms(v[:, : self.dims])
         whole = np.minimum(coded + np.float32(self.tail) * (square_norms(v) - coded), 1)

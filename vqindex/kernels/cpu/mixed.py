@@ -104,6 +104,7 @@ def encode(values, factors, thresholds, records, weights, plane, rest, sums):
                 )
                 total = simd.add_float(total, simd.multiply_float(size, level))
         sums[i] = simd.sum_floats(total)
+    octets[0] = 0  # or Numba frees them before they are read
 
 
 @inlined
