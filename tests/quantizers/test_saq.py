@@ -148,6 +148,7 @@ DAMAGE = {
     "fine": lambda a: a + 99,
     "tail": lambda a: a + 2,
     "distortion": lambda a: a + 1,
+    "shrink": lambda a: 0 * a,
 }
 
 

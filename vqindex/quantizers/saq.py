@@ -103,9 +103,12 @@ class SAQ:
             "fine": (np.int64, ()),
             "tail": (np.float64, ()),
             "distortion": (np.float64, ()),
+            "shrink": (np.float64, ()),
         }
         found = {k: stored(arrays, k, kind, len(shape)) for k, (kind, shape) in kinds.items()}
-        fine, tail, distortion = (found[k].item() for k in ("fine", "tail", "distortion"))
+        fine, tail, distortion, shrink = (
+            found[name].item() for name in ("fine", "tail", "distortion", "shrink")
+        )
         if (
             not 0 < words <= -(-dim // WORD)
             or len(bits) % 8
@@ -119,11 +122,12 @@ class SAQ:
             or not 0 <= fine <= words
             or not 0 <= tail <= 1
             or not 0 <= distortion < 1
+            or not 0 < shrink < np.inf
         ):
             raise CorruptFileError("arrays of SAQ do not fit each other or the dimension.")
         return FittedSAQ(
             dim, bits, found["tables"], found["thresholds"], found["spread"], found["gain"],
-            fine, tail, distortion,
+            fine, tail, distortion, shrink,
         )  # fmt: skip
 
 
@@ -166,7 +170,7 @@ def _learn(
         tables[own.word, first : 2 * first] = t
         thresholds[own.word, first + 1 : 2 * first] = unit / 2 * (t[1:] + t[:-1] + 1)
         units[own.entries] = unit
-    part = FittedSAQ(dim, bits, tables, thresholds, spread, spread * units, fine, 0.0, 0.0)
+    part = FittedSAQ(dim, bits, tables, thresholds, spread, spread * units, fine, 0.0, 0.0, 1.0)
     return _measured(part, sample, z, units, weights)
 
 
@@ -191,9 +195,12 @@ def _measured(
     gain[:dims] *= np.minimum(longer, MOST_LONGER)
     made = replace(part, gain=gain, tail=float(np.clip(tail, 0, 1)))
     found = made.encode(y).approximation.astype(np.float64)
-    total = (y.astype(np.float64) ** 2).sum() * (found**2).sum()
-    explained = (y * found).sum() ** 2 / total if total > 0 else 1.0
-    return replace(made, distortion=float(np.clip(1 - explained, 0, MOST_DISTORTION)))
+    product, square = (y * found).sum(), (found**2).sum()
+    if not product > 0:
+        return made
+    distortion = 1 - product**2 / (square * (y.astype(np.float64) ** 2).sum())
+    distortion = float(np.clip(distortion, 0, MOST_DISTORTION))
+    return replace(made, distortion=distortion, shrink=float(product / square))
 
 
 @final
@@ -208,6 +215,7 @@ class FittedSAQ:
     gain         (64 * words,) float32, what a step of a level is worth
     fine         words of a query that are finer than int8
     tail         of the square norm of what is not coded, the share that the scale makes up for
+    distortion, shrink   see FittedQuantizer
     """
 
     dim: int
@@ -219,6 +227,7 @@ class FittedSAQ:
     fine: int
     tail: float
     distortion: float
+    shrink: float
 
     ratio: ClassVar[None] = None
     scale: ClassVar[str] = "scale"
@@ -259,11 +268,6 @@ class FittedSAQ:
         columns["scale"] = divide(norms * np.maximum(whole, 0), sums)
         return Encoded(columns, self)
 
-    @property
-    def shrink(self) -> float:
-        """See FittedQuantizer; as of an unbiased scale."""
-        return 1 - self.distortion
-
     def expand(self, columns: Mapping[str, Array]) -> FloatArray:
         """See FittedQuantizer."""
         out = np.zeros((len(columns["scale"]), self.dim), np.float32)
@@ -286,4 +290,5 @@ class FittedSAQ:
             "fine": np.array(self.fine, np.int64),
             "tail": np.array(self.tail),
             "distortion": np.array(self.distortion),
+            "shrink": np.array(self.shrink),
         }
