@@ -27,6 +27,7 @@ from vqindex.memory import address
 from vqindex.quantizers.base import (
     FittedQuantizer,
     Quantizer,
+    Uneven,
     divide,
     row_norms,
     square_norms,
@@ -123,7 +124,8 @@ class Scorer:
     ratio    column of the signs' ratio, or program.NONE
     signs    segments whose signs bound a score, 0 where signs tell too little
     rated    those of them that the ratio belongs to: the quantizer's
-    error    spread of a score about its estimate from signs, over |q| * scale * ratio
+    error    spread of a score about its estimate from signs, over |q| * scale * ratio, where q is
+             the rotated query or, with errors of each coordinate, what they make of it
     """
 
     fields: npt.NDArray[np.int64]
@@ -201,6 +203,8 @@ class Codec:
         Signs stand for +-1/2 and err by sqrt(1 - 2 / pi) of a coordinate, those of codes of one
         bit not at all. A sketch's own signs are looked up where they would add much noise else.
         """
+        if self._sign_errors is not None:
+            return 1, 1.0
         bits = parts[0][:, program.BITS]
         everything = sum(map(len, parts))
         if (bits == 1).all():
@@ -212,6 +216,11 @@ class Codec:
         if noise > MOST_NOISE:
             return everything, error
         return len(parts[0]), error * float(np.sqrt(1 + noise))
+
+    @property
+    def _sign_errors(self) -> FloatArray | None:
+        uneven = isinstance(self.quantizer, Uneven) and self.sketch is None
+        return self.quantizer.sign_errors if uneven else None  # type: ignore[attr-defined]
 
     @property
     def _sketch_noise(self) -> float:
@@ -261,6 +270,8 @@ class Codec:
             y = self.transform.apply_query(q)
         spread = [term.layout.spread(term.operand(y)) for term in self._terms]
         values = spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
+        if self._sign_errors is not None:
+            y = y * self._sign_errors
         return prepare(self.scorer.fields, values, alpha, square_norms(y))
 
     def reconstruct(self, columns: Mapping[str, Array]) -> FloatArray:

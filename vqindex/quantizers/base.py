@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,19 @@ class FittedQuantizer(Protocol):
 
     def arrays(self) -> dict[str, Array]:
         """What a file must hold to make this again beside the recipe."""
+        ...
+
+
+@runtime_checkable
+class Uneven(Protocol):
+    """A fitted quantizer whose coordinates are unlike each other, and their signs too."""
+
+    @property
+    def sign_errors(self) -> FloatArray | None:
+        """How an estimate from signs errs in each coordinate, (d,) float32, or None: too much.
+
+        The root mean square over scale * ratio; signs are those of the layout's first segment.
+        """
         ...
 
 

@@ -22,7 +22,7 @@ UNITS = 16  # tried for each class
 PRIOR = 256  # normal values that a sample is joined with, so that a few rows fix no level
 LARGEST = 2.5  # a query's largest entry, over the largest root mean square of an entry
 STEPS = 40  # largest entries tried
-CLOSE = 1.03  # of the least error, for fewer fine words
+CLOSE = 1.1  # of the least error, for fewer fine words
 FINER = 254  # by how much an entry's remainder is finer than the entry
 
 

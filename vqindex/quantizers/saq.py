@@ -23,11 +23,10 @@ import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.kernels.reference.mixed import MOST_BITS, RUN, WORD
-from vqindex.layouts.base import Array, Column, FloatArray
-from vqindex.layouts.mixed import MixedCodes
-from vqindex.lazy import lazy
+from vqindex.layouts.base import Array, FloatArray
 from vqindex.quantizers.allocation import allocate, near_differences, run_costs
-from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
+from vqindex.quantizers.base import divide, row_norms
+from vqindex.quantizers.fitted_saq import FittedSAQ, whitened
 from vqindex.quantizers.sampled_levels import Class, candidates, choose
 from vqindex.transforms.base import Number, stored
 
@@ -36,6 +35,10 @@ CLASS_VALUES = 1 << 16  # coordinates that a class's levels are fitted to
 MEASURED = 4096  # rows of the sample that distortions are measured on
 MOST_LONGER = 4  # times a gain may be to be unbiased: more is no estimate of a small sample
 MOST_DISTORTION = 0.99
+MOST_WEIGHT = 255  # twice a mean level, at most
+PROBES = 64  # rows of the sample that show whether signs spare others
+WIDTHS = 3.5  # of the error of an estimate from signs, as searches have it
+SPARED = 0.2  # of the rows, at most, whose bounds reach what a search has found already
 
 Floats = npt.NDArray[np.float64]
 
@@ -73,7 +76,7 @@ class SAQ:
             raise SpecError(f"{name} needs its bits, such as {name}4 or {name}2.5.")
         return cls(bits)
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedSAQ":
+    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> FittedSAQ:
         """See Quantizer; SpecError without a sample."""
         if sample is None:
             raise SpecError("SAQ learns its levels from rows: it needs a sample.")
@@ -85,13 +88,13 @@ class SAQ:
         bits = allocate(run_costs(variances, weights), self._budget(dim))
         spread = np.sqrt(variances[: RUN * len(bits)])
         spread = np.maximum(divide(spread, spread.max()), np.float32(LEAST_SPREAD))
-        return _learn(sample, bits, spread, weights)
+        return _learn(sample, bits, spread, weights, self.bits >= 2)
 
     def _budget(self, dim: int) -> int:
         """Bytes of a row's codes."""
         return 8 * max(1, int(self.bits * -(-dim // WORD)))
 
-    def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedSAQ":
+    def restore(self, arrays: Mapping[str, Array], dim: int) -> FittedSAQ:
         """See Quantizer."""
         bits = tuple(stored(arrays, "bits", np.uint8, 1).tolist())
         words, width = len(bits) // 8, RUN * len(bits)
@@ -104,11 +107,13 @@ class SAQ:
             "tail": (np.float64, ()),
             "distortion": (np.float64, ()),
             "shrink": (np.float64, ()),
+            "sign_weights": (np.int32, (width,)),
         }
         found = {k: stored(arrays, k, kind, len(shape)) for k, (kind, shape) in kinds.items()}
         fine, tail, distortion, shrink = (
             found[name].item() for name in ("fine", "tail", "distortion", "shrink")
         )
+        errors = stored(arrays, "sign_errors", np.float32, 1)
         if (
             not 0 < words <= -(-dim // WORD)
             or len(bits) % 8
@@ -123,34 +128,26 @@ class SAQ:
             or not 0 <= tail <= 1
             or not 0 <= distortion < 1
             or not 0 < shrink < np.inf
+            or not ((found["sign_weights"] > 0) & (found["sign_weights"] <= MOST_WEIGHT)).all()
+            or errors.shape not in ((0,), (dim,))
+            or (errors < 0).any()
         ):
             raise CorruptFileError("arrays of SAQ do not fit each other or the dimension.")
         return FittedSAQ(
             dim, bits, found["tables"], found["thresholds"], found["spread"], found["gain"],
-            fine, tail, distortion, shrink,
+            fine, tail, distortion, shrink, found["sign_weights"], errors if len(errors) else None,
         )  # fmt: skip
 
 
-def _padded(values: FloatArray, width: int) -> FloatArray:
-    """Entries (n, up to width) with zeros up to it."""
-    out = np.zeros((len(values), width), np.float32)
-    out[:, : values.shape[1]] = values
-    return out
-
-
-def _whitened(v: FloatArray, spread: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """z of unit rows (n, dim), (n, len(spread)), and what makes its mean square one, (n,)."""
-    dims = min(v.shape[1], len(spread))
-    z = _padded(v[:, :dims] / spread[:dims], len(spread))
-    return z, divide(np.full(len(z), np.sqrt(np.float32(dims))), row_norms(z))
-
-
 def _learn(
-    sample: FloatArray, bits: tuple[int, ...], spread: FloatArray, weights: Floats
-) -> "FittedSAQ":
-    """The quantizer of given bits: levels of each class, then what is measured of them."""
+    sample: FloatArray, bits: tuple[int, ...], spread: FloatArray, weights: Floats, bounded: bool
+) -> FittedSAQ:
+    """The quantizer of given bits: levels of each class, then what is measured of them.
+
+    bounded   whether there is room for what signs need to bound a score
+    """
     dim, words = sample.shape[1], len(bits) * RUN // WORD
-    z, factors = _whitened(divide(sample, row_norms(sample)[:, None]), spread)
+    z, factors = whitened(divide(sample, row_norms(sample)[:, None]), spread)
     z *= factors[:, None]
     squares = spread.astype(np.float64) ** 2
     entry_bits = np.repeat(bits, RUN)
@@ -170,13 +167,17 @@ def _learn(
         tables[own.word, first : 2 * first] = t
         thresholds[own.word, first + 1 : 2 * first] = unit / 2 * (t[1:] + t[:-1] + 1)
         units[own.entries] = unit
-    part = FittedSAQ(dim, bits, tables, thresholds, spread, spread * units, fine, 0.0, 0.0, 1.0)
-    return _measured(part, sample, z, units, weights)
+    part = FittedSAQ(
+        dim, bits, tables, thresholds, spread, spread * units, fine, 0.0, 0.0, 1.0,
+        np.ones(len(spread), np.int32), None,
+    )  # fmt: skip
+    made = _measured(part, sample, z, units, weights)
+    return _signed(made, sample, z) if bounded and dim >= WORD else made
 
 
 def _measured(
-    part: "FittedSAQ", sample: FloatArray, z: FloatArray, units: FloatArray, weights: Floats
-) -> "FittedSAQ":
+    part: FittedSAQ, sample: FloatArray, z: FloatArray, units: FloatArray, weights: Floats
+) -> FittedSAQ:
     """With gains that make every direction unbiased, the tail's share and the distortion.
 
     z   (n, 64 * words), the sample as levels meet it
@@ -187,7 +188,7 @@ def _measured(
     some = slice(None, None, max(1, len(sample) // MEASURED))
     y, z = sample[some], np.ascontiguousarray(z[some])
     ones = np.ones(len(z), np.float32)
-    columns, _ = part.layout.encode(z, ones, part.limits, part.gain)
+    columns, _ = part.layout.encode(z, ones, part.limits, part.weights)
     u = part.layout.levels(columns).astype(np.float64) * units[:dims]
     products, squares = (u * z[:, :dims]).sum(axis=0), (z[:, :dims].astype(np.float64) ** 2).sum(0)
     longer = np.divide(squares, products, out=np.ones(dims), where=products > 0)
@@ -203,92 +204,31 @@ def _measured(
     return replace(made, distortion=distortion, shrink=float(product / square))
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class FittedSAQ:
-    """Codes rows by levels of their own for each class of directions; see the module.
-
-    bits         of each run of eight directions that is coded, whole words
-    tables       (words, 128) uint8 magnitudes, those of b bits from 2**(b - 1) on
-    thresholds   (words, 128) float32: what |z| passes to have each of them, as they stand
-    spread       (64 * words,) float32, sigma_j over the largest
-    gain         (64 * words,) float32, what a step of a level is worth
-    fine         words of a query that are finer than int8
-    tail         of the square norm of what is not coded, the share that the scale makes up for
-    distortion, shrink   see FittedQuantizer
-    """
-
-    dim: int
-    bits: tuple[int, ...]
-    tables: npt.NDArray[np.uint8]
-    thresholds: FloatArray
-    spread: FloatArray
-    gain: FloatArray
-    fine: int
-    tail: float
-    distortion: float
-    shrink: float
-
-    ratio: ClassVar[None] = None
-    scale: ClassVar[str] = "scale"
-
-    @property
-    def dims(self) -> int:
-        """Coded directions."""
-        return min(self.dim, RUN * len(self.bits))
-
-    @lazy
-    def layout(self) -> MixedCodes:
-        """See FittedQuantizer."""
-        return MixedCodes(self.dims, self.bits, self.tables, self.fine)
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Codes and a float32 scale."""
-        return (*self.layout.columns, Column("scale", np.dtype(np.float32)))
-
-    @lazy
-    def limits(self) -> FloatArray:
-        """(words, 64, 64) float32, the thresholds entry by entry: see reference.mixed.encode."""
-        bits = self.layout.entry_bits.reshape(-1, WORD)
-        out = np.full((len(bits), 64, WORD), np.inf, np.float32)
-        for word, own in enumerate(bits):
-            for j, b in enumerate(own):
-                out[word, : 2 ** (b - 1) - 1, j] = self.thresholds[word, 2 ** (b - 1) + 1 : 2**b]
-        return out
-
-    def encode(self, y: FloatArray) -> Encoded:
-        """See FittedQuantizer."""
-        norms = row_norms(y)
-        v = divide(y, norms[:, None])
-        z, factors = _whitened(v, self.spread)
-        columns, sums = self.layout.encode(z, factors, self.limits, self.gain * self.spread)
-        coded = square_norms(v[:, : self.dims])
-        whole = np.minimum(coded + np.float32(self.tail) * (square_norms(v) - coded), 1)
-        columns["scale"] = divide(norms * np.maximum(whole, 0), sums)
-        return Encoded(columns, self)
-
-    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
-        """See FittedQuantizer."""
-        out = np.zeros((len(columns["scale"]), self.dim), np.float32)
-        values = self.layout.levels(columns) * self.gain[: self.dims]
-        out[:, : self.dims] = values * columns["scale"].reshape(-1, 1)
-        return out
-
-    def operand(self, y: FloatArray) -> FloatArray:
-        """See FittedQuantizer: what a step of each level is worth, (nq, dims)."""
-        return y[:, : self.dims] * self.gain[: self.dims]
-
-    def arrays(self) -> dict[str, Array]:
-        """See FittedQuantizer."""
-        return {
-            "bits": np.array(self.bits, np.uint8),
-            "tables": self.tables,
-            "thresholds": self.thresholds,
-            "spread": self.spread,
-            "gain": self.gain,
-            "fine": np.array(self.fine, np.int64),
-            "tail": np.array(self.tail),
-            "distortion": np.array(self.distortion),
-            "shrink": np.array(self.shrink),
-        }
+def _signed(part: FittedSAQ, sample: FloatArray, z: FloatArray) -> FittedSAQ:
+    """With mean levels and errors of signs, unless their bounds would spare too few rows."""
+    dims = part.dims
+    gain = np.where(part.gain > 0, part.gain, 1)
+    weights = np.rint(2 * np.abs(z).mean(axis=0) * part.spread / gain)
+    made = replace(part, sign_weights=np.clip(weights, 1, MOST_WEIGHT).astype(np.int32))
+    some = slice(None, None, max(1, len(sample) // MEASURED))
+    y = sample[some].astype(np.float64)
+    means = np.where(y[:, :dims] < 0, -1, 1) * (made.gain * made.sign_weights / 2)[:dims]
+    squares, products = y**2, (y[:, :dims] * means).sum(axis=1)
+    coded = squares[:, :dims].sum(axis=1)
+    length = coded + part.tail * (squares.sum(axis=1) - coded)
+    y, means, squares, own = (
+        a[products > 0] for a in (y, means, squares, length / np.where(products > 0, products, 1))
+    )
+    if not len(y):
+        return part
+    left = y / own[:, None]
+    left[:, :dims] -= means
+    errors = np.sqrt((left**2).mean(axis=0))
+    asked = y[:: max(1, len(y) // PROBES)]
+    norms = squares.sum(axis=1)
+    nearest = np.partition(2 * asked @ y.T - norms, -2, axis=1)[:, -2:-1] if len(y) > 1 else 0.0
+    slack = WIDTHS * np.sqrt(asked**2 @ errors**2)
+    bounds = 2 * own * (asked[:, :dims] @ means.T + slack[:, None]) - norms
+    if (bounds >= nearest).mean() > SPARED:
+        return part
+    return replace(made, sign_errors=errors.astype(np.float32))

@@ -16,7 +16,7 @@ from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import field
 from vqindex.kernels.cpu.lookups import TABLE_BYTES
-from vqindex.kernels.cpu.program import FIRST, OPERAND, PLANE_WORDS, WORDS
+from vqindex.kernels.cpu.program import FIRST, OPERAND, PLANE_WORDS, UNBOUND, WEIGHTS, WORDS
 
 LARGEST = 127  # two look-ups are added as bytes
 ROUNDING = 0.51  # a half, and what is cut off the factor that divides by R
@@ -30,6 +30,8 @@ def prepare(asked, program, signs, slack):
         bound = base + unit * S,  unit = -gamma * R / 127,
         base = (half - floor) * gamma + (slack for the first segment, or rounding if it is more)
 
+    Entries count times the segment's weights where it has any, and half is half their sum.
+
     asked      a records.Asked with all but tables (padded, table_bytes), base and unit
                (signs, padded), which are written
     program    (segments, FIELDS), of which the first `signs` are looked up
@@ -41,17 +43,18 @@ def prepare(asked, program, signs, slack):
         at = asked.tables + q * asked.table_bytes
         for s in range(signs):
             start = asked.entries + q * asked.row_bytes + program[s, OPERAND]
-            words = program[s, WORDS]
-            floor, span = np.int64(0), np.int64(1)
+            words, weights = program[s, WORDS], program[s, WEIGHTS]
+            floor, span, total = np.int64(0), np.int64(1), np.int64(0)
             for group in range(16 * words):
-                low, high = _extremes(start + 4 * group)
+                low, high = _extremes(_four(start, weights, group))
                 floor += low
+                total += low + high
                 span = max(span, high - low)
             factor = np.int32((LARGEST << 16) // span)
             for group in range(16 * words):
                 place = group % 16
                 to = at + TABLE_BYTES * (group // 16) + 128 * (place % 2) + 16 * (place // 2)
-                _write_table(start + 4 * group, factor, to)
+                _write_table(_four(start, weights, group), factor, to)
             here = 4 * (s * asked.padded + q)
             gamma = simd.load_float(asked.gamma + here)
             step = gamma * (np.float32(span) / np.float32(LARGEST))
@@ -59,35 +62,43 @@ def prepare(asked, program, signs, slack):
             margin = step * groups * np.float32(ROUNDING) + groups * np.float32(TINY)
             if s == 0 and q < slack.size:
                 margin = max(margin, slack[q])
-            middle = simd.load_float(asked.half + here) - np.float32(floor)
+            middle = np.float32(total) * np.float32(0.5) - np.float32(floor)
             simd.store_float(asked.base + here, middle * gamma + margin)
             simd.store_float(asked.unit + here, -step)
             at += TABLE_BYTES * words
 
 
 @inlined
-def _entry(where):
-    return np.int64(np.int8(simd.load_byte(where)))
+def _four(start, weights, group):
+    """Four entries of a query, times their weights where there are any."""
+    return (
+        _entry(start, weights, 4 * group),
+        _entry(start, weights, 4 * group + 1),
+        _entry(start, weights, 4 * group + 2),
+        _entry(start, weights, 4 * group + 3),
+    )
 
 
 @inlined
-def _extremes(where):
+def _entry(start, weights, j):
+    entry = np.int32(np.int8(simd.load_byte(start + j)))
+    return entry if weights == UNBOUND else entry * simd.load_int(weights + 4 * j)
+
+
+@inlined
+def _extremes(four):
     """The least and the largest sum of some of four entries."""
     low = high = np.int64(0)
-    for i in range(4):
-        entry = _entry(where + i)
+    for entry in four:
         low += min(entry, np.int64(0))
         high += max(entry, np.int64(0))
     return low, high
 
 
 @inlined
-def _write_table(where, factor, to):
-    low, _high = _extremes(where)
-    sums = simd.subset_sums(
-        np.int32(_entry(where)), np.int32(_entry(where + 1)), np.int32(_entry(where + 2)),
-        np.int32(_entry(where + 3)),
-    )  # fmt: skip
+def _write_table(four, factor, to):
+    low, _high = _extremes(four)
+    sums = simd.subset_sums(four[0], four[1], four[2], four[3])
     above = simd.subtract(sums, simd.splat(np.int32(low)))
     simd.store_low_bytes(to, simd.scale_down(above, factor))
 
