@@ -30,14 +30,15 @@ def scalar_layout(*shape, prefix=""):
     return ScalarCodes(tuple(segments), prefix)
 
 
-def mixed_layout(bits, dims, fine=0):
-    """A layout of runs of these bits, with random magnitudes."""
+def mixed_layout(bits, dims, fine=0, weighed=False):
+    """A layout of runs of these bits, with random magnitudes and weights."""
     rng = np.random.default_rng(len(bits))
+    weights = rng.integers(1, 256, 8 * len(bits), np.int32) if weighed else None
     tables = np.zeros((len(bits) // 8, 128), np.uint8)
     for own in tables:
         for b in range(1, 8):
             own[2 ** (b - 1) : 2**b] = np.sort(rng.choice(128, 2 ** (b - 1), replace=False))
-    return MixedCodes(dims, tuple(bits), tables, fine)
+    return MixedCodes(dims, tuple(bits), tables, fine, weights)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ SIGNED = {
     "signs of several segments": one(scalar_layout((63, 1), (65, 1)), signs=2, ratio=False),
     "one dimension": one(scalar_layout((1, 2)), False),
     "a sketch": Program(((scalar_layout((70, 2)), True), SKETCH), 2),
+    "mixed bits with weights": one(mixed_layout([6, 3, *[2] * 14], 128, 2, True)),
     "a sketch left out": Program(((scalar_layout((64, 3), (6, 2)), True), SKETCH), 2, ratio=False),
 }
 PROGRAMS = SIGNED | {
@@ -208,15 +210,26 @@ class Case:
 
     def negative(self, s):
         """Signs of a segment's codes, (n, dims) bool."""
+        if isinstance(self.layouts[s], MixedCodes):
+            bits = self.layouts[s].entry_bits[: self.parts[s].shape[1]]
+            return self.parts[s] >> (bits - 1) & 1 == 1
         return self.parts[s] >= len(self.magnitudes(s))
+
+    def weighed(self, operands, s):
+        """A segment's entries, as many as fill words, times its weights; and half their sums."""
+        entries = padded(self.entries(operands, s, self.parts[s].shape[1])).astype(np.int64)
+        weights = getattr(self.layouts[s], "weights", None)
+        if weights is not None:
+            entries *= weights
+        return entries, entries.sum(axis=1).astype(F32) * F32(0.5)
 
     def bounds(self, operands, slack=0.0):
         """(n, nq) float32"""
         estimates, nq, signs = [], operands.nq, self.stored.signs
         for s in range(signs):
-            entries = padded(self.entries(operands, s, self.parts[s].shape[1]))
+            entries, half = self.weighed(operands, s)
             tables, floor, span = sign.tables(entries)
-            half, gamma = operands.half[s, :nq], operands.gamma[s, :nq]
+            gamma = operands.gamma[s, :nq]
             base, unit, margin = score.line(half, gamma, floor, span, entries.shape[1] // 4)
             if s == 0:
                 margin = np.maximum(margin, F32(slack))

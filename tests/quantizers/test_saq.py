@@ -18,9 +18,15 @@ def spectral(n, dim=DIM, seed=0, decay=1.0):
     return (np.random.default_rng(seed).standard_normal((n, dim)) * spreads).astype(np.float32)
 
 
+def grouped(n, seed=0):
+    """Rows in groups of twenty or so, near each other, so that bounds have something to spare."""
+    rng = np.random.default_rng([seed, 1])
+    return spectral(400, decay=0.5)[rng.integers(0, 400, n)] + 0.3 * spectral(n, DIM, seed, 0.5)
+
+
 @pytest.fixture(scope="module")
 def fitted():
-    return SAQ(3).fit(spectral(4000), DIM, 0)
+    return SAQ(3).fit(grouped(4000), DIM, 0)
 
 
 def test_wide_directions_have_more_bits(fitted):
@@ -149,6 +155,8 @@ DAMAGE = {
     "tail": lambda a: a + 2,
     "distortion": lambda a: a + 1,
     "shrink": lambda a: 0 * a,
+    "sign_weights": lambda a: a - a[0],
+    "sign_errors": lambda a: -1 - a,
 }
 
 
@@ -169,3 +177,49 @@ def test_more_bits_than_the_recipe_has_are_refused(fitted):
         SAQ(2).restore(fitted.arrays(), DIM)
     with pytest.raises(CorruptFileError):
         SAQ(3).restore(fitted.arrays(), 64)
+
+
+@pytest.mark.parametrize(
+    ("bits", "dim", "sample", "bounded"),
+    [
+        (2, DIM, grouped, True),
+        (1.5, DIM, grouped, False),  # no room for a ratio
+        (4, 63, lambda n: grouped(n)[:, :63], False),  # too few signs
+        (4, DIM, spectral, False),  # nothing is near
+    ],
+)
+def test_when_signs_bound(bits, dim, sample, bounded):
+    codec = parse(f"SAQ{bits}", "l2", 0).fit(sample(4000), dim)
+    assert (codec.quantizer.ratio is not None) == bounded
+    assert codec.scorer.signs == int(bounded)
+    assert ("ratio" in {column.name for column in codec.columns}) == bounded
+
+
+def test_estimates_from_signs_are_unbiased_and_err_as_said():
+    """Of other rows and queries: no bias to 5 standard errors, and a spread that is the errors'."""
+    part = SAQ(4).fit(grouped(8000), DIM, 0)
+    y, q = grouped(3000, 1), grouped(40, 2)
+    columns = part.encode(y).columns
+    means = (part.gain * part.sign_weights / 2)[: part.dims]
+    signs = np.where(part.layout.levels(columns) < 0, -1, 1)
+    own = (columns["scale"] * columns["ratio"]).astype(np.float64)
+    off = y @ q.T - own[:, None] * ((signs * means) @ q[:, : part.dims].T)
+    width = np.sqrt(q.astype(np.float64) ** 2 @ part.sign_errors.astype(np.float64) ** 2)
+    relative = off / (own[:, None] * width)
+    assert abs(relative.mean()) < 5 / np.sqrt(q.shape[0])  # rows share a query's signs
+    assert 0.9 < relative.std() < 1.1
+
+
+def test_bounds_leave_the_answers_as_they_are():
+    x = grouped(20_000)
+    index = vq.index_factory("SAQ4", metric="l2")
+    index.fit(x)
+    index.add(x)
+    q = grouped(100, 5)
+    one = index.search(q, 10, stages="off")
+    assert index.search(q[:1], 10).stats["scored"] < len(x)
+    for other in (index.search(q, 10), index.search(q, 10, threads=2)):
+        assert other.ids.tobytes() == one.ids.tobytes()
+        assert other.scores.tobytes() == one.scores.tobytes()
+    single = [index.search(query, 10).ids for query in q]
+    assert np.array_equal(single, one.ids)
