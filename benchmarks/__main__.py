@@ -40,9 +40,11 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument("--seed", type=int, default=0, help="of our indexes (0)")
     out = argparse.ArgumentParser(prog="python -m benchmarks", description="The library's figures.")
     commands = out.add_subparsers(dest="command", required=True)
-    commands.add_parser(
-        "distortion", parents=[common], help="distortion, bias and variance beside theory"
+    codes = commands.add_parser(
+        "distortion", parents=[common, data], help="every code: error beside theory, recall, bits"
     )
+    codes.add_argument("--only", nargs="+", metavar="NAME", help="only systems named so, in part")
+    codes.add_argument("--skip-slow", action="store_true", help="without what takes long to code")
     search = commands.add_parser(
         "search", parents=[common, data], help="recall and speed beside FAISS and turbovec"
     )
@@ -73,10 +75,18 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         record = module.run()
         yield record, module.report(record)
         return
-    from benchmarks import bounds, data, search
+    from benchmarks import bounds, data, distortion, search
 
-    for name in chosen.dataset or data.default_names():
-        dataset = data.load(name, chosen.queries, chosen.rows, chosen.wide)
+    names = chosen.dataset or data.default_names()
+    sets = (data.load(name, chosen.queries, chosen.rows, chosen.wide) for name in names)
+    if chosen.command == "distortion":
+        record = distortion.run(
+            sets, seed=chosen.seed, level=chosen.level,
+            only=chosen.only, skip_slow=chosen.skip_slow,
+        )  # fmt: skip
+        yield record, distortion.report(record)
+        return
+    for dataset in sets:
         if chosen.command == "search":
             record = search.run(
                 dataset, rounds=chosen.rounds, singles=chosen.singles, seed=chosen.seed,
@@ -102,9 +112,12 @@ def main(arguments: list[str] | None = None) -> None:
         whole = head | {"machine": machine.describe()} | record
         print(json.dumps(whole) if chosen.json else text, flush=True)
         if chosen.save:
-            from benchmarks.results import save
+            from benchmarks import picture, results
 
-            print(f"saved to {save(whole)}", file=sys.stderr)
+            paths = [results.save(whole)]
+            if chosen.command == "distortion":
+                paths += picture.save(whole)
+            print(f"saved to {', '.join(map(str, paths))}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,186 +1,176 @@
-"""How far codes are from vectors, and scores from inner products, beside theory and papers.
+"""Every code at its true bits: error, bias and variance beside theory and papers, and recall.
 
-Rows are encoded, decoded and scored by the index itself: integer kernels, queries rounded to int8.
+See `fidelity` for what is measured of vectors at random, `points` for what is measured on sets,
+where the codes of other libraries are measured too, and distortion.toml for the cases.
 """
 
-import math
+import sys
 import tomllib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import cache
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from benchmarks import data, fidelity, points, table
+from benchmarks.fidelity import Sizes
+from benchmarks.points import Settings, System
+from benchmarks.systems import chosen, for_dimension
+from benchmarks.theory import EXPECTED
+from vqindex import warmup
+from vqindex.datasets import Dataset
 
-from benchmarks import table
-from benchmarks.theory import THEORY
-from vqindex import FlatIndex, index_factory
-
-Floats = npt.NDArray[np.float64]
 CASES = Path(__file__).with_suffix(".toml")
+FIGURES = ("error", "fixed", "bias", "variance")
 COLUMNS = (
-    ("figure", "figure"),
     ("index", "index"),
     ("bits", "bits"),
-    ("ours", "ours"),
-    ("+-", "error"),
-    ("expected", "expected"),
-    ("reported", "reported"),
-    ("ours/reported", "ratio"),
+    ("codes", "code_bits"),
+    ("error", "error"),
+    ("+-", "error_se"),
+    ("bound", "bound"),
+    ("expected", "error_expected"),
+    ("reported", "error_reported"),
+    ("ours/reported", "error_ratio"),
+    ("fixed", "fixed"),
+    ("bias", "bias"),
+    ("+-", "bias_se"),
+    ("expected", "bias_expected"),
+    ("variance*d", "variance"),
+    ("+-", "variance_se"),
+    ("expected", "variance_expected"),
+    ("reported", "variance_reported"),
+    ("rows/s", "rows_per_s"),
+    ("fit s", "fit_s"),
+)
+ON_A_SET = (
+    ("library", "library"),
+    ("index", "index"),
+    ("bytes/row", "bytes_per_row"),
+    ("bits", "bits"),
+    ("R@{k}", "recall"),
+    ("rows/s", "rows_per_s"),
+    ("fit s", "fit_s"),
 )
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """How much is measured; see distortion.toml."""
+class Code:
+    """One of our codes.
 
-    gaussian: tuple[int, int]
-    dim: int
-    rho: float
-    seeds: int
-    queries: int
-    rows: int
+    sizes     a name of the sizes that it is measured at
+    expected  its line of theory.EXPECTED and its bits there
+    reported  figures by name, as papers and other implementations have them
+    """
+
+    spec: str
+    sizes: str = "usual"
+    expected: tuple[str, int] | None = None
+    reported: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def system(self) -> System:
+        return System("vqindex", self.spec)
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A mean over independent samples, and its standard error."""
+class Cases:
+    """What distortion.toml holds."""
 
-    value: float
-    error: float
-
-    @classmethod
-    def of(cls, samples: npt.ArrayLike) -> Self:
-        """The figure of samples (m,), m >= 2."""
-        values = np.asarray(samples, np.float64)
-        return cls(float(values.mean()), float(values.std(ddof=1) / math.sqrt(values.size)))
+    sizes: dict[str, Sizes]
+    sets: Settings
+    codes: list[Code]
+    peers: list[System]
 
 
-def distortions(spec: str, x: npt.NDArray[np.float32], seed: int) -> Floats:
-    """|x - decoded x|^2 / |x|^2 of each row."""
-    index = index_factory(spec, metric="ip", seed=seed)
-    back = index.reconstruct(index.add(x)).astype(np.float64)
-    squares: Floats = ((x - back) ** 2).sum(axis=1) / (x.astype(np.float64) ** 2).sum(axis=1)
-    return squares
-
-
-def all_scores(index: FlatIndex, queries: npt.NDArray[np.float32]) -> Floats:
-    """Scores of every row with every query, (nq, n), as a search returns them."""
-    result = index.search(queries, k=len(index))
-    scores = np.empty(result.scores.shape)
-    np.put_along_axis(scores, result.ids, result.scores, axis=1)
-    return scores
-
-
-def fixed_vectors(dim: int) -> npt.NDArray[np.float32]:
-    """Unit vectors that a poor rotation would code badly, (6, dim)."""
-    j = np.arange(dim)
-    x = np.array([j == 0, j < 2, 0.9**j, (j + 1.0) ** -0.7, np.ones(dim), np.cos(j)])
-    unit: npt.NDArray[np.float32] = (x / np.linalg.norm(x, axis=1)[:, None]).astype(np.float32)
-    return unit
-
-
-def pairs(
-    rng: np.random.Generator, sizes: Sizes
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Unit queries (queries, dim) and, for each, unit rows at inner product rho with it."""
-    queries = _unit(rng.standard_normal((sizes.queries, 1, sizes.dim)))
-    other = rng.standard_normal((sizes.queries, sizes.rows, sizes.dim))
-    other = _unit(other - (other * queries).sum(axis=-1, keepdims=True) * queries)
-    rows = sizes.rho * queries + math.sqrt(1 - sizes.rho**2) * other
-    return queries[:, 0].astype(np.float32), rows.astype(np.float32)
-
-
-def _unit(x: Floats) -> Floats:
-    unit: Floats = x / np.linalg.norm(x, axis=-1, keepdims=True)
-    return unit
-
-
-@cache
-def errors(spec: str, sizes: Sizes) -> Floats:
-    """Score minus rho of every pair, (seeds, pairs): new vectors and a new rotation each seed."""
-    found = np.empty((sizes.seeds, sizes.queries, sizes.rows))
-    for seed in range(sizes.seeds):
-        queries, rows = pairs(np.random.default_rng(seed), sizes)
-        index = index_factory(spec, metric="ip", seed=seed)
-        index.add(rows.reshape(-1, sizes.dim))
-        scores = all_scores(index, queries).reshape(sizes.queries, sizes.queries, sizes.rows)
-        own = np.arange(sizes.queries)
-        found[seed] = scores[own, own] - sizes.rho
-    return found.reshape(sizes.seeds, -1)
-
-
-def gaussian(spec: str, sizes: Sizes) -> Figure:
-    """Distortion of Gaussian rows."""
-    x = np.random.default_rng(0).standard_normal(sizes.gaussian, np.float32)
-    return Figure.of(distortions(spec, x, seed=0))
-
-
-def rotated(spec: str, sizes: Sizes) -> Figure:
-    """Distortion of fixed unit vectors over seeds."""
-    x = fixed_vectors(sizes.dim)
-    return Figure.of([distortions(spec, x, seed).mean() for seed in range(sizes.seeds)])
-
-
-def bias(spec: str, sizes: Sizes) -> Figure:
-    """Mean error of scores."""
-    return Figure.of(errors(spec, sizes).mean(axis=1))
-
-
-def variance(spec: str, sizes: Sizes) -> Figure:
-    """Variance of scores times the dimension."""
-    found = errors(spec, sizes)
-    return Figure.of(sizes.dim * ((found - found.mean()) ** 2).mean(axis=1))
-
-
-MEASURES: dict[str, Callable[[str, Sizes], Figure]] = {
-    "gaussian": gaussian,
-    "rotated": rotated,
-    "bias": bias,
-    "variance": variance,
-}
-
-
-def rows_of(series: dict[str, Any], sizes: Sizes) -> list[dict[str, Any]]:
-    """The table's lines of one series of the cases; None where nobody reports a figure."""
-    dim = sizes.gaussian[1] if series["measure"] == "gaussian" else sizes.dim
-    found = []
-    for i, bits in enumerate(series["bits"]):
-        spec = series["spec"].format(b=bits, less=bits - 1)
-        figure = MEASURES[series["measure"]](spec, sizes)
-        reported = series["reported"][i] if series["reported"] else None
-        found.append(
-            {
-                "figure": series["figure"],
-                "index": spec,
-                "bits": bits,
-                "ours": figure.value,
-                "error": figure.error,
-                "expected": THEORY[series["theory"]](bits, dim, sizes.rho),
-                "reported": reported,
-                "ratio": figure.value / reported if reported else None,
-            }
-        )
-    return found
-
-
-def read_cases() -> tuple[Sizes, list[dict[str, Any]]]:
-    """Sizes and series of distortion.toml."""
+def read_cases(only: Sequence[str] | None = None, skip_slow: bool = False) -> Cases:
+    """The cases of distortion.toml, or those with one of some names in them, or but the slow."""
     with CASES.open("rb") as file:
-        cases = tomllib.load(file)
-    sizes = cases["sizes"]
-    return Sizes(**sizes | {"gaussian": tuple(sizes["gaussian"])}), cases["series"]
+        text = tomllib.load(file)
+    codes = [_code(line) for line in text["codes"]]
+    peers = [System(**line) for line in text["peers"]]
+    kept = chosen([*codes, *peers], only, lambda case: getattr(case, "system", case).label)
+    return Cases(
+        {name: Sizes(**sizes) for name, sizes in text["sizes"].items()},
+        Settings(**text["sets"]),
+        [c for c in kept if isinstance(c, Code) and not (skip_slow and c.sizes != "usual")],
+        [p for p in kept if isinstance(p, System) and not (skip_slow and p.slow)],
+    )
 
 
-def run() -> dict[str, Any]:
-    """Every line, as a record."""
-    sizes, series = read_cases()
-    rows = [row for each in series for row in rows_of(each, sizes)]
-    return {"sizes": asdict(sizes), "rows": rows}
+def _code(line: dict[str, Any]) -> Code:
+    rest = {name: line[name] for name in ("spec", "sizes") if name in line}
+    expected = tuple(line["expected"]) if "expected" in line else None
+    return Code(**rest, expected=expected, reported={n: line[n] for n in FIGURES if n in line})
+
+
+def run(
+    sets: Iterable[Dataset],
+    *,
+    seed: int = 0,
+    level: str | None = None,
+    only: Sequence[str] | None = None,
+    skip_slow: bool = False,
+) -> dict[str, Any]:
+    """Measure every case, and say on stderr what cannot be."""
+    cases = read_cases(only, skip_slow)
+    warmup()
+    rows = [row_of(code, cases.sizes[code.sizes]) for code in cases.codes]
+    systems = [*(code.system for code in cases.codes), *cases.peers]
+    found = [
+        {
+            "dataset": data.describe(dataset),
+            "rows": points.run(systems, dataset, cases.sets, seed=seed, level=level, tell=_tell),
+        }
+        for dataset in sets
+    ]
+    return {
+        "sizes": {name: asdict(sizes) for name, sizes in cases.sizes.items()},
+        "settings": asdict(cases.sets) | {"seed": seed, "level": level},
+        "rows": rows,
+        "sets": found,
+    }
+
+
+def row_of(code: Code, sizes: Sizes) -> dict[str, Any]:
+    """One code's figures, the bound at its true rate, what is expected and what is reported."""
+    spec = for_dimension(code.spec, sizes.dim)
+    _tell(f"{sizes.dim} dimensions: {spec}")
+    row: dict[str, Any] = {"index": code.spec}
+    row |= fidelity.coded(spec, sizes) | fidelity.scored(spec, sizes)
+    row["bound"] = 4.0 ** -row["bits"]
+    theory, bits = code.expected or ("", 0)
+    for name, expected in EXPECTED.get(theory, {}).items():
+        row[f"{name}_expected"] = expected(bits, sizes.dim, sizes.rho)
+    for name, reported in code.reported.items():
+        row[f"{name}_reported"] = reported
+        row[f"{name}_ratio"] = row[name] / reported
+    return row
 
 
 def report(record: dict[str, Any]) -> str:
-    """The record as a table."""
-    return table.render(COLUMNS, record["rows"])
+    """The record as a table of our codes, then of all systems on each set."""
+    k = record["settings"]["k"]
+    columns, rows = [*COLUMNS], [dict(row) for row in record["rows"]]
+    for i, found in enumerate(record["sets"]):
+        columns.append((f"R@{k} {_short(found)}", f"recall {i}"))
+        recalls = {(row["library"], row["index"]): row["recall"] for row in found["rows"]}
+        for row in rows:
+            row[f"recall {i}"] = recalls.get(("vqindex", row["index"]))
+    rows = [dict.fromkeys(key for _, key in columns) | row for row in rows]
+    sizes = next(iter(record["sizes"].values()))
+    parts = [f"Vectors at random, {sizes['dim']} dimensions\n" + table.render(columns, rows)]
+    on_a_set = [(heading.format(k=k), key) for heading, key in ON_A_SET]
+    for found in record["sets"]:
+        about = found["dataset"]
+        title = f"{about['name']}: {about['n']:,} x {about['d']}, {about['metric']}"
+        parts.append(f"{title}\n{table.render(on_a_set, found['rows'])}")
+    return "\n\n".join(parts)
+
+
+def _short(found: dict[str, Any]) -> str:
+    name: str = found["dataset"]["name"]
+    return name.partition("-")[0]
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -34,13 +34,18 @@ class Turbovec:
             raise ValueError(f"turbovec needs RAYON_NUM_THREADS={count} set before it starts.")
         yield
 
+    def fit(self, x: npt.NDArray[np.float32]) -> None:
+        """See Competitor; nothing but the dimension is learned."""
+        self._index = self._kind(x.shape[1], int(self.name))
+        self._empty_bytes = len(self._index.to_bytes())
+
     def add(self, x: npt.NDArray[np.float32]) -> None:
         """See Competitor."""
+        if self._index is None:
+            self.fit(x)
         if self._metric == "cosine":
             norms = np.linalg.norm(x, axis=1, keepdims=True)
             x = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
-        self._index = self._kind(x.shape[1], int(self.name))
-        self._empty_bytes = len(self._index.to_bytes())
         self._index.add(x)
         self._index.prepare()
 

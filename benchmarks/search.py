@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import table
-from benchmarks.peers import Turbovec
+from benchmarks.systems import LIBRARIES, chosen, competitor, for_dimension
 from vqindex import warmup
 from vqindex.datasets import Dataset
-from vqindex.evaluate import Competitor, Faiss, Measurement, Ours, Rate, measure
+from vqindex.evaluate import Measurement, Rate, measure
 
 CASES = Path(__file__).with_suffix(".toml")
 K = 10
@@ -51,41 +51,20 @@ def read_cases(
     with CASES.open("rb") as file:
         groups = tomllib.load(file)["group"]
     known = {group["bits"] for group in groups}
-    chosen = known if bits is None else set(bits)
-    if not chosen <= known:
-        raise ValueError(f"bits must be among {sorted(known)}, got {sorted(chosen - known)}.")
+    wanted = known if bits is None else set(bits)
+    if not wanted <= known:
+        raise ValueError(f"bits must be among {sorted(known)}, got {sorted(wanted - known)}.")
     cases = [
-        Case(group["bits"], tuple(_spec(p, d) for p in group["peers"]), library, _spec(spec, d))
+        Case(
+            group["bits"], tuple(for_dimension(peer, d) for peer in group["peers"]),
+            library, for_dimension(spec, d),
+        )
         for group in groups
-        if group["bits"] in chosen
-        for library in ("vqindex", "FAISS", "turbovec")
+        if group["bits"] in wanted
+        for library in LIBRARIES
         for spec in group.get(library, [])
-    ]
-    if only is None:
-        return cases
-    for name in only:
-        if not any(name in case.label for case in cases):
-            labels = ", ".join(case.label for case in cases)
-            raise ValueError(f"only must name parts of {labels}; got {name!r}.")
-    return [case for case in cases if any(name in case.label for name in only)]
-
-
-def _spec(text: str, d: int) -> str:
-    return text.replace("{d/2}", str(d // 2)).replace("{d}", str(d))
-
-
-def competitor(case: Case, metric: str, seed: int, level: str | None = None) -> Competitor:
-    """The adapter of a case.
-
-    ImportError where its library is missing, ValueError where it lacks the metric or the level.
-    """
-    if case.library == "vqindex":
-        return Ours(case.spec, metric, seed)
-    if case.library == "FAISS":
-        return Faiss(case.spec, metric)
-    if level is not None:
-        raise ValueError(f"turbovec takes whatever the CPU has, and nothing holds it to {level}.")
-    return Turbovec(case.spec, metric)
+    ]  # fmt: skip
+    return chosen(cases, only, lambda case: case.label)
 
 
 def run(
@@ -106,7 +85,7 @@ def run(
     cases, systems = [], []
     for case in read_cases(dataset.d, bits, only):
         try:
-            systems.append(competitor(case, dataset.metric, seed, level))
+            systems.append(competitor(case.library, case.spec, dataset.metric, seed, level))
             cases.append(case)
         except (ImportError, ValueError) as error:
             if case.library != "turbovec":

@@ -1,4 +1,4 @@
-"""What theory expects of each figure: functions of bits, dimension d and rho = <x, q>.
+"""What theory expects of a code: functions of bits, dimension d and rho = <x, q>.
 
 Rows x and queries q are unit vectors, and D is the distortion of the library's own levels.
 Variances are multiplied by d and include the rounding of queries to int8.
@@ -77,12 +77,10 @@ def _rounding(d: int) -> float:
     return mean_square_of_largest(d) / (12 * 127**2)
 
 
-THEORY: dict[str, Theory] = {
-    "distortion": distortion,
-    "range": range_distortion,
-    "zero": zero,
-    "shrinkage": shrinkage,
-    "eden": eden_variance,
-    "gaussian sketch": gaussian_sketch_variance,
-    "orthogonal sketch": orthogonal_sketch_variance,
+EXPECTED: dict[str, dict[str, Theory]] = {
+    "EDEN": {"error": distortion, "fixed": distortion, "bias": zero, "variance": eden_variance},
+    "TQ": {"error": distortion, "fixed": distortion, "bias": shrinkage},
+    "SQ": {"error": range_distortion},
+    "sketch": {"bias": zero, "variance": orthogonal_sketch_variance},
+    "Gaussian sketch": {"bias": zero, "variance": gaussian_sketch_variance},
 }

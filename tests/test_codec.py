@@ -14,7 +14,7 @@ from vqindex.factory import parse
 from vqindex.indexes.scan import scores_of_blocks
 from vqindex.kernels.cpu import program
 from vqindex.quantizers import LloydMax
-from vqindex.quantizers.levels import scalar_levels
+from vqindex.quantizers.levels import scalar_levels, uniform_levels
 from vqindex.sketches.qjl import FittedQJL
 
 U = 2.0**-24
@@ -336,11 +336,13 @@ def test_decoding_errs_least(spec):
 @pytest.mark.parametrize(
     ("signs", "exact", "which"),
     [
-        (1, True, ["EDEN1", "TQ1", "QJL", "QJL9"]),  # signs are the score
+        (1, True, ["EDEN1", "TQ1", "QJL", "QJL9", "RaBitQ1"]),  # signs are the score
         (2, True, ["EDEN1+QJL", "TQprod2", "QJL+QJL"]),
         (1, False, ["EDEN2", "EDEN8", "TQ4", "EDEN2+QJL", "EDEN4+QJL8"]),  # they bound it
+        (1, False, ["RaBitQ2", "RaBitQ8", "RaBitQ4+QJL8"]),
         (2, False, ["EDEN2+QJL30", "TQ2+QJL9"]),  # ... with those of a sketch that adds much
         (0, True, ["F32", "F16", "SQ8", "SQ8+QJL"]),  # there are none
+        (0, True, ["LVQ1", "LVQ4x4", "Hadamard,LVQ4", "LVQ1+QJL"]),  # not all of a row is there
         (0, True, ["None,EDEN2", "None,TQ4+QJL"]),  # what they leave out is not random
     ],
 )
@@ -377,12 +379,27 @@ def test_bits_of_a_sketch_that_signs_bear(spec):
         assert math.isclose(codec.scorer.error, error, rel_tol=1e-9)
 
 
+def share_of_grid(bits):
+    """The same for evenly spaced levels v, not the means of their cells: |e - f|^2 / |f|^2 of the
+    errors e of an unbiased v and f of signs, with <e, f> = E v / (E |z| v E |z|) - 1."""
+    levels = uniform_levels(bits)
+    z = np.linspace(0, 9, 200_001)
+    v = (np.searchsorted(levels.thresholds, z) + 0.5) * levels.unit
+    weight = np.exp(-z * z / 2)
+    weight /= weight.sum()
+    own = weight @ (v * v) / (weight @ (z * v)) ** 2 - 1
+    both = weight @ v / (weight @ (z * v) * (weight @ z)) - 1
+    return (own + math.pi / 2 - 1 - 2 * both) / (math.pi / 2 - 1)
+
+
 @pytest.mark.parametrize(
     ("spec", "share"),
     [
         ("EDEN2(center=no)", 1 - D[2] / (1 - D[2]) / (math.pi / 2 - 1)),
         ("EDEN4(center=no)", 1 - D[4] / (1 - D[4]) / (math.pi / 2 - 1)),
         ("TQ2", 1 - D[2] / (math.pi / 2 - 1)),
+        ("RaBitQ2", share_of_grid(2)),
+        ("RaBitQ4", share_of_grid(4)),
         ("EDEN2(center=no)+QJL", 1),
         ("EDEN3(center=no)+QJL(projection=gaussian)", 1),
     ],

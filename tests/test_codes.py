@@ -18,6 +18,7 @@ from vqindex.threads import run
 COLUMNS = (
     Column("plane", np.dtype(np.uint64), 3, 8),
     Column("rest", np.dtype(np.uint64), 2),
+    Column("codes", np.dtype(np.uint8), 3, 32),
     Column("scale", np.dtype(np.float32)),
     Column("ratio", np.dtype(np.float16)),
     Column("id", np.dtype(np.int64)),
@@ -28,7 +29,7 @@ def rows_of(n, seed=0):
     """Random entries of every column, none zero, those of width 1 as (n,)."""
     rng = np.random.default_rng([n, seed])
     return {
-        c.name: rng.integers(1, 1000, (n, c.width) if c.width > 1 else n).astype(c.dtype)
+        c.name: rng.integers(1, 250, (n, c.width) if c.width > 1 else n).astype(c.dtype)
         for c in COLUMNS
     }
 
@@ -88,7 +89,7 @@ def check(codes, rows):
 def test_any_number_of_rows(n):
     codes, rows = stored(n)
     check(codes, rows)
-    assert codes.row_bytes == 3 * 8 + 2 * 8 + 4 + 2 + 8
+    assert codes.row_bytes == 3 * 8 + 2 * 8 + 3 + 4 + 2 + 8
     assert (codes.addresses % 64 == 0).all()
 
 
@@ -203,7 +204,7 @@ def test_addresses_point_to_slabs():
             assert codes.addresses[i, slab] == chunk.ctypes.data
         assert table(codes.addresses, i) == codes.addresses[i].ctypes.data
     assert table(Codes(COLUMNS).addresses, 0) == UNBOUND
-    assert codes.index == {"plane": 0, "rest": 1, "scale": 2, "ratio": 3, "id": 4}
+    assert codes.index == {column.name: i for i, column in enumerate(COLUMNS)}
 
 
 def test_memory_is_given_back():

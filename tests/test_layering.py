@@ -16,7 +16,7 @@ LAYERS = [
     "errors folders lazy interrupts memory",
     "arrays threads locks progress",
     "kernels.reference kernels.cpu kernels.gpu",
-    "layouts",
+    "layouts subspaces",
     "codes container clustering",
     "transforms quantizers sketches",
     "codec",

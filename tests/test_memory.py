@@ -56,3 +56,14 @@ def test_each_thread_has_a_workspace_of_its_own():
         assert theirs != mine
         assert other.submit(space.take, "a", 100).result() == theirs
     assert space.take("a", 100) == mine
+
+
+def test_a_nested_use_has_memory_of_its_own():
+    space = Workspace()
+    with space:
+        mine = space.take("a", 100)
+        with space:
+            assert space.take("a", 5000) != mine
+        assert space.take("a", 100) == mine
+    with space:
+        assert space.take("a", 100) == mine

@@ -14,32 +14,65 @@ from vqindex.errors import (
 from vqindex.factory import index_factory
 from vqindex.indexes.flat import FlatIndex
 from vqindex.io import inspect, load, verify
-from vqindex.quantizers import SAQ, LloydMax, Originals
+from vqindex.quantizers import (
+    LVQ,
+    SAQ,
+    FractionalLevels,
+    LloydMax,
+    Octahedral,
+    Originals,
+    Polar,
+    Product,
+    Pyramid,
+    RaBitQ,
+    Residual,
+    Trellis,
+    VectorQuantizer,
+)
 from vqindex.results import SearchResult
 from vqindex.sketches import QJL
-from vqindex.transforms import DenseRotation, HadamardRotation, Identity, PrincipalAxes
+from vqindex.transforms import (
+    Calibration,
+    DenseRotation,
+    HadamardRotation,
+    Identity,
+    LeanVec,
+    PrincipalAxes,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "LVQ",
     "QJL",
     "SAQ",
+    "Calibration",
     "CorruptFileError",
     "DenseRotation",
     "DtypeError",
     "FlatIndex",
     "FormatVersionError",
+    "FractionalLevels",
     "HadamardRotation",
     "IdError",
     "Identity",
+    "LeanVec",
     "LloydMax",
     "NonFiniteError",
+    "Octahedral",
     "Originals",
+    "Polar",
     "PrincipalAxes",
+    "Product",
+    "Pyramid",
+    "RaBitQ",
     "ReadOnlyError",
+    "Residual",
     "SearchResult",
     "ShapeError",
     "SpecError",
+    "Trellis",
+    "VectorQuantizer",
     "index_factory",
     "inspect",
     "load",

@@ -17,6 +17,7 @@ _OTHER_NAMES = {
     "ip": ("dot", "dot_product", "dotproduct", "inner", "inner_product", "innerproduct"),
     "cosine": ("cos", "angular", "cosine_similarity"),
 }
+_FEW = 1 << 13  # numbers that BLAS multiplies on the calling thread alone
 _CHECKED_AT_ONCE = 1 << 20  # numbers: 4 MiB of float32 stay in cache and are few reads of a file
 
 
@@ -99,6 +100,17 @@ def vectors(x: Any, dim: int | None = None, name: str = "vectors") -> Vectors:
         hint = "; pass one vector as x[None, :]" if len(shape) == 1 and shape[0] else ""
         raise ShapeError(f"{name} must have shape {wanted}, got {shape}{hint}")
     return Vectors(source, shape[0], shape[1], name)
+
+
+def sample(x: Any, dim: int | None = None, name: str = "sample") -> NDArray[np.float32]:
+    """Rows (n, d) to fit from, n >= 1, all at once as `Vectors.chunk` gives them.
+
+    Raises ShapeError, DtypeError or NonFiniteError, ValueError for no rows.
+    """
+    rows = vectors(x, dim, name)
+    if rows.n == 0:
+        raise ValueError(f"fitting needs at least one row, got none in {name}.")
+    return rows.chunk(0, rows.n)
 
 
 def queries(
@@ -320,6 +332,7 @@ def _is_ready(q: NDArray[Any], dim: int | None) -> bool:
         and q.ndim in (1, 2)
         and q.shape[-1] == dim
         and q.flags.carray
+        and q.size <= _FEW
         and math.isfinite(np.vdot(q, q))
     )
 

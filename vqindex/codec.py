@@ -7,7 +7,8 @@ With r = x - c the centred row and T the transform:
     cosine   the same, of rows and queries divided by their norms (a zero vector stays zero)
     l2       -|q - x|^2 = -|q - c|^2 - |r|^2 + 2 <T (q - c), T r>
 The norm in the bias is the row's own, not its reconstruction's, so that an unbiased estimate of
-the inner product gives an unbiased distance.
+the inner product gives an unbiased distance. Codes that round rows and estimate nothing have that
+of their reconstruction: distances to it err less, as they do in proportion to |q - x|.
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from vqindex.memory import address
 from vqindex.quantizers.base import (
     FittedQuantizer,
     Quantizer,
+    Summed,
     Uneven,
     divide,
     row_norms,
@@ -34,7 +36,7 @@ from vqindex.quantizers.base import (
 )
 from vqindex.quantizers.originals import to_half
 from vqindex.sketches.qjl import QJL
-from vqindex.transforms.base import FittedTransform, Transform, stored
+from vqindex.transforms.base import FittedTransform, Orthogonal, Transform, stored
 
 ID = "id"
 MOST_NOISE = 0.25  # of a sketch, for the other signs to bound the score without its own
@@ -78,15 +80,24 @@ class Recipe:
         """Rows that fitting wants; 0 when nothing is learned from data."""
         return max(int(self.transform.sample_size), int(self.quantizer.sample_size))
 
-    def fit(self, sample: FloatArray | None, dim: int) -> "Codec":
-        """Fit every part, from a sample (n, dim) float32 or, if nothing is learned, from None."""
+    def fit(
+        self, sample: FloatArray | None, dim: int, queries: FloatArray | None = None
+    ) -> "Codec":
+        """Fit every part.
+
+        sample    (n, dim) float32, or None if nothing is learned
+        queries   (nq, dim) float32 such as will be asked, or None if none are known
+        """
         center = None
         if sample is not None:
             sample = _measured(sample, self.metric)
             if self.quantizer.centered:
                 center = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
                 sample = sample - center
-        transform = self.transform.fit(sample, dim, self.seed)
+        if queries is not None:
+            shift = center if self.metric == "l2" else None
+            queries = _measured(queries, self.metric, shift)
+        transform = self.transform.fit(sample, dim, self.seed, queries)
         if sample is not None:
             sample = transform.apply(sample)
         quantizer = self.quantizer.fit(sample, transform.dim_out, self.seed)
@@ -124,6 +135,7 @@ class Scorer:
     ratio    column of the signs' ratio, or program.NONE
     signs    segments whose signs bound a score, 0 where signs tell too little
     rated    those of them that the ratio belongs to: the quantizer's
+    by_table whether codes are looked up, not multiplied
     error    spread of a score about its estimate from signs, over |q| * scale * ratio, where q is
              the rotated query or, with errors of each coordinate, what they make of it
     """
@@ -133,6 +145,7 @@ class Scorer:
     ratio: int
     signs: int
     rated: int
+    by_table: bool
     error: float
 
 
@@ -168,10 +181,19 @@ class Codec:
     def columns(self) -> tuple[Column, ...]:
         """Every column of a row: terms, the bias under l2, the kept original, the id."""
         columns = [column for term in self._terms for column in term.columns]
-        if self.metric == "l2":
+        if self.metric == "l2" and self._squares is None:
             columns.append(Column(BIAS, np.dtype(np.float32)))
         kept = self._kept.columns if self._kept else ()
         return (*columns, *kept, Column(ID, np.dtype(np.int64)))
+
+    @lazy
+    def _squares(self) -> FloatArray | None:
+        """What tables take of a score under l2 in the place of a bias: norms of decoded rows."""
+        if self.metric != "l2" or self.sketch is not None:
+            return None
+        if not (isinstance(self.quantizer, Summed) and isinstance(self.transform, Orthogonal)):
+            return None
+        return self.quantizer.squares
 
     @lazy
     def _kept(self) -> DecodedCodes | None:
@@ -194,6 +216,7 @@ class Codec:
             index[ratio] if ratio else program.NONE,
             signs,
             len(parts[0]),
+            bool((parts[0][:, program.BITS] >= program.NIBBLES).any()),
             error,
         )
 
@@ -205,9 +228,9 @@ class Codec:
         """
         if self._sign_errors is not None:
             return 1, 1.0
-        bits = parts[0][:, program.BITS]
+        bits, words = parts[0][:, program.BITS], parts[0][:, program.WORDS]
         everything = sum(map(len, parts))
-        if (bits == 1).all():
+        if ((bits == 1) | (bits >= program.NIBBLES) | (words == 0)).all():
             return everything, 0.0
         mixed = self.transform.isotropic and self.transform.dim_out >= FEWEST_SIGNS
         if not (bits > 0).all() or not mixed or not self.quantizer.ratio:
@@ -241,15 +264,37 @@ class Codec:
         y = self.transform.apply(r)
         encoded = self.quantizer.encode(y)
         columns = dict(encoded.columns)
+        if self._reweighed:
+            self._reweigh(y, columns)
         if self.sketch is not None:
-            residual = encoded.approximation
+            residual = self.quantizer.expand(columns)
             np.subtract(y, residual, out=residual)
             columns.update(self.sketch.encode(residual).columns)
-        if self.metric == "l2":
-            columns[BIAS] = -square_norms(r)
+        if self.metric == "l2" and self._squares is None:
+            squares = square_norms(r)
+            if encoded.rounded and self.sketch is None:
+                squares += square_norms(encoded.approximation) - square_norms(y)
+            columns[BIAS] = -squares
         if self._kept is not None:
             columns.update(self._kept.pack(to_half(x) if self.keep == "f16" else x))
         return columns
+
+    @property
+    def _reweighed(self) -> bool:
+        """Whether the quantizer's scale is unbiased but for weights that it does not know."""
+        unbiased = self.quantizer.shrink != 1 and self.quantizer.scale is not None
+        return unbiased and self.transform.weights is not None
+
+    def _reweigh(self, y: FloatArray, columns: dict[str, Array]) -> None:
+        """Make the error of each row orthogonal to it where coordinates have weights.
+
+        That leaves no error in the score of a query that is the row itself.
+        """
+        name = str(self.quantizer.scale)
+        own = y * np.asarray(self.transform.weights, np.float64)
+        whole, coded = ((own * x).sum(axis=1) for x in (y, self.quantizer.expand(columns)))
+        factor = divide(whole, coded).reshape(columns[name].shape)
+        columns[name] = columns[name] * factor
 
     def kept(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """The columns that hold originals, as they are."""
@@ -268,7 +313,10 @@ class Codec:
             if self.center is not None:
                 encode.dots(q, address(self.center), alpha)
             y = self.transform.apply_query(q)
-        spread = [term.layout.spread(term.operand(y)) for term in self._terms]
+        entries = [term.operand(y) for term in self._terms]
+        if self._squares is not None:
+            entries[0] -= self._squares
+        spread = [term.layout.spread(part) for term, part in zip(self._terms, entries, strict=True)]
         values = spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
         if self._sign_errors is not None:
             y = y * self._sign_errors

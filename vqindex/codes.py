@@ -23,8 +23,8 @@ Array = npt.NDArray[Any]
 class Blocks(NamedTuple):
     """Blocks of which some rows take part.
 
-    numbers   (b,) int64
-    masks     (b,) uint32: bit r is set where row r of the block takes part
+    numbers   (b,) int64, ascending
+    masks     (b,) uint32: bit r is set where row r of the block takes part; not 0
     """
 
     numbers: npt.NDArray[np.int64]
@@ -36,7 +36,8 @@ class Blocks(NamedTuple):
         padded = np.zeros(-(-len(rows) // BLOCK) * BLOCK, np.bool_)
         padded[: len(rows)] = rows
         masks = np.packbits(padded, bitorder="little").view("<u4").astype(np.uint32)
-        return cls(np.arange(len(masks)), masks)
+        numbers = np.flatnonzero(masks)
+        return cls(numbers, masks[numbers])
 
     def shared(self, parts: int) -> "list[Blocks]":
         """About as many in each of at most `parts` parts."""

@@ -2,8 +2,10 @@
 
     [transform,]codec[+QJL<bits>][,Keep(f32|f16)]
 
-    transform   None Haar Hadamard
-    codec       F32 F16 SQ8 EDEN<b> TQ<b> TQprod<b> QJL<m>
+    transform   None Haar Hadamard Calibrated PCA LeanVec<k> OPQ<m>x<4|8>
+    codec       F32 F16 SQ8 EDEN<b> TQ<b> TQprod<b> QJL<m> SAQ<b>
+                RaBitQ<b> LVQ<b> LVQ<b>x<b> PQ<m>x<4|8> OPQ<m>x<4|8> RQ<m>x<4|8>
+                VQ2 VQ4 Ternary Levels5 Levels11 OCT<b> TCQ<b> PVQ<b> Polar
 
 A part takes options in brackets: `EDEN4(center=no)`, `QJL64(projection=gaussian)`. QJL without a
 number has a bit for each dimension, and `TQprod<b>` is `TQ<b - 1>+QJL`. The `spec` of an index

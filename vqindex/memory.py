@@ -25,31 +25,43 @@ def address(array: NDArray[Any]) -> int:
 
 
 class Workspace(threading.local):
-    """A thread's scratch memory, kept from call to call: fresh pages cost as much as a scan."""
+    """A thread's scratch memory, kept from call to call: fresh pages cost as much as a scan.
+
+    `with workspace:` has memory of its own: what a signal's handler does in the midst of a search,
+    on the same thread, leaves the search's alone.
+    """
 
     def __init__(self) -> None:
-        self._arrays: dict[str, tuple[NDArray[np.uint8], int]] = {}
-        self._taken: dict[str, tuple[tuple[int, ...], list[int]]] = {}  # the last of each name
+        self._arrays: dict[tuple[int, str], tuple[NDArray[np.uint8], int]] = {}
+        self._taken: dict[tuple[int, str], tuple[tuple[int, ...], list[int]]] = {}  # the last
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
 
     def take(self, name: str, *sizes: int) -> list[int]:
         """Addresses of pieces of so many bytes, at multiples of 64; what they hold is anything.
 
         They are good until this thread takes what is called `name` again.
         """
-        last, pieces = self._taken.get(name, ((), []))
+        key = self._depth, name
+        last, pieces = self._taken.get(key, ((), []))
         if last == sizes and pieces:
             return pieces
         starts, total = [], 0
         for size in sizes:
             starts.append(total)
             total += -(-size // LINE) * LINE
-        array, base = self._arrays.get(name, (None, 0))
+        array, base = self._arrays.get(key, (None, 0))
         if array is None or len(array) < total:
             array = aligned_zeros((total,), np.uint8)
             base = address(array)
-            self._arrays[name] = array, base
+            self._arrays[key] = array, base
         pieces = [base + start for start in starts]
-        self._taken[name] = sizes, pieces
+        self._taken[key] = sizes, pieces
         return pieces
 
 

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from vqindex.evaluate import Measurement
 
@@ -57,26 +58,45 @@ def draw(measurements: Sequence[Measurement], title: str, k: int = 10) -> Any:
     figure = Figure(figsize=(13, 6), dpi=120, layout="constrained")
     figure.suptitle(title)
     memory, speed = figure.subplots(1, 2, sharey=True)
-    recall = [m.recall[k] for m in measurements]
     panels = {
-        memory: [(float(m.bytes_per_row), r) for m, r in zip(measurements, recall, strict=True)],
-        speed: [(m.batch.median, r) for m, r in zip(measurements, recall, strict=True)],
+        memory: [_mark(m, float(m.bytes_per_row), m.recall[k]) for m in measurements],
+        speed: [_mark(m, m.batch.median, m.recall[k]) for m in measurements],
     }
-    for axes, points in panels.items():
-        _scatter(axes, measurements, points)
+    for axes, marks in panels.items():
+        scatter(axes, marks)
     memory.set(xlabel="bytes per row (left is smaller)", ylabel=f"recall@{k} (up is better)")
     speed.set(xlabel="queries per second, all in one call (right is faster)")
     memory.legend(loc="lower right")
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # labels are placed in pixels: from here on nothing moves
-    for axes, points in panels.items():
-        _label(axes, measurements, points)
+    for axes, marks in panels.items():
+        label(axes, marks)
     return figure
 
 
-def _scatter(
-    axes: Any, measurements: Sequence[Measurement], points: Sequence[tuple[float, float]]
-) -> None:
+@final
+@dataclass(frozen=True)
+class Mark:
+    """A point of a picture.
+
+    name     beside the point
+    group    in the legend: of one color and one marker
+    """
+
+    x: float
+    y: float
+    name: str
+    group: str
+    color: str
+    marker: str
+    hollow: bool = False
+
+
+def _mark(m: Measurement, x: float, y: float) -> Mark:
+    color, marker = _STYLES[m.library]
+    return Mark(x, y, m.name, m.library, color, marker)
+
+
+def scatter(axes: Any, marks: Sequence[Mark]) -> None:
+    """Draw marks, x by its logarithm, under a grid's lines; the legend is the caller's."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
@@ -86,32 +106,41 @@ def _scatter(
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(True, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
-    for library, (color, marker) in _STYLES.items():
-        own = [p for p, m in zip(points, measurements, strict=True) if m.library == library]
-        if own:
-            axes.scatter(*zip(*own, strict=True), c=color, marker=marker, s=34, label=library)
+    for group in dict.fromkeys(mark.group for mark in marks):
+        own = [mark for mark in marks if mark.group == group]
+        axes.scatter(
+            [mark.x for mark in own], [mark.y for mark in own], marker=own[0].marker, s=34,
+            facecolors="none" if own[0].hollow else own[0].color, edgecolors=own[0].color,
+            label=group,
+        )  # fmt: skip
 
 
-def _label(
-    axes: Any, measurements: Sequence[Measurement], points: Sequence[tuple[float, float]]
-) -> None:
-    """Name every point at the nearest place where the name touches no other and no point."""
+def label(axes: Any, marks: Sequence[Mark], others: Sequence[Mark] = (), size: int = 9) -> None:
+    """Name every mark at the nearest place where the name touches no other and no point.
+
+    others   marks drawn that have no name
+    size     of letters, in points
+    To be called last: names are placed in pixels, and from then on nothing moves.
+    """
     from matplotlib.transforms import Bbox
 
-    pixels = axes.transData.transform(points)
+    axes.figure.draw_without_rendering()
+    axes.figure.set_layout_engine("none")
+    pixels = axes.transData.transform([(mark.x, mark.y) for mark in (*marks, *others)])
     taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in pixels]
     if axes.get_legend():
         taken.append(axes.get_legend().get_window_extent())
-    for m, point in zip(measurements, pixels, strict=True):
-        color = _STYLES[m.library][0]
+    for mark, point in zip(marks, pixels, strict=False):
         text = axes.annotate(
-            m.name, point, xycoords="figure pixels", color=color, fontsize=9, ha="center",
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkB": 3},
+            mark.name, point, xycoords="figure pixels", color=mark.color, fontsize=size,
+            ha="center", va="center",
+            arrowprops={
+                "arrowstyle": "-", "color": mark.color, "linewidth": 0.6, "shrinkB": 3,
+            },
         )  # fmt: skip
-        size = text.get_window_extent()
-        for center in _places(point, size.width, size.height):
-            half_width, half_height = size.width / 2 + _GAP, size.height / 2 + _GAP
+        extent = text.get_window_extent()
+        for center in _places(point, extent.width, extent.height):
+            half_width, half_height = extent.width / 2 + _GAP, extent.height / 2 + _GAP
             box = Bbox.from_extents(
                 center[0] - half_width, center[1] - half_height,
                 center[0] + half_width, center[1] + half_height,

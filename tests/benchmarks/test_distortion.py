@@ -1,120 +1,125 @@
-import numpy as np
+import json
+
 import pytest
 
 from benchmarks import distortion
-from benchmarks.distortion import Figure, Sizes
-from benchmarks.theory import THEORY
+from benchmarks.distortion import Code
+from benchmarks.fidelity import Sizes
+from benchmarks.points import Settings
+from benchmarks.systems import for_dimension
+from benchmarks.theory import EXPECTED
 from vqindex import index_factory
+from vqindex.datasets import synthetic
+from vqindex.quantizers import QUANTIZERS
 
-SIZES = Sizes(gaussian=(64, 512), dim=256, rho=0.5, seeds=12, queries=16, rows=16)
-EPSILON = 2.0**-24
-
-
-def rows(n=40, d=48, seed=0):
-    return np.random.default_rng(seed).standard_normal((n, d), np.float32)
-
-
-def test_a_figure_is_a_mean_and_its_standard_error():
-    assert Figure.of([1.0, 3.0]) == Figure(2.0, 1.0)
-    assert Figure.of(np.full(9, 0.25)) == Figure(0.25, 0.0)
-
-
-def test_a_perfect_code_has_no_distortion():
-    assert (distortion.distortions("F32", rows(), 0) == 0).all()
-
-
-def test_distortion_is_relative_and_of_each_row():
-    x = rows()
-    assert (distortion.distortions("F16", x, 0) <= 2.0**-22).all()  # half a unit, squared
-    small, large = x * np.float32(2**-6), x * np.float32(2**6)
-    found = [distortion.distortions("TQ2", part, 0) for part in (small, large)]
-    assert found[0].shape == (40,)
-    np.testing.assert_allclose(*found, rtol=1e-5)
-
-
-def test_all_scores_stand_in_the_order_of_rows():
-    x, q = rows(), rows(9, seed=1)
-    index = index_factory("F32", metric="ip")
-    index.add(x)
-    exact = q.astype(np.float64) @ x.T.astype(np.float64)
-    bound = 48 * EPSILON * (np.abs(q) @ np.abs(x).T)
-    assert (np.abs(distortion.all_scores(index, q) - exact) <= bound).all()
-
-
-def test_fixed_vectors_are_unit():
-    norms = np.linalg.norm(distortion.fixed_vectors(96), axis=1)
-    np.testing.assert_allclose(norms, 1, rtol=96 * EPSILON)
-
-
-def test_pairs_are_unit_and_at_rho():
-    queries, x = distortion.pairs(np.random.default_rng(0), SIZES)
-    assert queries.shape == (16, 256)
-    assert x.shape == (16, 16, 256)
-    np.testing.assert_allclose(np.linalg.norm(queries, axis=-1), 1, rtol=256 * EPSILON)
-    np.testing.assert_allclose(np.linalg.norm(x, axis=-1), 1, rtol=256 * EPSILON)
-    found = np.einsum("qrd,qd->qr", x.astype(np.float64), queries)
-    np.testing.assert_allclose(found, 0.5, atol=4 * EPSILON)
-
-
-def test_a_perfect_code_has_no_bias_and_no_variance():
-    bias, variance = distortion.bias("F32", SIZES), distortion.variance("F32", SIZES)
-    assert abs(bias.value) <= 256 * EPSILON
-    assert variance.value <= 256 * (256 * EPSILON) ** 2
-
-
-def test_seeds_draw_other_vectors_and_rotations():
-    found = distortion.errors("EDEN1(center=no)", SIZES)
-    assert found.shape == (12, 256)
-    assert np.unique(found).size > 0.99 * found.size
-    unrotated = distortion.errors("F32", SIZES)
-    assert (unrotated[0] != unrotated[1]).any()
+SIZES = Sizes(dim=256, sample=2048, rows=256, seeds=12, queries=16, pairs=16, rho=0.5)
+FEW = Sizes(dim=64, sample=1024, rows=16, seeds=2, queries=2, pairs=2, rho=0.5)
 
 
 @pytest.mark.parametrize(
-    ("measure", "spec", "bits", "theory"),
+    ("spec", "expected"),
     [
-        ("gaussian", "None,TQ{b}", [1, 4], "distortion"),
-        ("gaussian", "SQ{b}", [8], "range"),
-        ("rotated", "Hadamard,TQ{b}", [2], "distortion"),
-        ("bias", "EDEN{b}(center=no)", [1, 4], "zero"),
-        ("bias", "TQ{b}", [1, 4], "shrinkage"),
-        ("variance", "EDEN{b}(center=no)", [2], "eden"),
-        ("variance", "TQ{less}+QJL(projection=gaussian)", [2], "gaussian sketch"),
-        ("variance", "TQprod{b}", [2], "orthogonal sketch"),
+        ("EDEN1", ("EDEN", 1)),
+        ("Haar,EDEN4", ("EDEN", 4)),
+        ("TQ1", ("TQ", 1)),
+        ("TQ4", ("TQ", 4)),
+        ("SQ8", ("SQ", 8)),
+        ("QJL", ("sketch", 1)),
+        ("TQprod2", ("sketch", 2)),
+        ("TQ1+QJL(projection=gaussian)", ("Gaussian sketch", 2)),
     ],
 )
-def test_what_is_measured_is_what_theory_expects(measure, spec, bits, theory):
-    series = {"figure": "", "measure": measure, "spec": spec, "bits": bits, "theory": theory}
-    for row in distortion.rows_of(series | {"reported": []}, SIZES):
-        # Theory leaves out terms of relative size O(1 / d).
-        slack = 4 * row["error"] + 4 / SIZES.dim * abs(row["expected"])
-        assert abs(row["ours"] - row["expected"]) < slack, row
+def test_what_is_measured_is_what_theory_expects(spec, expected):
+    row = distortion.row_of(Code(spec, expected=expected), SIZES)
+    names = [name for name in distortion.FIGURES if f"{name}_expected" in row]
+    assert names == list(EXPECTED[expected[0]])
+    for name in names:
+        # Theory leaves out terms of relative size O(1 / d), and the centre that EDEN learns.
+        slack = 4 * row[f"{name}_se"] + 4 / SIZES.dim * abs(row[f"{name}_expected"])
+        assert abs(row[name] - row[f"{name}_expected"]) < slack, (name, row)
 
 
 def test_theory_tells_estimators_apart():
-    biased = distortion.bias("TQ1", SIZES)
-    assert biased.value < -0.1
-    assert 4 * biased.error < 0.1
+    biased = distortion.row_of(Code("TQ1"), SIZES)
+    assert biased["bias"] < -0.1
+    assert 4 * biased["bias_se"] < 0.1
+
+
+def test_a_row_has_its_bound_and_its_ratio():
+    row = distortion.row_of(Code("TQ{d/32}", reported={"error": 0.5}), FEW)
+    assert (row["index"], row["bits"]) == ("TQ{d/32}", 2 + 48 / 64)
+    assert row["bound"] == 4.0 ** -row["bits"]
+    assert row["error_ratio"] == row["error"] / 0.5
 
 
 def test_every_case_can_be_measured():
-    sizes, series = distortion.read_cases()
-    assert sizes.dim == 768
-    for each in series:
-        assert each["measure"] in distortion.MEASURES
-        assert each["theory"] in THEORY
-        assert len(each["reported"]) in (0, len(each["bits"]))
-        for bits in each["bits"]:
-            index_factory(each["spec"].format(b=bits, less=bits - 1), metric="ip")
+    cases = distortion.read_cases()
+    assert {sizes.dim for sizes in cases.sizes.values()} == {768}
+    for code in cases.codes:
+        assert code.sizes in cases.sizes
+        assert code.expected is None or code.expected[0] in EXPECTED
+        assert set(code.reported) <= set(distortion.FIGURES)
+        for d in (768, 384, 128):
+            index_factory(for_dimension(code.spec, d))
 
 
-def test_report():
-    series = {
-        "figure": "distortion", "measure": "gaussian", "spec": "None,TQ{b}", "bits": [1],
-        "theory": "distortion", "reported": [0.36338],
+def test_every_code_of_the_library_is_a_case():
+    specs = [code.spec.split(",")[-1] for code in distortion.read_cases().codes]
+    for name in [*(name for kind in QUANTIZERS for name in kind.names), "QJL", "TQprod"]:
+        own = [spec for spec in specs if spec.rstrip("0123456789") == name]
+        assert any(spec.startswith(name) for spec in own or specs), f"distortion.toml lacks {name}"
+
+
+def test_some_cases():
+    cases = distortion.read_cases(["EDEN2", "turbo"])
+    assert [code.spec for code in cases.codes] == ["EDEN2", "Haar,EDEN2"]
+    assert [peer.label for peer in cases.peers] == ["FAISS RR,EDEN2", "turbovec 2", "turbovec 4"]
+    with pytest.raises(ValueError, match=r"only must name parts of vqindex EDEN1, .* got 'EDEN9'"):
+        distortion.read_cases(["EDEN9"])
+
+
+def test_without_slow_cases():
+    every, quick = distortion.read_cases(), distortion.read_cases(skip_slow=True)
+    assert {code.sizes for code in quick.codes} == {"usual"}
+    assert {peer.slow for peer in every.peers} == {False, True}
+    assert {peer.slow for peer in quick.peers} == {False}
+
+
+@pytest.fixture
+def record(monkeypatch, capsys):
+    cases = distortion.Cases(
+        {"usual": FEW},
+        Settings(k=10, fit=1024, patience=1000.0),
+        [Code("EDEN2", reported={"error": 0.117}), Code("F32")],
+        [],
+    )
+    monkeypatch.setattr(distortion, "warmup", lambda: None)
+    monkeypatch.setattr(distortion, "read_cases", lambda only, skip_slow: cases)
+    return distortion.run([synthetic(1500, 64, 20, "cosine")], seed=3)
+
+
+def test_a_record(record, capsys):
+    assert [row["index"] for row in record["rows"]] == ["EDEN2", "F32"]
+    (found,) = record["sets"]
+    assert found["dataset"]["n"] == 1500
+    assert [row["recall"] for row in found["rows"]][1] == 1
+    assert record["settings"] == {
+        "k": 10, "fit": 1024, "patience": 1000.0, "seed": 3, "level": None,
     }  # fmt: skip
-    found = distortion.rows_of(series, SIZES)
-    assert found[0]["ratio"] == found[0]["ours"] / 0.36338
-    lines = distortion.report({"rows": found}).splitlines()
-    assert lines[0].split()[:3] == ["figure", "index", "bits"]
-    assert lines[2].split()[1] == "None,TQ1"
+    assert record["sizes"]["usual"]["dim"] == 64
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_a_report(record):
+    codes, on_a_set = distortion.report(record).split("\n\n")
+    heading, columns, _, first, second = codes.splitlines()
+    assert heading == "Vectors at random, 64 dimensions"
+    assert columns.split()[:4] == ["index", "bits", "codes", "error"]
+    assert columns.endswith("R@10 synthetic")
+    assert first.split()[:3] == ["EDEN2", "2.750", "2.000"]
+    assert second.split()[0] == "F32"
+    assert second.endswith("1.000")
+    title, columns, _, first, _ = on_a_set.splitlines()
+    assert title.endswith("1,500 x 64, cosine")
+    assert columns.split()[:5] == ["library", "index", "bytes/row", "bits", "R@10"]
+    assert first.split()[:4] == ["vqindex", "EDEN2", "22", "2.750"]

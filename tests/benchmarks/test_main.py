@@ -8,7 +8,8 @@ from benchmarks import __main__, machine, results
 
 FOLDER = Path(machine.__file__).parent
 INTERNAL = ("ceilings.py", "scans.py")  # they time the kernels themselves
-PUBLIC = ("vqindex", "vqindex.datasets", "vqindex.evaluate", "vqindex.quantizers.levels")
+PARTS = ("datasets", "evaluate", "quantizers.levels", "report")
+PUBLIC = ("vqindex", *(f"vqindex.{part}" for part in PARTS))
 
 
 @pytest.fixture
@@ -58,6 +59,29 @@ def test_a_search_of_a_set_made_wide_and_short(unpinned, monkeypatch, capsys):
     record = json.loads(capsys.readouterr().out)
     assert (record["dataset"]["name"], record["dataset"]["n"]) == ("sample-wide2-rows300", 300)
     assert record["found"] == 768
+
+
+def test_distortion_of_some_codes(unpinned, monkeypatch, tmp_path, capsys):
+    from benchmarks import distortion, picture
+
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(picture, "save", lambda record: [tmp_path / "of.png"])
+
+    def run(sets, **options):
+        return {"asked": options, "names": [dataset.name for dataset in sets]}
+
+    monkeypatch.setattr(distortion, "run", run)
+    monkeypatch.setattr(distortion, "report", lambda record: "the tables")
+    options = "--only EDEN2 TQ --skip-slow --queries 2 --rows 300 --seed 3 --save"
+    __main__.main(["distortion", "sample", *options.split()])
+    out, err = capsys.readouterr()
+    assert out == "the tables\n"
+    assert "of.png" in err
+    record = json.loads((tmp_path / "distortion.jsonl").read_text())
+    assert record["names"] == ["sample-rows300"]
+    assert record["asked"] == {
+        "seed": 3, "level": None, "only": ["EDEN2", "TQ"], "skip_slow": True,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

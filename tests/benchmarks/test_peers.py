@@ -18,7 +18,9 @@ def test_turbovec_finds_neighbours(monkeypatch):
     lengths = np.linspace(0.5, 2, len(data.base), dtype=np.float32)[:, None]
     system = Turbovec("4", "cosine")
     with system.threads(1):
-        system.add(data.base * lengths)
+        system.fit(data.base[:10])
+        system.add(data.base[:500] * lengths[:500])
+        system.add(data.base[500:] * lengths[500:])
         found = system.search(data.queries, 10)
     assert recall(found, data.neighbors, 10) > 0.7
     assert system.bytes_per_row in range(64 * 4 // 8, 64 * 4 // 8 + 9)

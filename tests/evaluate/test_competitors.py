@@ -34,6 +34,20 @@ def test_bytes_per_row():
     assert sizes == {"F32": 16 * 4 + 8, "Flat": 16 * 4, "PQ8x4fs": 4}
 
 
+@pytest.mark.parametrize(("kind", "spec"), [(Ours, "EDEN4"), (Faiss, "PQ8x8")])
+def test_fitted_before_rows_are_added_in_parts(kind, spec):
+    data = synthetic(2500, 16, 20, "cosine")
+    whole, parts = kind(spec, "cosine"), kind(spec, "cosine")
+    whole.fit(data.base)
+    whole.add(data.base)
+    parts.fit(data.base)
+    parts.add(data.base[:1000])
+    parts.add(data.base[1000:])
+    found = parts.search(data.queries, 10)
+    np.testing.assert_array_equal(found, whole.search(data.queries, 10))
+    assert recall(found, data.neighbors, 10) > 0.4
+
+
 def test_a_zero_row_stays_finite():
     data = synthetic(50, 4, 1, "cosine", k=1)
     base = data.base.copy()

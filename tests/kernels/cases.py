@@ -6,16 +6,22 @@ import numpy as np
 
 from vqindex.codes import Codes
 from vqindex.kernels.cpu import records, search, select
-from vqindex.kernels.cpu.program import BLOCK, NONE, WORDS, bind, table
+from vqindex.kernels.cpu.program import BLOCK, NONE, OPERAND, bind, looked_words, table
 from vqindex.kernels.cpu.records import Answers, Held, Kept, Stored
 from vqindex.kernels.cpu.score import CHUNK
-from vqindex.kernels.reference import decoded, mixed, scalar, score, sign
+from vqindex.kernels.reference import codebook, decoded, mixed, scalar, score, sign
+from vqindex.kernels.reference import table as table_codes
 from vqindex.layouts.base import Column
+from vqindex.layouts.codebook import CodebookCodes
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.mixed import MixedCodes
+from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.operands import prepare
+from vqindex.layouts.polar import PolarCodes
+from vqindex.layouts.pyramid import PyramidCodes
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.layouts.sign import SignCodes
+from vqindex.layouts.table import TableCodes
 
 F32 = np.float32
 
@@ -41,6 +47,16 @@ def mixed_layout(bits, dims, fine=0, weighed=False):
     return MixedCodes(dims, tuple(bits), tables, fine, weights)
 
 
+def codebook_layout(dims, group, window, stride):
+    words = np.random.default_rng(window).integers(-128, 128, (1 << window, group), np.int8)
+    return CodebookCodes(dims, words, stride)
+
+
+GAINS = (tuple(range(40, 300, 33)), tuple(range(30, 200, 22)))
+ANGLES = (*np.linspace(0.2, 6.1, 16).tolist(), *np.linspace(0.1, 1.5, 12).tolist())
+EDGES = (tuple(range(5, 12)), tuple(range(3, 10)))
+
+
 @dataclass(frozen=True)
 class Program:
     """Terms, each a layout and whether its rows have a scale; the columns beside them.
@@ -59,6 +75,7 @@ def one(layout, scaled=True, signs=1, **more):
 
 
 SKETCH = (SignCodes(130, "sketch_"), True)
+OFFSET = (OffsetColumn("offset"), False)
 SIGNED = {
     "scalar": one(scalar_layout((65, 4))),
     "scalar without a bias": one(scalar_layout((129, 7)), bias=False),
@@ -69,6 +86,9 @@ SIGNED = {
     "one dimension": one(scalar_layout((1, 2)), False),
     "a sketch": Program(((scalar_layout((70, 2)), True), SKETCH), 2),
     "mixed bits with weights": one(mixed_layout([6, 3, *[2] * 14], 128, 2, True)),
+    "tables of 4 bits": one(TableCodes(37, 4), ratio=False),
+    "tables of 8 bits": one(TableCodes(5, 8), False, ratio=False),
+    "tables and a sketch": Program(((TableCodes(2, 8), False), SKETCH), 2, ratio=False),
     "a sketch left out": Program(((scalar_layout((64, 3), (6, 2)), True), SKETCH), 2, ratio=False),
 }
 PROGRAMS = SIGNED | {
@@ -77,12 +97,21 @@ PROGRAMS = SIGNED | {
     "int8": one(DecodedCodes(67, "i8"), signs=0, ratio=False),
     "mixed bits": one(mixed_layout([7, 5, 4, 4, 3, 2, 1, 1, *[1] * 8], 101), signs=0, ratio=False),
     "mixed bits, fine": one(mixed_layout([3, *[2] * 15], 128, 1), signs=0, ratio=False),
+    "words": one(codebook_layout(67, 3, 7, 7), signs=0, ratio=False),
+    "a trellis and a sketch": Program(((codebook_layout(71, 2, 10, 3), True), SKETCH), ratio=False),
+    "an offset": Program(
+        ((scalar_layout((65, 4)), True), OFFSET, (scalar_layout((65, 7), prefix="second_"), True)),
+        ratio=False,
+    ),
+    "an offset alone": Program((OFFSET,), bias=False, ratio=False),
+    "pyramid": one(PyramidCodes(100, 3, GAINS, EDGES), signs=0, ratio=False),
+    "polar": one(PolarCodes(100, ANGLES), signs=0, ratio=False),
 }
 SLACKS = (0.0, 3.0, 300.0, 1e7)  # below most errors, about them, above most, above all
 
 
 def random_rows(layout, n, rng):
-    """What a layout packs, and the same as one array for each segment."""
+    """What a layout packs, or its columns, and the same as one array for each segment."""
     if isinstance(layout, ScalarCodes):
         parts = [rng.integers(0, 1 << s.bits, (n, s.dims), np.uint8) for s in layout.segments]
         return np.concatenate(parts, axis=1), parts
@@ -93,6 +122,20 @@ def random_rows(layout, n, rng):
     if isinstance(layout, SignCodes):
         signs = rng.random((n, layout.dims)) < 0.5
         return signs, [signs]
+    if isinstance(layout, TableCodes):
+        codes = rng.integers(0, layout.size, (n, layout.parts), np.uint8)
+        return codes, [codes]
+    if isinstance(layout, CodebookCodes):
+        bits = codebook.stream(rng.integers(0, 1 << 16, (n, layout.codes)), layout.stride)
+        codes = codebook.windows(bits, layout.stride, layout.window, layout.codes)
+        return codes, [codebook.levels(codes, layout.codebook)[:, : layout.dims]]
+    if isinstance(layout, OffsetColumn):
+        ones = np.ones((n, 1), F32)
+        return ones, [ones]
+    if isinstance(layout, PyramidCodes | PolarCodes):
+        columns = layout.encode((40 * rng.standard_normal((n, layout.dims))).astype(F32))
+        columns = columns if isinstance(columns, dict) else columns[0]
+        return columns, [np.floor(layout.unpack(columns)).astype(np.int8)]
     if layout.kind == "i8":
         rows = rng.integers(-128, 128, (n, layout.dims), np.int8)
     else:
@@ -117,12 +160,17 @@ class Case:
         for t, (layout, scaled) in enumerate(self.program.terms):
             packed, parts = random_rows(layout, n, self.rng)
             columns += layout.columns
-            arrays |= layout.pack(packed)
             self.parts += parts
             self.layouts += [layout] * len(parts)
-            scale = self.factors(F32([0, 0.5, 1, 1.7, 1e-3, 1e-40])) if scaled else None
+            is_offset = isinstance(layout, OffsetColumn)
+            few = F32([0, 0.5, 1, 1.7, 1e-3, 1e-40])
+            scale = self.factors(few) if scaled or is_offset else None
             self.scales += [scale] * len(parts)
-            self.beside(f"scale{t}", scale, columns, arrays)
+            if is_offset:
+                arrays[layout.name] = scale
+            else:
+                arrays |= packed if isinstance(packed, dict) else layout.pack(packed)
+                self.beside(f"scale{t}", scale, columns, arrays)
         self.bias = self.factors(F32([0, -0.5, -1, 2])) if self.program.bias else None
         self.beside("bias", self.bias, columns, arrays)
         ratio = self.factors(np.float16([1, 40, 70.5, 150])) if self.program.ratio else None
@@ -156,7 +204,7 @@ class Case:
         signs = self.program.signs
         self.stored = Stored(
             self.bound.ctypes.data, len(self.bound), bias, ids, ratio, signs, self.rated,
-            int(self.bound[:signs, WORDS].sum()),
+            looked_words(self.bound[:signs]),
         )  # fmt: skip
         self.unbounded = self.stored._replace(signs=0, words=0)
         self.blocks = np.arange(self.codes.nblocks)
@@ -180,8 +228,17 @@ class Case:
 
     def entries(self, operands, s, dims):
         """What a segment meets of each query, (nq, dims)."""
-        start = int(64 * self.bound[:s, WORDS].sum())
+        start = int(self.bound[s, OPERAND])
         return operands.entries[: operands.nq, start : start + dims]
+
+    def tables(self, operands, s):
+        """What a segment of table codes meets of each query, (nq, parts, size)."""
+        layout = self.layouts[s]
+        entries = np.ascontiguousarray(self.entries(operands, s, layout.operand_bytes))
+        tables = entries.view(np.int32).reshape(operands.nq, layout.words, -1)
+        if layout.bits == 4:
+            tables = tables.reshape(operands.nq, -1, 2, 8, 16).swapaxes(2, 3)
+        return tables.reshape(operands.nq, -1, layout.size)[:, : layout.parts].astype(np.int64)
 
     def scores(self, operands):
         """(n, nq) float32"""
@@ -190,8 +247,13 @@ class Case:
             if isinstance(layout, DecodedCodes) and layout.is_float:
                 parts.append(decoded.dot(part, operands.entries[:nq, : layout.dims]))
                 continue
+            if isinstance(layout, OffsetColumn):
+                parts.append(part * operands.gamma[s, :nq])
+                continue
             entries = self.entries(operands, s, part.shape[1])
-            if isinstance(layout, DecodedCodes):
+            if isinstance(layout, TableCodes):
+                raw = table_codes.raw(part, self.tables(operands, s))
+            elif isinstance(layout, DecodedCodes | CodebookCodes | PyramidCodes | PolarCodes):
                 raw = decoded.raw(part, entries)
             elif isinstance(layout, MixedCodes):
                 bits = layout.entry_bits[: part.shape[1]]
@@ -227,6 +289,9 @@ class Case:
         """(n, nq) float32"""
         estimates, nq, signs = [], operands.nq, self.stored.signs
         for s in range(signs):
+            if isinstance(self.layouts[s], TableCodes):
+                estimates.append(self.coarse(operands, s, slack))
+                continue
             entries, half = self.weighed(operands, s)
             tables, floor, span = sign.tables(entries)
             gamma = operands.gamma[s, :nq]
@@ -236,6 +301,17 @@ class Case:
             total = sign.table_sums(padded(self.negative(s)), tables)
             estimates.append(score.estimate(total, base + margin, unit))
         return score.bound(estimates, self.scales[:signs], self.ratios[:signs], self.bias)
+
+    def coarse(self, operands, s, slack):
+        """What bounds say of a segment of table codes, (n, nq)."""
+        tables, layout = self.tables(operands, s), self.layouts[s]
+        half, gamma = operands.half[s, : operands.nq], operands.gamma[s, : operands.nq]
+        looked = 16 * layout.words if layout.bits == 4 else layout.words
+        base, unit, margin = score.coarse_line(half, gamma, looked)
+        if s == 0:
+            margin = np.maximum(margin, F32(slack))
+        total = table_codes.raw(self.parts[s], table_codes.coarse(tables))
+        return score.estimate(total, base + margin, unit)
 
     def limited(self, operands, slack=0.0):
         """Scores, or bounds where they are less, (nq, n)."""
@@ -276,7 +352,7 @@ def masks_of(n, allowed=None):
 def empty(nq, k, padded=None, spare=9):
     """A Kept with room for `spare` more than k candidates, all of it poisoned."""
     shape = nq, k + spare
-    thresholds = np.full(padded or nq, np.inf, F32)
+    thresholds = np.full(padded or nq, np.nan, F32)
     thresholds[:nq] = -np.inf
     arrays = np.full(shape, np.nan, F32), np.full(shape, 2**40), np.zeros(nq, np.int64), thresholds
     return Held(Kept(*shape, *(array.ctypes.data for array in arrays)), *arrays)

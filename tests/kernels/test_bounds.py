@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from tests.kernels.cases import F32, SIGNED, SLACKS, Case, one, scalar_layout
 from vqindex.kernels.cpu import bounds, lookups, records
-from vqindex.kernels.cpu.fields import block_at, field, segment_at
-from vqindex.kernels.cpu.program import BLOCK, FIRST, PLANE, PLANE_WORDS, SLAB, WORDS
+from vqindex.kernels.cpu.program import BLOCK, SLAB
 from vqindex.layouts.sign import SignCodes
 
 COUNTS = [1, 32, 33, 100]
@@ -23,15 +22,7 @@ def run_bounds(stored, block, count, asked, query, spare, out):
 @numba.njit
 def pair_bounds(stored, block, count, asked, query, scratch, out):
     for b in range(count):
-        at = scratch.indexes + b * scratch.index_bytes
-        for s in range(stored.signs):
-            segment = segment_at(stored.program, s)
-            row_bytes = 8 * field(segment, PLANE_WORDS)
-            plane = block_at(field(segment, PLANE), block + b, row_bytes)
-            for word in range(field(segment, WORDS)):
-                first = plane + 64 * (field(segment, FIRST) + word)
-                lookups.index_word(first, 8 * row_bytes, at)
-                at += lookups.INDEX_BYTES
+        bounds.store_indexes(stored, block + b, scratch.indexes + b * scratch.index_bytes)
         factors = scratch.factors + b * bounds.LANES * stored.signs
         bounds.store_factors(stored, block + b, factors)
     bounds.pair_bounds(stored, count, asked, query, scratch, out)

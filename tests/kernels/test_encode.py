@@ -161,6 +161,14 @@ def test_square_norms_in_the_fixed_order(dims):
     assert out.tobytes() == want.tobytes()
 
 
+@pytest.mark.parametrize("dims", DIMS)
+def test_inner_products_in_the_fixed_order(dims):
+    x, y = np.random.default_rng(dims).standard_normal((2, 6, dims)).astype(np.float32)
+    out = np.full(6, np.nan, np.float32)
+    encode.inner_products(x, y, out)
+    assert out.tobytes() == np.diag(decoded.dot(x, y)).tobytes()
+
+
 def bits_of(array):
     return array.view(np.uint32).tolist()
 

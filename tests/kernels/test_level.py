@@ -9,7 +9,7 @@ import pytest
 from vqindex.errors import SpecError
 from vqindex.kernels.cpu import level
 
-AVX512 = [f"avx512{name}" for name in ("f", "bw", "vl", "dq", "vnni", "vbmi", "vpopcntdq")]
+AVX512 = [f"avx512{name}" for name in ("f", "bw", "vl", "dq", "vnni", "vbmi")]
 
 
 @pytest.fixture

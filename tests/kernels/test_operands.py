@@ -8,7 +8,10 @@ from hypothesis.extra import numpy as hnp
 
 from vqindex.kernels.cpu import operands, simd
 from vqindex.kernels.cpu.records import Asked
+from vqindex.layouts.joined import Joined
+from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.scalar import ScalarCodes, Segment
+from vqindex.layouts.sign import SignCodes
 
 TINY = float(np.finfo(np.float32).tiny)
 
@@ -68,6 +71,20 @@ def test_quantize_segments_by_scales_of_their_own(words):
     queries[4, :64] = 0
     queries[5] = 1  # every entry 127
     check_definition(queries, program_of(*words), words)
+
+
+def test_a_segment_without_codes_has_its_entry_as_it_is():
+    """Whatever lies beside it; it has the score of one entry of scale * gamma."""
+    queries = np.random.default_rng(2).standard_normal((5, 192)).astype(np.float32)
+    layout = Joined((ScalarCodes((Segment(64, (0,)),)), OffsetColumn("o"), SignCodes(64, "b_")))
+    program = layout.program({"plane": 0, "o": 1, "b_plane": 2}, -1, 0)
+    _, seed, half, gamma = quantize(queries, program)
+    assert (seed[1] == 0).all()
+    assert (half[1] == 1).all()
+    assert (gamma[1] == queries[:, 64]).all()
+    alone = quantize(queries[:, 128:].copy(), program_of(1))
+    for mine, own in zip((seed, half, gamma), alone[1:], strict=True):
+        assert (mine[2] == own[0]).all()
 
 
 def test_quantize_is_within_half_a_step():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vqindex.kernels.cpu import simd
+from vqindex.kernels.cpu.simd.memory import STACK_BYTES
 from vqindex.kernels.reference import decoded
 
 CASES = 40
@@ -44,9 +45,11 @@ POOLS = {
     "e": lambda rng: mixed(floats(16, rng), np.array([np.inf, -np.inf], np.float32), rng),
     "d": lambda rng: np.where((x := floats(16, rng)) == 0, np.float32(1), x),
     "m": lambda rng: np.abs(floats(16, rng)),
+    "r": lambda rng: np.clip(floats(16, rng), -(2.0**31), np.nextafter(np.float32(2.0**31), 0)),
     "q": lambda rng: np.maximum(integers(np.int8, np.array([127, -127], np.int8), 64, rng), -127),
     "t": lambda rng: np.tile(integers(np.uint8, OCTETS, 16, rng), 4),
     "n": lambda rng: integers(np.uint8, OCTETS, 64, rng) % 16,
+    "k": lambda rng: integers(np.uint8, OCTETS, 64, rng) % 64,
     "s": lambda rng: mixed(rng.integers(-1024, 1025, (CASES, 16), np.int32), SIGNED[:8], rng),
     "I": lambda rng: integers(np.int32, SIGNED, 1, rng)[:, 0],
     "S": lambda rng: mixed(rng.integers(-(2**20), 2**20, CASES, np.int32), SIGNED[:8], rng),
@@ -59,6 +62,8 @@ POOLS = {
         :, 0
     ],
     "N": lambda rng: np.arange(-3, CASES - 3),
+    "A": lambda rng: np.maximum(np.abs(floats(1, rng)[:, 0]), np.float32(1e-38)),
+    "O": lambda rng: rng.choice(np.array([-1, 1], np.int32), CASES),
 }
 
 IN_SUBSET = (np.arange(16)[:, None] >> np.arange(4) & 1).astype(np.int32)
@@ -77,6 +82,12 @@ def keys(x):
     """int16 in the order of float32 without their lower halves."""
     half = (np.asarray(x).view(np.uint32) >> 16).astype(np.uint16).view(np.int16)
     return np.where(half < 0, half ^ 0x7FFF, half).astype(np.int16)
+
+
+def turned(words, shifts):
+    """The lowest bytes of words turned right, eight times each."""
+    words, by = np.repeat(words, 8), (shifts % 64).astype(np.uint64)
+    return (words >> by | words << (64 - by) % 64).astype(np.uint8)
 
 
 def row_values(rows):
@@ -118,11 +129,15 @@ OPERATIONS = {
     "divide_float": ("fd", lambda x, y: x / y),
     "max_float": ("ee", lambda x, y: np.where(x > y, x, y)),
     "max_floats": ("m", np.max),
+    "min_float": ("ee", lambda x, y: np.where(x < y, x, y)),
+    "next_float": ("AO", lambda value, step: np.nextafter(value, np.float32(np.inf * step))),
+    "to_int": ("r", lambda x: np.trunc(x).astype(np.int32)),
     "at_least": ("ee", lambda x, y: np.uint32(packed(x >= y, np.uint16))),
     "cut_keys": ("ee", lambda x, y: np.stack([keys(x), keys(y)], axis=1).ravel()),
     "cut_key": ("E", lambda x: np.int32(keys(x))),
     "keys_at_least": ("hI", lambda x, key: packed(x >= key.astype(np.int16), np.uint32)),
     "choose": ("iPi", lambda x, mask, other: np.where(bits(mask)[:16], x, other)),
+    "choose_above": ("eeii", lambda x, y, above, other: np.where(x > y, above, other)),
     "magnitude": ("e", np.abs),
     "add_where_above": ("ieei", lambda total, x, least, step: total + step * (x > least)),
     "add_where_negative": ("iei", lambda total, x, step: total + step * (x < 0)),
@@ -130,6 +145,11 @@ OPERATIONS = {
     "sum_floats": ("f", decoded.sum_lanes),
     "to_row_bytes": ("b", lambda x: x + np.uint8(simd.ROW_BIAS)),
     "lookup16": ("tn", lambda table, index: table[index]),
+    "shift_bytes": ("wb", turned),
+    "merge": (
+        "bWkb",
+        lambda other, mask, index, x: np.where(bits(mask), x[index], other),
+    ),
     "add_quads": ("ib", lambda total, x: total + x.reshape(16, 4).sum(axis=1, dtype=np.int32)),
     "dot4": (
         "ibq",
@@ -143,7 +163,7 @@ READS = {
 }  # fmt: skip
 WRITES = {
     "store_word": np.uint64(2**63 + 2**40), "store_int": np.int32(-(2**30) - 3),
-    "store_byte": np.int8(-3), "store_int64": np.int64(-(2**62) - 3),
+    "store_int64": np.int64(-(2**62) - 3),
     "store_float": np.float32(2**63 + 2**40),
 }  # fmt: skip
 
@@ -201,11 +221,29 @@ def test_lookup128():
         assert out.tobytes() == table[index].tobytes()
 
 
+def test_lookup256():
+    rng = np.random.default_rng(0)
+    find = compiled("lookup256", "sv", "v")
+    for table in integers(np.uint8, OCTETS, 256, rng):
+        index = rng.permutation(256)[:64].astype(np.uint8)
+        out = np.empty(64, np.uint8)
+        find(table.ctypes.data, index.ctypes.data, out.ctypes.data)
+        assert out.tobytes() == table[index].tobytes()
+
+
 def test_load_bytes():
     memory = np.random.default_rng(0).integers(-128, 128, 64, np.int8)
     out = np.empty(16, np.int32)
     compiled("load_bytes", "s", "v")(memory.ctypes.data + 3, out.ctypes.data)
     assert (out == memory[3:19]).all()
+
+
+@pytest.mark.parametrize(("name", "times"), [("load_fours", 4), ("load_eights", 8)])
+def test_repeated_loads(name, times):
+    memory = np.random.default_rng(0).standard_normal(8).astype(np.float32)
+    out = np.empty(16, np.float32)
+    compiled(name, "s", "v")(memory.ctypes.data + 4, out.ctypes.data)
+    assert out.tolist() == np.repeat(memory[1 : 1 + 16 // times], times).tolist()
 
 
 def test_store_nibbles():
@@ -229,6 +267,18 @@ def test_add_lookups():
         at = total.ctypes.data, index.ctypes.data, tables.ctypes.data, out.ctypes.data
         compiled("add_lookups", "vvs", "v")(*at)
         found = tables[index[:32]] + tables[128:][index[32:]]
+        assert out.tobytes() == (total.view(np.uint16) + found).tobytes()
+
+
+def test_add_octet_lookups():
+    rng = np.random.default_rng(0)
+    for total, index in zip(POOLS["b"](rng), POOLS["b"](rng), strict=True):
+        tables = rng.integers(0, 128, 512, np.uint8)
+        tables[[0, 127, 128, 255]] = 127
+        out = np.full(64, 0xA5, np.uint8)
+        at = total.ctypes.data, index.ctypes.data, tables.ctypes.data, out.ctypes.data
+        compiled("add_octet_lookups", "vvs", "v")(*at)
+        found = tables[index[:32]] + tables[256:][index[32:]]
         assert out.tobytes() == (total.view(np.uint16) + found).tobytes()
 
 
@@ -311,19 +361,48 @@ def test_store_low_bytes():
 
 
 @pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="needs mprotect")
-def test_load_first_reads_no_further():
-    page = mmap.PAGESIZE
+@pytest.mark.parametrize(("name", "dtype"), [("load_first", np.float32), ("load_head", np.uint8)])
+def test_loads_of_a_part_read_no_further(name, dtype):
+    page, size = mmap.PAGESIZE, np.dtype(dtype).itemsize
     memory = mmap.mmap(-1, 2 * page)
-    rows = np.frombuffer(memory, np.float32)
-    rows[:] = np.arange(1, rows.size + 1)
-    guarded = rows.ctypes.data + page
+    row = np.frombuffer(memory, dtype)
+    row[:] = np.arange(1, row.size + 1)
+    guarded = row.ctypes.data + page
     assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(guarded), page, 0) == 0
-    find = compiled("load_first", "ss", "v")
-    for lanes in range(-2, 17):
-        kept = max(lanes, 0)
-        out = np.full(16, np.nan, np.float32)
-        find(guarded - 4 * kept, lanes, out.ctypes.data)
-        assert out.tolist() == [*rows[page // 4 - kept : page // 4], *[0] * (16 - kept)]
+    find = compiled(name, "ss", "v")
+    whole = 64 // size
+    for count in range(-2, whole + 1):
+        kept = max(count, 0)
+        out = np.full(whole, 77, dtype)
+        find(guarded - size * kept, count, out.ctypes.data)
+        want = [*row[page // size - kept : page // size], *[0] * (whole - kept)]
+        assert out.tolist() == want
+
+
+def test_store_byte():
+    memory = np.full(8, 0xA5, np.uint8)
+    compiled("store_byte", "ss", "s")(memory.ctypes.data + 3, 0x1_0203, 0)
+    assert memory.tolist() == [0xA5] * 3 + [3] + [0xA5] * 4
+
+
+def test_stack_is_memory_of_the_call():
+    @numba.njit
+    def fill(value):
+        at = simd.stack()
+        for i in range(STACK_BYTES):
+            simd.store_byte(at + i, value)
+
+    @numba.njit
+    def run():
+        at, kept = simd.stack(), 0
+        for i in range(STACK_BYTES):
+            simd.store_byte(at + i, 5)
+        fill(7)
+        for i in range(STACK_BYTES):
+            kept += simd.load_byte(at + i) == 5
+        return kept, at % 64
+
+    assert run() == (STACK_BYTES, 0)
 
 
 def test_address_of():
@@ -405,8 +484,11 @@ def test_every_operation_is_tested():
     elsewhere = {
         "load", "store", "store_low_bytes", "load_half", "load_halves", "load_entry", "load_first",
         "load_bytes",
-        "lookup128", "store_nibbles", "add_lookups", "address_of", "dot_tile", "dot_narrow",
+        "lookup128", "store_nibbles", "add_lookups", "add_octet_lookups", "address_of", "dot_tile",
+        "dot_narrow",
         "dot_float_tile", "product_tile", "product_row", "prefetch", "tiles_begin", "tiles_end",
+        "stack", "store_byte", "load_fours", "load_eights", "load_head",
+        "lookup256",
     }  # fmt: skip
     kind = type(simd.load)
     exported = {name for name in simd.__all__ if isinstance(getattr(simd, name), kind)}

@@ -16,7 +16,9 @@ from vqindex.errors import SpecError
 from vqindex.factory import parse
 from vqindex.indexes.scan import scores_of_blocks
 from vqindex.kernels.cpu import program
+from vqindex.layouts.joined import Joined
 from vqindex.layouts.mixed import MixedCodes
+from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.scalar import ScalarCodes
 from vqindex.layouts.sign import SignCodes
 from vqindex.quantizers import QUANTIZERS
@@ -27,7 +29,15 @@ KINDS = (*QUANTIZERS, QJL)
 DIMS = (1, 2, 3, 7, 64, 65, 384)
 LEVELLED = (ScalarCodes, MixedCodes)
 FLOATS = ("F32", "F16")  # their queries are not int8, a sketch's are
-OPTIONS = ["EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)"]
+OPTIONS = [
+    "EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)",
+    "RaBitQ2(search=fast)", "RaBitQ4(error=yes)", "LVQ4x4", "LVQ2x6",
+]  # fmt: skip
+OPTIONS += ["Ternary(center=no)", "Levels5(scale=biased)", "Levels11"]
+OPTIONS += ["OCT3(center=no)", "OCT4(scale=biased)"]
+OPTIONS += ["TCQ1.5(center=no,window=8)", "TCQ3(scale=biased,window=10)"]
+OPTIONS += ["VQ2(center=no)", "VQ2(scale=biased,words=256)", "VQ4", "VQ4(words=256)"]
+OPTIONS += ["PVQ3(center=no)", "Polar(center=no)"]
 
 
 def named():
@@ -88,26 +98,37 @@ def scored(codec, x, q):
     return scores, operands, codes.take(np.arange(len(x)))
 
 
+def layouts(term):
+    return term.layout.parts if isinstance(term.layout, Joined) else (term.layout,)
+
+
 def coded(term, columns):
     """The entries that a term's operand meets, (n, operand's dims) float64."""
-    layout = term.layout
-    if isinstance(layout, SignCodes):
-        values = np.where(layout.unpack(columns), -0.5, 0.5)
-    else:
-        decode = layout.levels if isinstance(layout, LEVELLED) else layout.unpack
-        values = decode(columns).astype(np.float64)
-    return values * columns[term.scale] if term.scale else values
+    found = []
+    for layout in layouts(term):
+        if isinstance(layout, SignCodes):
+            values = np.where(layout.unpack(columns), -0.5, 0.5)
+        else:
+            decode = layout.levels if isinstance(layout, LEVELLED) else layout.unpack
+            values = decode(columns).astype(np.float64)
+        scaled = term.scale and not isinstance(layout, OffsetColumn)
+        found.append(values * columns[term.scale] if scaled else values)
+    return np.concatenate(found, axis=1)
 
 
-def rounded(term, i, operands, at, asked):
-    """What the operand of a term that begins at segment i and entry `at` stands for, checked.
+def rounded(layout, i, operands, at, asked):
+    """What the operand of a layout that begins at segment i and entry `at` stands for, checked.
 
-    For each segment, and then the segment and the entry where the next term begins. Segments
+    For each segment, and then the segment and the entry where the next layout begins. Segments
     beyond the first add to its entries, and are finer.
     """
-    nq, size = len(asked), term.layout.operand_bytes
+    nq, size = len(asked), layout.operand_bytes
+    if isinstance(layout, OffsetColumn):
+        entries = operands.gamma[i, :nq, None].astype(np.float64)
+        assert (entries == asked).all()
+        return [entries], i + 1, at + size
     if operands.entries.dtype != np.int8:
-        used = term.layout.spread(np.ones((1, asked.shape[1]), np.float32))[0] > 0
+        used = layout.spread(np.ones((1, asked.shape[1]), np.float32))[0] > 0
         assert (operands.entries[:nq, at : at + used.size][:, used] == asked).all()
         return [asked.astype(np.float64)], i + 1, at + used.size
     parts, allowed = [], np.zeros(asked.shape)
@@ -196,12 +217,18 @@ def test_scores_are_inner_products(spec, dim):
     i = at = 0
     for term in (t for t in (codec.quantizer, codec.sketch) if t is not None):
         asked, values = term.operand(y), coded(term, columns)
-        segments, i, at = rounded(term, i, operands, at, asked)
-        each = asked.shape[1] * (U if operands.entries.dtype == np.float32 else U * U)
-        for entries in segments:
-            part = values @ entries.T
-            want = want + part
-            bound = bound + 4 * U * np.abs(part) + each * (np.abs(values) @ np.abs(entries).T)
+        first = 0
+        for layout in layouts(term):
+            here = slice(first, first + layout.dims)
+            segments, i, at = rounded(layout, i, operands, at, asked[:, here])
+            each = layout.dims * (U if operands.entries.dtype == np.float32 else U * U)
+            for entries in segments:
+                part = values[:, here] @ entries.T
+                bound = bound + (np.abs(want).max() > 0) * U * np.abs(want + part)
+                want = want + part
+                bound = bound + 4 * U * np.abs(part)
+                bound = bound + each * (np.abs(values[:, here]) @ np.abs(entries).T)
+            first = here.stop
         check_expand(term, columns, values, y, asked)
     assert (np.abs(found - want) <= bound).all()
 
@@ -367,6 +394,10 @@ def hits(spec):
         ["EDEN1", "EDEN2", "EDEN4", "SQ8", "F16"],
         ["TQprod2", "TQ2", "EDEN2"],
         ["TQprod4", "TQ4", "EDEN4"],
+        ["EDEN1", "VQ4(words=256)", "TCQ2", "Levels11", "TCQ4"],
+        ["Ternary", "Levels5", "OCT3", "OCT4"],
+        ["EDEN2", "PVQ2", "EDEN3"],
+        ["PVQ2", "Polar", "EDEN4"],
     ],
     ids="-".join,
 )

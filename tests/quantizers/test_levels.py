@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vqindex.errors import SpecError
 from vqindex.kernels.reference import scalar, score, sign
 from vqindex.quantizers import levels as module
-from vqindex.quantizers.levels import lloyd_max, nested_levels, scalar_levels
+from vqindex.quantizers.levels import lloyd_max, nested_levels, scalar_levels, uniform_levels
 
 # EDEN's published constants: to 10 decimals for 1 to 4 bits, to 7 for 5 bits.
 PUBLISHED = {
@@ -336,3 +336,33 @@ def test_one_bit_codes_are_signs(m, seed):
     codes = scalar.raw(signs.astype(np.uint8), np.zeros(1, np.int8), query)
     twice = 2 * codes + (2 * scalar.half(query)).astype(int)
     np.testing.assert_array_equal(twice, sign.raw(signs, query))
+
+
+@pytest.mark.parametrize("dim", DIMS)
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_uniform_levels_are_the_best_evenly_spaced(bits, dim):
+    levels = uniform_levels(bits, dim)
+    k = np.arange(2 ** (bits - 1))
+    assert levels.magnitudes.tolist() == k.tolist()
+
+    def distortion(unit):
+        return squared_error((k + 0.5) * unit, k[1:] * unit, dim)
+
+    rounding = (8 if dim is None else 8 + dim) * 2.0**-50
+    assert abs(distortion(levels.unit) - levels.distortion) <= rounding
+    others = [distortion(levels.unit * factor) for factor in np.geomspace(0.5, 2, 101)]
+    assert min(others) >= levels.distortion - rounding
+    assert levels.distortion >= lloyd_distortion(bits, dim) - rounding
+    np.testing.assert_array_equal(levels.thresholds, np.float32(k[1:] * levels.unit))
+
+
+def lloyd_distortion(bits, dim):
+    free, thresholds = lloyd_max(bits, dim)
+    return squared_error(free, thresholds, dim)
+
+
+def test_uniform_distortions_as_printed():
+    printed = re.findall(r"\.0*[0-9]{6}", uniform_levels.__doc__)
+    assert [f"{uniform_levels(bits).distortion:.6g}" for bits in range(1, 9)] == [
+        f"{float(figure):.6g}" for figure in printed
+    ]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vqindex.errors import CorruptFileError, SpecError
+from vqindex.factory import parse
 from vqindex.kernels.reference import hadamard as reference
 from vqindex.transforms import HadamardRotation
 from vqindex.transforms.base import generator
@@ -110,6 +111,73 @@ def test_rounds_in_a_spec():
     for wrong in ("0", "-1", "x", True):
         with pytest.raises(SpecError, match="rounds"):
             HadamardRotation.from_spec("Hadamard", None, {"rounds": wrong})
+
+
+@pytest.mark.parametrize(("dim", "block"), [(384, 256), (300, 256), (512, 256), (7, 4), (65, 64)])
+def test_blocks_are_apart(dim, block):
+    """Each the reference of its own arrays, the shorter last one too, and nothing beside them."""
+    fitted = HadamardRotation(block=block).fit(None, dim, 4)
+    matrix = fitted.apply(np.eye(dim, dtype=np.float32)).T
+    for start in range(0, dim, block):
+        here = slice(start, start + block)
+        own = fitted.parts[start // block].arrays()
+        want = reference.rotation(own["signs"], own["mixes"])
+        p = own["mixes"].shape[1]
+        bound = 2.02 * ((block // p).bit_length() + p) * 2.0**-24
+        assert np.abs(matrix[here, here] - want).max() <= bound
+        matrix[here, here] = 0
+    assert not matrix.any()
+
+
+def test_a_block_of_all_dimensions_is_no_block():
+    for dim in (100, 256):
+        whole, one = (HadamardRotation(block=b).fit(None, dim, 3) for b in (None, 256))
+        assert one.isotropic
+        assert one.arrays().keys() == whole.arrays().keys()
+        assert all((one.arrays()[k] == a).all() for k, a in whole.arrays().items())
+
+
+def test_blocks_keep_the_energy_of_their_dimensions():
+    """A decaying row of 3 blocks, coded by one scale: the first block's entries are too large.
+
+    The distortion is about .345, a rotation's .117: so its signs do not bound what they should.
+    """
+    x = np.float32(0.98 ** np.arange(768))[None]
+    found = [
+        figures(HadamardRotation(block=256).fit(None, 768, seed).apply(x))[1, 0]
+        for seed in range(SEEDS)
+    ]
+    assert np.mean(found) > 0.3
+    assert not HadamardRotation(block=256).fit(None, 768, 0).isotropic
+
+
+@pytest.mark.parametrize("block", [0, 1, 3, 255, -2, 2.0, "256", True])
+def test_refused_blocks(block):
+    with pytest.raises(SpecError, match="block must be a power of two"):
+        HadamardRotation(block=block)
+
+
+def test_blocks_in_a_spec():
+    for spec, recipe in {
+        "Hadamard(block=256)": HadamardRotation(block=256),
+        "Hadamard(block=64,rounds=1)": HadamardRotation(1, 64),
+    }.items():
+        assert recipe.spec == spec
+        assert parse(f"{spec},EDEN4", "ip", 0).transform == recipe
+    with pytest.raises(SpecError, match="block must be a power of two"):
+        HadamardRotation.from_spec("Hadamard", None, {"block": "x"})
+
+
+def test_hostile_blocks():
+    recipe = HadamardRotation(block=16)
+    arrays = recipe.fit(None, 24, 0).arrays()
+    for name, wrong in (
+        ("signs", np.ones((2, 23), np.int8)),
+        ("signs", np.ones((1, 24), np.int8)),
+        ("mixes", np.ones((2, 3, 3), np.float32)),
+    ):
+        with pytest.raises(CorruptFileError):
+            recipe.restore(arrays | {name: wrong}, 24)
 
 
 @pytest.mark.parametrize(

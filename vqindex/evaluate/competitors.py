@@ -30,8 +30,12 @@ class Competitor(Protocol):
         """Use so many threads inside a `with`."""
         ...
 
+    def fit(self, x: Floats) -> None:
+        """Train on rows (n, d), as the first `add` does where nothing was trained before."""
+        ...
+
     def add(self, x: Floats) -> None:
-        """Train on rows (n, d) and add them under ids 0 to n - 1."""
+        """Add rows (n, d) under the next ids, the first of which is 0."""
         ...
 
     def search(self, q: Floats, k: int) -> Ids:
@@ -64,8 +68,12 @@ class Ours:
         finally:
             self._threads = before
 
+    def fit(self, x: Floats) -> None:
+        """See Competitor; a codec takes of the rows what it has use for."""
+        self._index.fit(x)
+
     def add(self, x: Floats) -> None:
-        """See Competitor."""
+        """See Competitor; without `fit` a codec learns from the first rows that it asks for."""
         self._index.add(x, threads=self._threads)
 
     def search(self, q: Floats, k: int) -> Ids:
@@ -105,16 +113,30 @@ class Faiss:
         finally:
             self._faiss.omp_set_num_threads(before)
 
+    def fit(self, x: Floats) -> None:
+        """See Competitor."""
+        self._train(self._measured(x))
+
     def add(self, x: Floats) -> None:
         """See Competitor."""
-        if self._metric == "cosine":
-            norms = np.linalg.norm(x, axis=1, keepdims=True)
-            x = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
+        x = self._measured(x)
+        if self._index is None:
+            self._train(x)
+        self._index.add(x)
+
+    def _train(self, x: Floats) -> None:
         l2, ip = self._faiss.METRIC_L2, self._faiss.METRIC_INNER_PRODUCT
         kind = l2 if self._metric == "l2" else ip
         self._index = self._faiss.index_factory(x.shape[1], self.name, kind)
         self._index.train(x)
-        self._index.add(x)
+
+    def _measured(self, x: Floats) -> Floats:
+        """Rows as the metric sees them: divided by their norms under cosine."""
+        if self._metric != "cosine":
+            return x
+        norms = np.linalg.norm(x, axis=1, keepdims=True)
+        unit: Floats = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
+        return unit
 
     def search(self, q: Floats, k: int) -> Ids:
         """See Competitor."""

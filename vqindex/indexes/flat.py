@@ -30,7 +30,7 @@ from vqindex.transforms import default_transform
 from vqindex.transforms.base import Transform
 
 QUERIES = 1024  # queries prepared at a time
-CANDIDATES = 1 << 22  # places for candidates at a time: at most some 100 MB a thread
+CANDIDATES = 1 << 22  # places for candidates at a time: at most some 200 MB a thread
 
 Ids = npt.NDArray[np.int64]
 
@@ -179,22 +179,22 @@ class FlatIndex:
             raise ShapeError(f"vectors must have shape (n, {self._rows.dim}), got (n, {dim})")
         return self._rows
 
-    def fit(self, sample: Any) -> "FlatIndex":
+    def fit(self, sample: Any, queries: Any = None) -> "FlatIndex":
         """Fit what the codec learns from a sample (m, d), instead of from the first rows added.
 
+        queries   (nq, d) such as will be asked, for what learns from them too: other ones than
+                  those that a recall is to be measured with
         Rows added before are coded anew where they are still kept exactly; once the codec is
         fitted, ValueError.
         """
-        vectors = arrays.vectors(sample, self.dim, "sample")
-        if vectors.n == 0:
-            raise ValueError("fitting needs at least one row, got none.")
-        whole = vectors.chunk(0, vectors.n)
+        whole = arrays.sample(sample, self.dim)
+        known = None if queries is None else arrays.sample(queries, whole.shape[1], "queries")
         with self._lock.write():
-            rows = self._writable(vectors.dim)
+            rows = self._writable(whole.shape[1])
             if rows.fitted and self._recipe.sample_size:
                 raise ValueError("this index is fitted already; make a new one to fit it anew.")
             if self._recipe.sample_size:
-                rows.fit(whole)
+                rows.fit(whole, known)
             self._rows = rows
         return self
 

@@ -59,9 +59,9 @@ class Rows:
         """The id of each row, (n,)."""
         return self.codes.column(ID)
 
-    def fit(self, sample: FloatArray) -> None:
-        """Fit the codec from a sample (m, dim) and encode what is there."""
-        self._adopt(self.recipe.fit(sample, self.dim))
+    def fit(self, sample: FloatArray, queries: FloatArray | None = None) -> None:
+        """Fit the codec from a sample (m, dim) and encode what is there; queries (nq, dim)."""
+        self._adopt(self.recipe.fit(sample, self.dim, queries))
 
     def _adopt(self, codec: Codec) -> None:
         """Encode every row anew, by a codec that takes the place of the waiting one."""

@@ -21,14 +21,15 @@ from vqindex.codec import ID, Codec, Scorer
 from vqindex.codes import Blocks, Codes
 from vqindex.kernels.cpu import records, score, search, select, signs, simd
 from vqindex.kernels.cpu import rows as rows_
-from vqindex.kernels.cpu.program import BITS, BLOCK, MIXED, WORDS, bind, table
+from vqindex.kernels.cpu.program import BITS, BLOCK, MIXED, bind, looked_words, table
 from vqindex.kernels.cpu.records import Answers, Asked, Held, Stored
 from vqindex.layouts.base import FloatArray
-from vqindex.layouts.operands import Operands
-from vqindex.memory import address
+from vqindex.layouts.operands import GROUP, Operands
+from vqindex.memory import address, workspace
 
 BATCH = 8  # queries from which a decoded block is worth its decoding, where there are no bounds
 LISTED = 16  # a query reads listed rows when one row in so many passes its filter
+SPARED = 64  # ... and where there are bounds, which spare all but a few rows anyway
 PROBE = 16  # queries that show whether signs spare enough
 DENSE = 0.0135  # rows that signs leave, of all, for each word: above it multiplying is cheaper
 DENSE_MIXED = 0.0015  # ... where bits are mixed: a row alone takes longer
@@ -72,7 +73,7 @@ def stored(codes: Codes, scorer: Scorer) -> Held:
             table(where, column) for column in (scorer.bias, scorer.ratio, codes.index[ID])
         )
         program = bind(scorer.fields, where)
-        words = int(program[: scorer.signs, WORDS].sum())
+        words = looked_words(program[: scorer.signs])
         record = Stored(
             address(program), len(program), bias, ids, ratio, scorer.signs, scorer.rated, words
         )
@@ -88,6 +89,7 @@ class Scan:
         self.k = min(k, codes.n)
         self._width = min(settings.eps0 * codec.scorer.error, WIDEST)
         self._dense = DENSE_MIXED if codec.scorer.fields[0, BITS] == MIXED else DENSE
+        self._by_table = codec.scorer.by_table
         self._held = stored(codes, codec.scorer)
         self.stored: Stored = self._held.at
         if settings.stages == "off":
@@ -105,8 +107,19 @@ class Scan:
 
         allowed   (n,) bool, the rows that may be found, or None for all
         """
+        with workspace:
+            self._run(operands, allowed, threads, answers)
+
+    def _run(
+        self,
+        operands: Operands,
+        allowed: npt.NDArray[np.bool_] | None,
+        threads: int,
+        answers: Answers,
+    ) -> None:
         n = self.codes.n
-        if allowed is not None and np.count_nonzero(allowed) * LISTED <= n:
+        listed = SPARED if self.stored.signs else LISTED
+        if allowed is not None and np.count_nonzero(allowed) * listed <= n:
             self.scored += self._listed(operands, np.flatnonzero(allowed), threads, answers)
         elif self.stored.signs or operands.nq >= BATCH:
             blocks = self.codes.blocks if allowed is None else Blocks.of(allowed)
@@ -126,14 +139,14 @@ class Scan:
         if parts > 1:
             tasks = [
                 partial(self._many, operands.select(a, b), blocks, 1, answers.after(a))
-                for a, b in _edges(nq, parts, score.CHUNK)
+                for a, b in _edges(nq, parts, GROUP)
             ]
             return sum(pool.run(tasks, threads))
         shared = SHARED_BLOCKS if nq == 1 else SHARED_BLOCKS // 128
         threads = min(threads, len(blocks.numbers) // shared)
-        if self.stored.signs == 0 or (nq >= BATCH and simd.TILES):
+        if self.stored.signs == 0 or (nq >= BATCH and simd.TILES and not self._by_table):
             return self._multiplied(operands, blocks, threads, answers)
-        if nq < 2 * PROBE:
+        if nq < 2 * PROBE or self._by_table:
             return self._signed(operands, blocks, threads, answers)
         # Whichever way is taken, the answers are the same: see how much signs spare.
         probe = self._signed(operands.select(0, PROBE), blocks, threads, answers)

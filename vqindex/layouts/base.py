@@ -15,7 +15,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Column:
-    """What a row holds: `width` entries of `dtype`, `interleave` (1 or 8) rows side by side."""
+    """What a row holds: `width` entries of `dtype`, `interleave` (1, 8 or 32) rows side by side."""
 
     name: str
     dtype: np.dtype[Any]
@@ -38,6 +38,11 @@ class Layout(Protocol):
     A layout has one or more segments, ranges of dimensions with a query scale of their own. Its
     columns are named; several layouts of one codec have names that differ.
     """
+
+    @property
+    def dims(self) -> int:
+        """Query entries that meet the codes."""
+        ...
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.kernels.cpu import encode, program, simd
+from vqindex.kernels.cpu import encode, grid, program, simd
 from vqindex.kernels.cpu.program import FIELDS
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.lazy import lazy
@@ -150,6 +150,26 @@ class ScalarCodes:
             )  # fmt: skip
         columns = {f"{self.prefix}plane": plane, f"{self.prefix}rest": rest}
         return {c.name: columns[c.name] for c in self.columns}, sums.swapaxes(0, 1)
+
+    def encode_grid(
+        self, values: FloatArray, centers: FloatArray, factors: FloatArray
+    ) -> tuple[dict[str, Array], FloatArray]:
+        """Code each entry by the nearest of evenly spaced levels; for one segment alone.
+
+        values            (n, dims) float32
+        centers, factors  (n,) float32: (value - center) * factor meets the levels
+        returns the columns, and sums (n, 3) of size * |level|, level^2 and size = |value - center|
+
+        Source: reference.scalar.encode_grid.
+        """
+        n, values = len(values), np.ascontiguousarray(values)
+        plane = np.empty((n, self.words), np.uint64)
+        rest = np.empty((n, int(self.plane_offsets[8])), np.uint64)
+        sums = np.empty((n, 3), np.float32)
+        bits, offsets = self.segments[0].bits, self.plane_offsets
+        grid.encode(values, centers, factors, bits, plane, rest, offsets, sums)
+        columns = {f"{self.prefix}plane": plane, f"{self.prefix}rest": rest}
+        return {c.name: columns[c.name] for c in self.columns}, sums
 
     def pack(self, codes: npt.NDArray[np.uint8]) -> dict[str, Array]:
         """Columns of codes (n, dims): the sign in bit `bits - 1`, the magnitude index below."""

@@ -18,10 +18,12 @@ class Encoded:
 
     columns   entries of each column by name
     part      what coded them
+    rounded   whether l2 is the distance of `approximation`, and not an estimate of the row's own
     """
 
     columns: dict[str, Array]
     part: "FittedQuantizer"
+    rounded: bool = False
 
     @property
     def approximation(self) -> FloatArray:
@@ -80,6 +82,16 @@ class FittedQuantizer(Protocol):
 
 
 @runtime_checkable
+class Summed(Protocol):
+    """A fitted quantizer whose rows' square norms are sums of what their codes look up."""
+
+    @property
+    def squares(self) -> FloatArray | None:
+        """What each entry of the operand's tables adds to |expand|^2; None under a scale."""
+        ...
+
+
+@runtime_checkable
 class Uneven(Protocol):
     """A fitted quantizer whose coordinates are unlike each other, and their signs too."""
 
@@ -97,7 +109,11 @@ class Quantizer(Protocol):
 
     names: ClassVar[tuple[str, ...]]  # in factory strings, before the bits
     options: ClassVar[tuple[str, ...]]  # in factory strings, in brackets
-    rotation: ClassVar[str]  # the transform used unless another is named
+
+    @property
+    def rotation(self) -> str:
+        """The transform used unless another is named."""
+        ...
 
     @property
     def centered(self) -> bool:
@@ -143,6 +159,15 @@ def square_norms(y: FloatArray) -> FloatArray:
 def row_norms(y: FloatArray) -> FloatArray:
     """Euclidean norm of each row, (n,) float32, in a fixed order."""
     return np.sqrt(square_norms(y))
+
+
+def sign_ratio(squares: Array, sizes: Array, scale: Array) -> npt.NDArray[np.float16]:
+    """The scale at which signs, standing for +-1/2, are unbiased, 2 |y|^2 / sum |y|, over a scale.
+
+    squares, sizes, scale   (n,): |y|^2, sum |y| and the scale of each row; where that is 0, 0
+    """
+    ratio = divide(divide(2 * squares, sizes), scale)
+    return np.minimum(ratio, np.finfo(np.float16).max).astype(np.float16)  # d > 1e5, one entry
 
 
 def divide(x: npt.NDArray[Any], by: npt.NDArray[Any]) -> FloatArray:

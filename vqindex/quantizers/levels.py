@@ -99,6 +99,22 @@ def scalar_levels(bits: int, dim: int | None = None) -> Levels:
     return _on_grid(bits, dim, magnitudes, unit, thresholds)
 
 
+@functools.lru_cache(maxsize=256)
+def uniform_levels(bits: int, dim: int | None = None) -> Levels:
+    """The evenly spaced levels of least E (z - level)**2: +-1/2, +-3/2, ... times a unit.
+
+    For N(0, 1) their distortion at 1 to 8 bits is .363380, .118846, .0374397, .0115429, .00349521,
+    .00104005, .000304333 and .0000876862.
+
+    Raises SpecError unless bits is 1..8 and dim is None or at least 1.
+    """
+    d = _dimension(bits, dim)
+    top = lloyd_max(bits, dim)[0][-1]
+    magnitudes = np.arange(2.0 ** (bits - 1))
+    unit = _best_unit(d, magnitudes, top / (magnitudes[-1] + 0.5))
+    return _on_grid(bits, dim, magnitudes, unit, _cells(magnitudes, unit)[1])
+
+
 def nested_levels(levels: Levels, bits: int) -> Levels:
     """What the first `bits` bits of a code are worth: its sign and the top bits of its magnitude.
 

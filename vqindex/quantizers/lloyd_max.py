@@ -19,7 +19,7 @@ from vqindex.errors import CorruptFileError, SpecError
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.lazy import lazy
-from vqindex.quantizers.base import Encoded, divide, row_norms
+from vqindex.quantizers.base import Encoded, divide, row_norms, sign_ratio
 from vqindex.quantizers.levels import Levels, scalar_levels
 from vqindex.transforms.base import Number, stored
 
@@ -166,10 +166,7 @@ class FittedLloydMax:
             scale = norms * np.float32(self.levels.unit) / root
         columns["scale"] = scale
         if self.ratio:
-            # The scale at which signs, standing for +-1/2, are unbiased: 2 |y|^2 / sum |y|.
-            own = divide(2 * square_norms, absolute)
-            ratio = np.minimum(divide(own, scale), np.finfo(np.float16).max)  # d > 1e5, one entry
-            columns["ratio"] = ratio.astype(np.float16)
+            columns["ratio"] = sign_ratio(square_norms, absolute, scale)
         return Encoded(columns, self)
 
     @property

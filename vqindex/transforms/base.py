@@ -31,6 +31,14 @@ class FittedTransform(Protocol):
         """Dimensions of what `apply` returns."""
         ...
 
+    @property
+    def weights(self) -> FloatArray | None:
+        """(dim_out,): what the square of each coordinate adds to a row's square norm.
+
+        None where that is one, and where the square norm is not such a sum.
+        """
+        ...
+
     def apply(self, x: FloatArray) -> FloatArray:
         """Rows (n, dim_in) float32 to (n, dim_out); may be x itself, which is never changed."""
         ...
@@ -45,11 +53,6 @@ class FittedTransform(Protocol):
 
     def arrays(self) -> dict[str, Array]:
         """What a file must hold to make this again beside the recipe."""
-        ...
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array], dim: int) -> Self:
-        """The transform of `dim` dimensions whose `arrays()` these are; CorruptFileError."""
         ...
 
 
@@ -74,12 +77,22 @@ class Transform(Protocol):
         """The recipe of a factory string taken apart; SpecError."""
         ...
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> FittedTransform:
-        """The transform of `dim` dimensions; sample (n, dim) float32, None where none is wanted."""
+    def fit(
+        self,
+        sample: FloatArray | None,
+        dim: int,
+        seed: int,
+        queries: FloatArray | None = None,
+    ) -> FittedTransform:
+        """The transform of `dim` dimensions.
+
+        sample    (n, dim) float32, centred; None where none is wanted
+        queries   (nq, dim) float32 as `apply_query` will see them, None where none are known
+        """
         ...
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> FittedTransform:
-        """The fitted transform whose `arrays()` these are."""
+        """The fitted transform whose `arrays()` these are; CorruptFileError."""
         ...
 
 
@@ -88,6 +101,7 @@ class Orthogonal(ABC):
     """What square maps that keep inner products have in common."""
 
     dim: int
+    weights: ClassVar[None] = None
 
     @property
     def isotropic(self) -> bool:

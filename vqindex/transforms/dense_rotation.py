@@ -46,7 +46,13 @@ class DenseRotation:
         check_spec(cls, number, options)
         return cls()
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedDenseRotation":
+    def fit(
+        self,
+        sample: FloatArray | None,
+        dim: int,
+        seed: int,
+        queries: FloatArray | None = None,
+    ) -> "FittedDenseRotation":
         """See Transform; nothing is learned."""
         matrix = haar(generator(self.name, seed), dim).astype(np.float32)
         return FittedDenseRotation(dim, matrix)
@@ -62,6 +68,7 @@ class FittedDenseRotation(Orthogonal):
     """y = x @ matrix, and x = y @ matrix.T."""
 
     matrix: FloatArray  # (dim, dim)
+    isotropic: bool = True
 
     @lazy
     def _forward(self) -> FloatArray:

@@ -7,9 +7,13 @@ takes in 384, 640, 768, 896, 1536 and 3072, and else Haar-random, another one ea
 
 One round leaves a vector of few large entries in few distinct values; after two the entries are
 as good as after a Haar-random rotation.
+
+With `block`, runs of so many dimensions are rotated each by itself, and so are the fewer that are
+left over: to decode some dimensions takes no others. Energy that lies in few blocks stays there.
+Source: ITQ3_S, blocks of 256; signs and a second round are ours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
@@ -56,53 +60,97 @@ def mixing_order(dim: int) -> int:
 @final
 @dataclass(frozen=True)
 class HadamardRotation:
-    """Recipe: `rounds` of signs and orthogonal transforms; two are enough for any input."""
+    """Recipe: `rounds` of signs and orthogonal transforms; two are enough for any input.
+
+    block   a power of two: rotate so many dimensions at a time, as the module says; None for all
+    """
 
     rounds: int = 2
+    block: int | None = None
 
     name: ClassVar[str] = "Hadamard"
-    options: ClassVar[tuple[str, ...]] = ("rounds",)
+    options: ClassVar[tuple[str, ...]] = ("block", "rounds")
     sample_size: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.rounds, bool) or not isinstance(self.rounds, int) or self.rounds < 1:
+        if type(self.rounds) is not int or self.rounds < 1:
             raise SpecError(f"rounds must be an integer >= 1, got {self.rounds!r}.")
+        size = self.block
+        if size is not None and (type(size) is not int or size < 2 or size & (size - 1)):
+            raise SpecError(f"block must be a power of two >= 2, got {size!r}.")
 
     @property
     def spec(self) -> str:
         """See Transform."""
-        return self.name if self.rounds == 2 else f"{self.name}(rounds={self.rounds})"
+        options = [] if self.block is None else [f"block={self.block}"]
+        if self.rounds != 2:
+            options.append(f"rounds={self.rounds}")
+        return self.name + (f"({','.join(options)})" if options else "")
 
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> Self:
         """See Transform."""
         check_spec(cls, number, options)
-        rounds = str(options.get("rounds", 2))
+        rounds, block = str(options.get("rounds", 2)), str(options.get("block", 2))
         if not rounds.isdecimal():
             raise SpecError(f"rounds must be an integer >= 1, got {rounds!r}.")
-        return cls(int(rounds))
+        if not block.isdecimal():
+            raise SpecError(f"block must be a power of two >= 2, got {block!r}.")
+        return cls(int(rounds), int(block) if "block" in options else None)
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedHadamardRotation":
+    def fit(
+        self,
+        sample: FloatArray | None,
+        dim: int,
+        seed: int,
+        queries: FloatArray | None = None,
+    ) -> "FittedHadamardRotation | FittedBlockRotation":
         """See Transform; nothing is learned.
 
         Each round draws `dim` signs, integers(0, 2) * 2 - 1, and then, unless p is 1, 12, 20 or
-        28, the Gaussian matrix of its Haar-random one.
+        28, the Gaussian matrix of its Haar-random one; all rounds of one block before the next.
         """
         rng = generator(self.name, seed)
-        p = mixing_order(dim)
-        signs = np.empty((self.rounds, dim), np.float32)
-        mixes = np.empty((self.rounds, p, p), np.float32)
-        for i in range(self.rounds):
-            signs[i] = rng.integers(0, 2, dim) * 2 - 1
-            if p == 1 or p in _PALEY_PRIMES:
-                mixes[i] = (paley(p) if p > 1 else 1) / np.sqrt(dim)
-            else:
-                mixes[i] = haar(rng, p) / np.sqrt(dim // p)
-        return FittedHadamardRotation(dim, signs, mixes)
+        parts = [_drawn(rng, size, self.rounds) for size in self._sizes(dim)]
+        return parts[0] if len(parts) == 1 else FittedBlockRotation(dim, tuple(parts))
 
-    def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedHadamardRotation":
+    def _sizes(self, dim: int) -> list[int]:
+        size = self.block or dim
+        return [min(size, dim - start) for start in range(0, dim, size)]
+
+    def restore(
+        self, arrays: Mapping[str, Array], dim: int
+    ) -> "FittedHadamardRotation | FittedBlockRotation":
         """See Transform."""
-        return FittedHadamardRotation.from_arrays(arrays, dim)
+        sizes = self._sizes(dim)
+        if len(sizes) == 1:
+            return FittedHadamardRotation.from_arrays(arrays, dim)
+        signs = stored(arrays, "signs", np.int8, 2)
+        if signs.shape[1] != dim:
+            raise CorruptFileError(f"'signs' must have shape (rounds, {dim}), got {signs.shape}.")
+        parts, start = [], 0
+        for size in sizes:
+            own: dict[str, Array] = {"signs": signs[:, start : start + size]}
+            if size == self.block:
+                own["mixes"] = np.full((len(signs), 1, 1), size**-0.5, np.float32)
+            elif "mixes" in arrays:
+                own["mixes"] = arrays["mixes"]
+            parts.append(FittedHadamardRotation.from_arrays(own, size))
+            start += size
+        return FittedBlockRotation(dim, tuple(parts))
+
+
+def _drawn(rng: np.random.Generator, dim: int, rounds: int) -> "FittedHadamardRotation":
+    p = mixing_order(dim)
+    signs = np.empty((rounds, dim), np.float32)
+    mixes = np.empty((rounds, p, p), np.float32)
+    for i in range(rounds):
+        signs[i] = rng.integers(0, 2, dim) * 2 - 1
+        if p == 1 or p in _PALEY_PRIMES:
+            mixes[i] = (paley(p) if p > 1 else 1) / np.sqrt(dim)
+        else:
+            mixes[i] = haar(rng, p) / np.sqrt(dim // p)
+    return FittedHadamardRotation(dim, signs, mixes)
 
 
 @final
@@ -160,3 +208,42 @@ class FittedHadamardRotation(Orthogonal):
                 f"got {signs.shape} and {mixes.shape}."
             )
         return cls(dim, signs.astype(np.float32), mixes)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FittedBlockRotation(Orthogonal):
+    """A rotation of each run of dimensions, all of one size but a shorter last one."""
+
+    parts: tuple[FittedHadamardRotation, ...]
+
+    @property
+    def isotropic(self) -> bool:
+        """See FittedTransform. What a block's entries measure is its own share of the norm."""
+        return False
+
+    def apply(self, x: FloatArray) -> FloatArray:
+        """See FittedTransform."""
+        return self._each(x, FittedHadamardRotation.apply)
+
+    def inverse(self, y: FloatArray) -> FloatArray:
+        """See FittedTransform."""
+        return self._each(y, FittedHadamardRotation.inverse)
+
+    def _each(
+        self, x: FloatArray, function: Callable[[FittedHadamardRotation, FloatArray], FloatArray]
+    ) -> FloatArray:
+        x = rows(x, self.dim)
+        out, start = np.empty_like(x), 0
+        for part in self.parts:
+            stop = start + part.dim
+            out[:, start:stop] = function(part, x[:, start:stop])
+            start = stop
+        return out
+
+    def arrays(self) -> dict[str, Array]:
+        """`signs` (rounds, dim) int8 of +-1; of a shorter last block `mixes` (rounds, p, p)."""
+        parts = [part.arrays() for part in self.parts]
+        signs: dict[str, Array] = {"signs": np.concatenate([a["signs"] for a in parts], axis=1)}
+        shorter = self.parts[-1].dim < self.parts[0].dim
+        return signs | ({"mixes": parts[-1]["mixes"]} if shorter else {})

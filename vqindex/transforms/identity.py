@@ -28,7 +28,13 @@ class Identity:
         check_spec(cls, number, options)
         return cls()
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedIdentity":
+    def fit(
+        self,
+        sample: FloatArray | None,
+        dim: int,
+        seed: int,
+        queries: FloatArray | None = None,
+    ) -> "FittedIdentity":
         """See Transform; nothing is learned and nothing is random."""
         return FittedIdentity(dim)
 

@@ -54,7 +54,9 @@ class PrincipalAxes:
         check_spec(cls, number, options)
         return cls()
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedPrincipalAxes":
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> "FittedPrincipalAxes":
         """See Transform; SpecError without a sample."""
         if sample is None:
             raise SpecError("PCA learns its axes from rows: it needs a sample.")

@@ -16,10 +16,13 @@ from vqindex.kernels.cpu import lookups, simd, tables
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, float_at, half_at, segment_at
 from vqindex.kernels.cpu.program import (
+    BITS,
     BLOCK,
     FIRST,
+    OCTETS,
     PLANE,
     PLANE_WORDS,
+    REST,
     SCALE,
     UNBOUND,
     WORDS,
@@ -82,10 +85,14 @@ def run_bounds(stored, block, count, asked, query, spare, out):
         base = simd.splat_float(simd.load_float(asked.base + here))
         unit = simd.splat_float(simd.load_float(asked.unit + here))
         plane += 64 * field(segment, FIRST)
+        codes = block_at(field(segment, REST), block, words)  # where they are octets
         for b in range(count):
-            sums, more = lookups.plane_sums(
-                plane + b * BLOCK * row_bytes, 8 * row_bytes, words, look_up, spare
-            )
+            if field(segment, BITS) == OCTETS:
+                sums, more = lookups.octet_sums(codes + b * BLOCK * words, words, look_up)
+            else:
+                sums, more = lookups.plane_sums(
+                    plane + b * BLOCK * row_bytes, 8 * row_bytes, words, look_up, spare
+                )
             low, high = _factors(
                 scale + LANES * b if scale != UNBOUND else scale,
                 ratio + LANES // 2 * b if ratio != UNBOUND else ratio,
@@ -93,6 +100,31 @@ def run_bounds(stored, block, count, asked, query, spare, out):
             low, high = _estimate(sums, base, unit, low), _estimate(more, base, unit, high)
             _put(out + LANES * b, low, high, s == 0)
         look_up += lookups.TABLE_BYTES * words
+
+
+@inlined
+def index_bytes(segment):
+    """Bytes of a block's codes, made ready to be looked up for many queries."""
+    each = BLOCK if field(segment, BITS) == OCTETS else lookups.INDEX_BYTES
+    return each * field(segment, WORDS)
+
+
+@inlined
+def store_indexes(stored, block, out):
+    """Make a block's codes ready to be looked up, segment after segment."""
+    for s in range(stored.signs):
+        segment = segment_at(stored.program, s)
+        row_bytes, words = 8 * field(segment, PLANE_WORDS), field(segment, WORDS)
+        plane = block_at(field(segment, PLANE), block, row_bytes) + 64 * field(segment, FIRST)
+        if field(segment, BITS) == OCTETS:
+            codes = block_at(field(segment, REST), block, words)
+            for byte in range(0, BLOCK * words, 64):
+                simd.store(out + byte, simd.load(codes + byte))
+        else:
+            for word in range(words):
+                to = out + lookups.INDEX_BYTES * word
+                lookups.index_word(plane + 64 * word, 8 * row_bytes, to)
+        out += index_bytes(segment)
 
 
 @inlined
@@ -116,16 +148,20 @@ def pair_bounds(stored, count, asked, query, scratch, out):
     look_up = asked.tables + query * asked.table_bytes
     indexes = scratch.indexes
     for s in range(stored.signs):
-        words = field(segment_at(stored.program, s), WORDS)
+        segment = segment_at(stored.program, s)
+        words, octets = field(segment, WORDS), field(segment, BITS) == OCTETS
         here = 4 * (s * asked.padded + query)
         base = simd.splat_float(simd.load_float(asked.base + here))
         unit = simd.splat_float(simd.load_float(asked.unit + here))
         other_base = simd.splat_float(simd.load_float(asked.base + here + 4))
         other_unit = simd.splat_float(simd.load_float(asked.unit + here + 4))
         for b in range(count):
-            e, f, g, h = lookups.indexed_sums(
-                indexes + b * scratch.index_bytes, words, look_up, look_up + asked.table_bytes
-            )
+            at, second = indexes + b * scratch.index_bytes, look_up + asked.table_bytes
+            if octets:
+                e, f = lookups.octet_sums(at, words, look_up)
+                g, h = lookups.octet_sums(at, words, second)
+            else:
+                e, f, g, h = lookups.indexed_sums(at, words, look_up, second)
             factors = scratch.factors + LANES * (b * stored.signs + s)
             low, high = simd.load(factors), simd.load(factors + 64)
             to = out + 2 * LANES * b
@@ -134,7 +170,7 @@ def pair_bounds(stored, count, asked, query, scratch, out):
                 to + LANES, _estimate(g, other_base, other_unit, low),
                 _estimate(h, other_base, other_unit, high), s == 0,
             )  # fmt: skip
-        indexes += lookups.INDEX_BYTES * words
+        indexes += index_bytes(segment)
         look_up += lookups.TABLE_BYTES * words
 
 
@@ -147,7 +183,11 @@ def row_bound(stored, row, asked, query):
     for s in range(stored.signs):
         segment = segment_at(stored.program, s)
         plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
-        total = np.float32(tables.row_sum(plane, segment, inside, look_up))
+        if field(segment, BITS) == OCTETS:
+            codes = block_at(field(segment, REST), block, field(segment, WORDS))
+            total = np.float32(tables.row_octets(codes, segment, inside, look_up))
+        else:
+            total = np.float32(tables.row_sum(plane, segment, inside, look_up))
         factor = np.float32(1)
         if field(segment, SCALE) != UNBOUND:
             factor = float_at(field(segment, SCALE), row)

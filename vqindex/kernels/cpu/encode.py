@@ -16,7 +16,24 @@ def square_norms(values, start, dims, out):
     values (n, d) float32; out (n,) float32
     """
     for i in range(values.shape[0]):
-        out[i] = _square_norm(_row(values, i) + 4 * start, dims)
+        out[i] = _square_norm(row_at(values, i) + 4 * start, dims)
+
+
+@kernel
+def inner_products(x, y, out):
+    """Inner product of each row of x with that of y, summed as `square_norms`.
+
+    x, y (n, d) float32; out (n,) float32
+    """
+    dims = x.shape[1]
+    for i in range(x.shape[0]):
+        total, at, to = simd.splat_float(np.float32(0)), row_at(x, i), row_at(y, i)
+        for j in range(0, dims, 16):
+            product = simd.multiply_float(
+                _entries(at + 4 * j, dims - j), _entries(to + 4 * j, dims - j)
+            )
+            total = simd.add_float(total, product)
+        out[i] = simd.sum_floats(total)
 
 
 @kernel
@@ -29,7 +46,7 @@ def normalize(values, center, norms, out):
     dims, odd = values.shape[1], False
     whole = dims - dims % 16
     for i in range(values.shape[0]):
-        row, to, origin = _row(values, i), _row(out, i), simd.address_of(center)
+        row, to, origin = row_at(values, i), row_at(out, i), simd.address_of(center)
         norm = np.sqrt(_square_norm(row, dims))
         divisor = simd.splat_float(norm)
         for j in range(0, 4 * whole, 64):
@@ -72,11 +89,11 @@ def encode(values, start, dims, factors, thresholds, magnitudes, plane, rest, wo
     for t in range(thresholds.size):
         steps[t + 1] = 1 + _MAGNITUDE * np.int32(magnitudes[t + 1] - magnitudes[t])
     for i in range(values.shape[0]):
-        row = _row(values, i) + 4 * start
+        row = row_at(values, i) + 4 * start
         dot = square = total = simd.splat_float(np.float32(0))
         for w in range((dims + 63) // 64):
             left = dims - 64 * w
-            x = _load_word(row + 256 * w, left)
+            x = load_word(row + 256 * w, left)
             size = (
                 simd.magnitude(x[0]),
                 simd.magnitude(x[1]),
@@ -84,14 +101,14 @@ def encode(values, start, dims, factors, thresholds, magnitudes, plane, rest, wo
                 simd.magnitude(x[3]),
             )
             codes = _search(size, factors[i], thresholds, steps)
-            octets = _signed_bytes(codes, x, np.int32(1 << (bits - 1)))
+            octets = signed_bytes(codes, x, np.int32(1 << (bits - 1)))
             plane[i, word + w] = simd.bits_where(octets, np.uint8(1 << (bits - 1)))
             for p in range(1, bits):
                 bit = np.uint8(1 << (bits - 1 - p))
                 rest[i, offsets[p] + word + w] = simd.bits_where(octets, bit)
             levels = _levels(codes, left)
-            dot = _add_products(dot, size, levels)
-            square = _add_products(square, levels, levels)
+            dot = add_products(dot, size, levels)
+            square = add_products(square, levels, levels)
             for v in range(4):
                 total = simd.add_float(total, size[v])
         sums[i, 0] = simd.sum_floats(dot)
@@ -125,7 +142,7 @@ def levels(plane, rest, word, offsets, magnitudes, scales, out, start, dims):
             whole = last - last % 16
             for j in range(first, whole, 16):
                 level = simd.add_float(simd.to_float(simd.load_bytes(at + j - first)), half)
-                to = _row(out, i) + 4 * (start + j)
+                to = row_at(out, i) + 4 * (start + j)
                 simd.store(to, simd.multiply_float(level, scale))
             for j in range(whole, last):
                 level = np.float32(octets[j - first]) + np.float32(0.5)
@@ -140,7 +157,7 @@ def to_bytes(values, out, scales):
     """
     dims = values.shape[1]
     for i in range(values.shape[0]):
-        row = _row(values, i)
+        row = row_at(values, i)
         largest = simd.splat_float(np.float32(0))
         for j in range(0, dims, 16):
             largest = simd.max_float(largest, simd.magnitude(_entries(row + 4 * j, dims - j)))
@@ -152,7 +169,7 @@ def to_bytes(values, out, scales):
 
 
 @inlined
-def _row(array, i):
+def row_at(array, i):
     return simd.address_of(array) + 4 * array.shape[1] * i
 
 
@@ -172,7 +189,7 @@ def _square_norm(row, dims):
 
 
 @inlined
-def _load_word(where, left):
+def load_word(where, left):
     return (
         _entries(where, left),
         _entries(where + 64, left - 16),
@@ -198,7 +215,7 @@ def _search(size, factor, thresholds, steps):
 
 
 @inlined
-def _signed_bytes(codes, x, sign):
+def signed_bytes(codes, x, sign):
     """Codes of 64 entries, with the bit `sign` where an entry is negative."""
     negative = simd.splat(sign)
     return simd.join_low_bytes(
@@ -229,7 +246,7 @@ def _level(code):
 
 
 @inlined
-def _add_products(total, x, y):
+def add_products(total, x, y):
     for v in range(4):
         total = simd.add_float(total, simd.multiply_float(x[v], y[v]))
     return total

@@ -21,7 +21,7 @@ import llvmlite.binding
 from vqindex.errors import SpecError
 
 LEVELS = ("generic", "avx2", "avx512", "amx")
-_AVX512 = "avx512f avx512bw avx512vl avx512dq avx512vnni avx512vbmi avx512vpopcntdq f16c"
+_AVX512 = "avx512f avx512bw avx512vl avx512dq avx512vnni avx512vbmi f16c"
 _NEEDS = {
     "generic": "",
     "avx2": "avx2 f16c",

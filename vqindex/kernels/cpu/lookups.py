@@ -18,6 +18,7 @@ from vqindex.kernels.cpu.program import BLOCK
 TABLE_BYTES = 256  # of a word
 INDEX_BYTES = 16 * BLOCK  # of a word of a block
 _AHEAD = 2048  # bytes of a plane asked for ahead of its scan
+_OCTETS = 512  # codes whose totals fit in 16 bits: 127 each
 _FLUSH = 32  # words whose totals fit in 16 bits: 16 * 127 each
 
 
@@ -126,6 +127,23 @@ def _narrow_indexed_sums(indexes, words, first, second):
         a, b = simd.add(a, simd.widen_low(total)), simd.add(b, simd.widen_high(total))
         c, d = simd.add(c, simd.widen_low(other)), simd.add(d, simd.widen_high(other))
     return a, b, c, d
+
+
+@inlined
+def octet_sums(codes, count, tables):
+    """Totals of the 8-bit codes of 32 rows, two vectors of int32.
+
+    codes    address of the rows' first codes, then of their second ones, ...: an even `count`
+    tables   address of 256 bytes for each
+    """
+    low = high = simd.splat(np.int32(0))
+    for start in range(0, count, _OCTETS):
+        total = simd.splat(np.int32(0))
+        for _ in range(min(count - start, _OCTETS) // 2):
+            total = simd.add_octet_lookups(total, simd.load(codes), tables)
+            codes, tables = codes + 2 * BLOCK, tables + 512
+        low, high = simd.add(low, simd.widen_low(total)), simd.add(high, simd.widen_high(total))
+    return low, high
 
 
 # plane_sums(plane, group, words, tables, spare): two vectors of int32, the totals of 32 rows.

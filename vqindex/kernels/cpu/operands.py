@@ -3,41 +3,91 @@
 import numpy as np
 
 from vqindex.kernels.cpu import simd
-from vqindex.kernels.cpu.compile import kernel
-from vqindex.kernels.cpu.program import OPERAND, WORDS
+from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.program import BITS, NIBBLES, OPERAND, WORDS
+
+STEPS = 127 * 128  # of a table: bytes of up to 127, by which bounds are looked up, are 128 of them
 
 
 @kernel
 def quantize(queries, program, entries, seed, half, gamma, padded):
-    """Round each segment of each query to int8, at a scale of its own.
+    """Round each segment of each query to integers, at a scale of its own.
 
-        query[j] ~ gamma * entry[j],  entry in [-127, 127],  gamma = max |query| / 127
+        query[j] ~ gamma * entry[j],                       entry int8 in [-127, 127]
+        table[t, j] ~ gamma * (entry[t, j] + half share)   entry int32 in [0, STEPS]
 
-    queries             (nq, d) float32, d = total of 64 * words, zero where a segment is padded
-    entries             address of (nq, d) int8
+    queries             (nq, d) float32, d = bytes of a prepared query, zero where it is padded; the
+                        tables of a segment are the first quarter of its share
+    entries             address of (nq, d) bytes
     seed, half, gamma   addresses of (segments, padded) int32, float32, float32: -ROW_BIAS * sum of
-                        the entries, half that sum, and the scale
+                        the entries, half that sum, and the scale; of a segment without codes 0, 1
+                        and its entry as it is; of tables 0, the sum of their least entries in units
+                        of the scale, and the scale
     """
-    limit = np.float32(127)
     for q in range(queries.shape[0]):
         for s in range(program.shape[0]):
-            start = program[s][OPERAND]
-            stop = start + 64 * program[s][WORDS]
-            largest = np.float32(0)
-            for j in range(start, stop):
-                largest = max(largest, abs(queries[q, j]))
-            unit = largest / limit
-            to = entries + q * queries.shape[1]
+            start, words, bits = program[s, OPERAND], program[s, WORDS], program[s, BITS]
+            values = simd.address_of(queries) + 4 * (q * queries.shape[1] + start)
+            to = entries + q * queries.shape[1] + start
             total = np.int64(0)
-            for j in range(start, stop):
-                steps = queries[q, j] / unit if unit > 0 else np.float32(0)
-                entry = np.int8(min(max(np.rint(steps), -limit), limit))  # a unit may be denormal
-                simd.store_byte(to + j, entry)
-                total += entry
+            if words == 0:
+                middle, unit = np.float32(1), simd.load_float(values)
+            elif bits >= NIBBLES:
+                size = np.int64(16 if bits == NIBBLES else 256)
+                middle, unit = _tables(values, 256 * words, size, to)
+            else:
+                total, unit = _integers(values, 64 * words, to)
+                middle = np.float32(total) * np.float32(0.5)
             here = 4 * (s * padded + q)
             simd.store_int(seed + here, np.int32(-simd.ROW_BIAS * total))
-            simd.store_float(half + here, np.float32(total) * np.float32(0.5))
+            simd.store_float(half + here, middle)
             simd.store_float(gamma + here, unit)
+
+
+@inlined
+def _integers(values, count, to):
+    """Write entries in [-127, 127]; their sum, and gamma = max |value| / 127."""
+    limit, largest, total = np.float32(127), np.float32(0), np.int64(0)
+    for j in range(count):
+        largest = max(largest, abs(simd.load_float(values + 4 * j)))
+    unit = largest / limit
+    for j in range(count):
+        steps = simd.load_float(values + 4 * j) / unit if unit > 0 else np.float32(0)
+        entry = np.int8(min(max(np.rint(steps), -limit), limit))  # a unit may be denormal
+        simd.store_byte(to + j, np.int64(entry))
+        total += entry
+    return total, unit
+
+
+@inlined
+def _tables(values, count, size, to):
+    """Write tables of `size` in steps of the widest over STEPS; sum of their least, and a step.
+
+    A step is no less than what is lost of the sum in float32.
+    """
+    floor, span = 0.0, np.float32(0)
+    for start in range(0, count, size):
+        low, high = _extremes(values + 4 * start, size)
+        floor += low
+        span = max(span, high - low)
+    unit = max(span / np.float32(STEPS), np.float32(abs(floor) * 2.0**-32))
+    if unit == 0:
+        unit = np.float32(1)
+    for start in range(0, count, size):
+        low, _high = _extremes(values + 4 * start, size)
+        for j in range(start, start + size):
+            steps = np.rint((simd.load_float(values + 4 * j) - low) / unit)
+            simd.store_int(to + 4 * j, np.int32(min(steps, np.float32(STEPS))))
+    return np.float32(floor / unit), unit
+
+
+@inlined
+def _extremes(values, count):
+    low = high = simd.load_float(values)
+    for j in range(1, count):
+        value = simd.load_float(values + 4 * j)
+        low, high = min(low, value), max(high, value)
+    return low, high
 
 
 @kernel

@@ -13,25 +13,43 @@ SLAB = 128  # blocks of a slab
 SLAB_ROWS = BLOCK * SLAB
 
 (
-    BITS,  # 1..8: bit planes; MIXED: of mixed bits; BYTE_ROWS, FLOAT_ROWS, HALF_ROWS: decoded rows
-    WORDS,  # 64-byte vectors of a decoded row of this segment
+    BITS,  # 1..8: bit planes; MIXED: of mixed bits; above, codes looked up in tables; below 1, see
+    # CODE_ROWS
+    WORDS,  # 64-byte vectors of a decoded row of this segment; 0 where its scale is all it has;
+    # of NIBBLES 64-bit words of a row, of OCTETS codes of a row: 256 entries of tables each
     FIRST,  # its first 64-bit word in a row of the sign plane
     PLANE,  # column of the sign plane
     PLANE_WORDS,  # 64-bit words of a row in that column
-    REST,  # column of the other planes, or of decoded rows
+    REST,  # column of the other planes, of codes or of decoded rows
     REST_BYTES,  # bytes of a row in that column
     SCALE,  # column of the scale, or NONE
     OPERAND,  # byte offset of this segment in a query
-    TABLE,  # address of its 128-byte level table, or of the records of mixed bits
+    TABLE,  # address of its 128-byte level table, of the records of mixed bits, or of its codebook
     WEIGHTS,  # address of an int32 for each entry, its mean level times two, or UNBOUND for all one
     PLANES,  # PLANES + p: word offset of plane p (1..7) in a row of the REST column
 ) = range(12)
 FIELDS = PLANES + 8
+(
+    CODES,  # codes of a row
+    GROUP,  # entries that a code stands for
+    WINDOW,  # bits of a code
+    STRIDE,  # bits from a code to the next
+    EASY,  # codes from the first on that can be read by 4 bytes and written by 4 or 8
+    LOOKUPS,  # address of tables to look up 64 codes at a time, or 0; see codebook.lookup_tables
+) = range(PLANES, PLANES + 6)  # of CODE_ROWS, which have no planes
 
-BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2
 MIXED = 9
+NIBBLES, OCTETS = 16, 17  # codes of 4 bits in PLANE, laid out as signs; of 8 bits in REST
+# Codes that are decoded to integers, rows of integers, and rows of floats.
+CODE_ROWS, PYRAMID_ROWS, POLAR_ROWS, BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2, -3, -4, -5
 NONE = -1  # no such column
 UNBOUND = 0  # ... once bound
+
+
+def looked_words(fields: npt.NDArray[np.int64]) -> int:
+    """64-bit words of the codes that segments look up."""
+    words = np.where(fields[:, BITS] == OCTETS, -(-fields[:, WORDS] // 16), fields[:, WORDS])
+    return int(words.sum())
 
 
 def table(addresses: npt.NDArray[np.int64], column: int) -> int:

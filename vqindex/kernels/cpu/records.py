@@ -15,9 +15,9 @@ from vqindex.kernels.cpu.program import BLOCK
 from vqindex.kernels.cpu.score import CHUNK
 from vqindex.memory import Workspace, address, workspace
 
-SPAN = 8  # blocks at a time: a pair of queries' tables is read once for all of them
 HIGHEST = 16  # rows of highest bound that are scored first, beyond k
 RUN = 32  # blocks that one query meets at a time
+SPAN = 8  # blocks at a time: a pair of queries' tables is read once for all of them
 INDEXED_WORDS = 48  # ... or fewer, when their indexes would leave the first-level cache
 
 
@@ -71,7 +71,7 @@ class Kept(NamedTuple):
 
     scores, rows   (nq, capacity) float32, int64
     counts         (nq,) int64
-    thresholds     (padded,) float32: infinity beyond the last query
+    thresholds     (padded,) float32: NaN, which nothing reaches, beyond the last query
     """
 
     nq: int
@@ -149,7 +149,8 @@ def kept(nq: int, padded: int, k: int) -> Held:
 
 def highest(nq: int, k: int) -> Kept:
     """A Kept of k + HIGHEST rows a query in this thread's workspace, to be filled anew."""
-    capacity = 4 * (k + HIGHEST)
+    wanted = k + HIGHEST
+    capacity = wanted + min(3 * wanted, 256 + wanted // 4)
     sizes = 4 * nq * capacity, 8 * nq * capacity, 8 * nq, 4 * nq
     return Kept(nq, capacity, *workspace.take("highest", *sizes))
 
@@ -162,7 +163,7 @@ def scratch(row_bytes: int, space: Workspace = workspace) -> Scratch:
 
 def sign_scratch(stored: Stored, queries: int, blocks: int) -> SignScratch:
     """A SignScratch in this thread's workspace, for so many queries and blocks of a slab."""
-    span = max(1, min(SPAN, INDEXED_WORDS // stored.words))
+    span = max(1, min(SPAN, INDEXED_WORDS // max(stored.words, 1)))
     index_bytes = INDEX_BYTES * stored.words
     indexes, factors, bounds, lines = workspace.take(
         "sign scratch", span * index_bytes, 4 * BLOCK * span * stored.signs,

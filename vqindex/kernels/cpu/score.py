@@ -8,17 +8,22 @@ one query or many, give the same bits. Arguments that are not arrays are address
 
 import numpy as np
 
-from vqindex.kernels.cpu import decoded, mixed, scalar, simd
+from vqindex.kernels.cpu import codebook, decoded, mixed, polar, pyramid, scalar, simd, tables
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, float_at, segment_at
 from vqindex.kernels.cpu.program import (
     BITS,
     BLOCK,
     BYTE_ROWS,
+    CODE_ROWS,
     MIXED,
+    NIBBLES,
+    OCTETS,
     OPERAND,
     PLANE,
     PLANE_WORDS,
+    POLAR_ROWS,
+    PYRAMID_ROWS,
     REST,
     REST_BYTES,
     SCALE,
@@ -51,9 +56,20 @@ def score_row(program, segments, bias, row, query, seed, half, gamma, step):
         else:
             if field(segment, BITS) == BYTE_ROWS:
                 raw = decoded.dot_bytes(rest, segment, operand)
+            elif field(segment, BITS) == CODE_ROWS:
+                raw = codebook.dot_row(rest, segment, operand)
+            elif field(segment, BITS) == PYRAMID_ROWS:
+                raw = pyramid.dot_row(rest, segment, operand)
+            elif field(segment, BITS) == POLAR_ROWS:
+                raw = polar.dot_row(rest, segment, operand)
+            elif field(segment, BITS) == OCTETS:
+                codes = block_at(field(segment, REST), block, row_bytes)
+                raw = tables.raw_octets(codes, segment, inside, operand)
             else:
                 plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
-                if field(segment, BITS) == MIXED:
+                if field(segment, BITS) == NIBBLES:
+                    raw = tables.raw_words(plane, segment, inside, operand)
+                elif field(segment, BITS) == MIXED:
                     raw = mixed.dot_row(plane, rest, segment, inside, operand)
                 else:
                     raw = scalar.dot_row(plane, rest, segment, inside, operand)
@@ -75,10 +91,15 @@ def prefetch_row(program, segments, row):
     for s in range(segments):
         segment = segment_at(program, s)
         row_bytes = field(segment, REST_BYTES)
-        rest = block_at(field(segment, REST), block, row_bytes) + inside * row_bytes
+        rest = block_at(field(segment, REST), block, row_bytes)
+        if field(segment, BITS) == OCTETS:
+            for at in range(0, BLOCK * row_bytes, 64):
+                simd.prefetch(rest + at)
+            continue
+        rest += inside * row_bytes
         for at in range(0, row_bytes, 64):
             simd.prefetch(rest + at)
-        if field(segment, BITS) > BYTE_ROWS:
+        if field(segment, BITS) > CODE_ROWS:
             plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
             signs = scalar.sign_words(plane, segment, inside)
             for word in range(field(segment, WORDS)):
@@ -93,16 +114,31 @@ def decode_block(program, segments, block, out, stride):
         row_bytes = field(segment, REST_BYTES)
         rest = block_at(field(segment, REST), block, row_bytes)
         plane = np.int64(0)
-        if field(segment, BITS) > BYTE_ROWS:
+        if field(segment, BITS) > CODE_ROWS:
             plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
+        if field(segment, BITS) >= NIBBLES:
+            codes, bytes_ = (
+                (rest, row_bytes)
+                if field(segment, BITS) == OCTETS
+                else (plane, 8 * field(segment, WORDS))
+            )
+            for at in range(0, BLOCK * bytes_, 64):
+                simd.store(out + field(segment, OPERAND) + at, simd.load(codes + at))
+            continue
         for row in range(BLOCK):
             to = out + row * stride + field(segment, OPERAND)
             if field(segment, BITS) == MIXED:
                 mixed.decode_row(plane, rest + row * row_bytes, segment, row, to)
-            elif field(segment, BITS) > BYTE_ROWS:
+            elif field(segment, BITS) > CODE_ROWS:
                 scalar.decode_row(plane, rest + row * row_bytes, segment, row, to)
             elif field(segment, BITS) == BYTE_ROWS:
                 decoded.copy_bytes(rest + row * row_bytes, segment, to)
+            elif field(segment, BITS) == CODE_ROWS:
+                codebook.decode_row(rest + row * row_bytes, segment, to)
+            elif field(segment, BITS) == PYRAMID_ROWS:
+                pyramid.decode_row(rest + row * row_bytes, segment, to)
+            elif field(segment, BITS) == POLAR_ROWS:
+                polar.decode_row(rest + row * row_bytes, segment, to)
             else:
                 decoded.copy_floats(rest + row * row_bytes, segment, to)
 
@@ -126,6 +162,10 @@ def raw_tile(segment, levels, stride, packed, group, vectors, seed, out):
                 simd.dot_float_tile(levels + row * stride, stride, asked, each, words, to, LINE)
         return
     asked = packed + 16 * operand
+    if field(segment, BITS) >= NIBBLES:
+        for v in range(vectors):
+            tables.raw_vector(levels, segment, asked + v * group, out + 64 * v, LINE)
+        return
     full = vectors - vectors % simd.TILE_QUERIES
     for row in range(0, BLOCK, simd.TILE_ROWS):
         at = levels + row * stride

@@ -101,9 +101,9 @@ def rows_at(kept, query):
 
 @kernel
 def clear(kept, padded):
-    """No candidates yet: any row reaches a query's threshold, none that of the padding."""
+    """No candidates yet: any row reaches a query's threshold, none NaN, that of the padding."""
     for query in range(padded):
-        least = np.float32(-np.inf if query < kept.nq else np.inf)
+        least = np.float32(-np.inf if query < kept.nq else np.nan)
         simd.store_float(kept.thresholds + 4 * query, least)
     for query in range(kept.nq):
         simd.store_int64(kept.counts + 8 * query, np.int64(0))

@@ -7,11 +7,18 @@ queries by the GROUP.
 
 import numpy as np
 
-from vqindex.kernels.cpu import lookups, simd
-from vqindex.kernels.cpu.bounds import LANES, pair_bounds, run_bounds, store_factors
+from vqindex.kernels.cpu import simd
+from vqindex.kernels.cpu.bounds import (
+    LANES,
+    pair_bounds,
+    row_bound,
+    run_bounds,
+    store_factors,
+    store_indexes,
+)
 from vqindex.kernels.cpu.compile import inlined, kernel
-from vqindex.kernels.cpu.fields import block_at, field, segment_at
-from vqindex.kernels.cpu.program import BLOCK, FIRST, PLANE, PLANE_WORDS, SLAB, UNBOUND, WORDS
+from vqindex.kernels.cpu.fields import block_at, int64_at
+from vqindex.kernels.cpu.program import BLOCK, SLAB, UNBOUND
 from vqindex.kernels.cpu.records import HIGHEST, RUN
 from vqindex.kernels.cpu.rows import push_rows
 from vqindex.kernels.cpu.select import (
@@ -20,6 +27,7 @@ from vqindex.kernels.cpu.select import (
     row_of,
     rows_at,
     score_of,
+    scores_at,
     shrink,
     threshold_of,
 )
@@ -45,7 +53,7 @@ def top_k_signs(stored, blocks, masks, asked, k, kept, highest, scratch):
         for top in range(0, blocks.size, scratch.slab):
             here = min(scratch.slab, blocks.size - top)
             if count % 2 == 1:  # its last query is paired with none
-                simd.store_float(highest.thresholds + 4 * count, np.float32(np.inf))
+                simd.store_float(highest.thresholds + 4 * count, np.float32(np.nan))
             for slot in range(count):
                 simd.store_int64(highest.counts + 8 * slot, np.int64(0))
                 least = max(threshold_of(kept, first + slot), _LOWEST)
@@ -112,14 +120,7 @@ def _bounds_of_many(stored, blocks, masks, top, here, asked, first, count, k, hi
 
 @inlined
 def _index(stored, block, scratch, b):
-    out = scratch.indexes + b * scratch.index_bytes
-    for s in range(stored.signs):
-        segment = segment_at(stored.program, s)
-        row_bytes = 8 * field(segment, PLANE_WORDS)
-        plane = block_at(field(segment, PLANE), block, row_bytes) + 64 * field(segment, FIRST)
-        for word in range(field(segment, WORDS)):
-            lookups.index_word(plane + 64 * word, 8 * row_bytes, out)
-            out += lookups.INDEX_BYTES
+    store_indexes(stored, block, scratch.indexes + b * scratch.index_bytes)
     store_factors(stored, block, scratch.factors + b * LANES * stored.signs)
 
 
@@ -163,7 +164,9 @@ def _score(stored, blocks, top, here, asked, first, slot, k, kept, highest, scra
     shrink(kept, query, k, stored.ids)
     if scored < wanted:
         return scored  # all that reached the threshold there was before
-    last, most = _keys(threshold_of(highest, slot))  # rows above it are scored, some at it
+    lowest = threshold_of(highest, slot)
+    last, most = _keys(lowest)  # rows above it are scored, some of those at it
+    last_id = _greatest_id(stored, highest, slot, wanted, lowest)
     listed, at = np.empty(_LISTED, np.int64), scratch.bounds + _CUT * scratch.slab * slot
     rows, waiting = simd.address_of(listed), np.int64(0)
     for b in range(here):
@@ -176,12 +179,14 @@ def _score(stored, blocks, top, here, asked, first, slot, k, kept, highest, scra
             bit = simd.lowest_bit(hits)
             hits &= hits - np.uint32(1)
             row = blocks[top + b] * BLOCK + (bit >> 1) + BLOCK // 2 * (bit & 1)
-            if (tied >> np.uint32(bit)) & np.uint32(1) == 0 or not _among(best, wanted, row):
+            is_tied = (tied >> np.uint32(bit)) & np.uint32(1) != 0
+            if not is_tied or not _is_scored(stored, row, asked, query, lowest, last_id):
                 simd.store_int64(rows + 8 * waiting, row)
                 waiting += 1
         if waiting > _LISTED - BLOCK or b == here - 1:
             push_rows(stored, rows, waiting, asked, query, k, kept, query)
-            shrink(kept, query, k, stored.ids)
+            if 8 * count_of(kept, query) > 9 * k:
+                shrink(kept, query, k, stored.ids)
             scored += waiting
             waiting = np.int64(0)
     listed[0] = 0  # or Numba frees them before they are read
@@ -196,8 +201,17 @@ def _keys(bound):
 
 
 @inlined
-def _among(rows, count, row):
-    found = False
+def _greatest_id(stored, highest, slot, count, bound):
+    """Of the rows of highest bound that have this one, the greatest id."""
+    scores, rows, last = scores_at(highest, slot), rows_at(highest, slot), np.int64(-1)
     for i in range(count):
-        found |= row_of(rows, i) == row
-    return found
+        if score_of(scores, i) == bound:
+            last = max(last, int64_at(stored.ids, row_of(rows, i)))
+    return last
+
+
+@inlined
+def _is_scored(stored, row, asked, query, lowest, last_id):
+    """Whether a row is among those of highest bound: by bound, and then by id."""
+    bound = row_bound(stored, row, asked, query)
+    return bound > lowest or (bound == lowest and int64_at(stored.ids, row) <= last_id)

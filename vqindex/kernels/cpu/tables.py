@@ -16,10 +16,22 @@ from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import field
 from vqindex.kernels.cpu.lookups import TABLE_BYTES
-from vqindex.kernels.cpu.program import FIRST, OPERAND, PLANE_WORDS, UNBOUND, WEIGHTS, WORDS
+from vqindex.kernels.cpu.program import (
+    BITS,
+    BLOCK,
+    FIRST,
+    NIBBLES,
+    OCTETS,
+    OPERAND,
+    PLANE_WORDS,
+    UNBOUND,
+    WEIGHTS,
+    WORDS,
+)
 
 LARGEST = 127  # two look-ups are added as bytes
 ROUNDING = 0.51  # a half, and what is cut off the factor that divides by R
+BLURRED = np.float32(2.0**-20)  # what a few float32 steps may take of a sum
 TINY = 127 * 2.0**-149  # of a group's total: what rounding takes of a step that is denormal
 
 
@@ -27,8 +39,10 @@ TINY = 127 * 2.0**-149  # of a group's total: what rounding takes of a step that
 def prepare(asked, program, signs, slack):
     """The tables of queries, and what turns a row's total into a bound of its estimate.
 
-        bound = base + unit * S,  unit = -gamma * R / 127,
-        base = (half - floor) * gamma + (slack for the first segment, or rounding if it is more)
+        bound = base + unit * S
+        of signs   unit = -gamma * R / 127,
+                   base = (half - floor) * gamma + rounding, or slack for the first if it is more
+        of codes   unit = gamma * 128,  base = half * gamma + rounding
 
     Entries count times the segment's weights where it has any, and half is half their sum.
 
@@ -37,35 +51,55 @@ def prepare(asked, program, signs, slack):
     program    (segments, FIELDS), of which the first `signs` are looked up
     slack      (nq,) float32
 
-    Source: reference.sign.tables.
+    Source: reference.sign.tables, reference.table.coarse.
     """
     for q in range(asked.nq + asked.nq % 2):  # they are looked up in pairs
         at = asked.tables + q * asked.table_bytes
         for s in range(signs):
             start = asked.entries + q * asked.row_bytes + program[s, OPERAND]
-            words, weights = program[s, WORDS], program[s, WEIGHTS]
-            floor, span, total = np.int64(0), np.int64(1), np.int64(0)
-            for group in range(16 * words):
-                low, high = _extremes(_four(start, weights, group))
-                floor += low
-                total += low + high
-                span = max(span, high - low)
-            factor = np.int32((LARGEST << 16) // span)
-            for group in range(16 * words):
-                place = group % 16
-                to = at + TABLE_BYTES * (group // 16) + 128 * (place % 2) + 16 * (place // 2)
-                _write_table(_four(start, weights, group), factor, to)
-            here = 4 * (s * asked.padded + q)
-            gamma = simd.load_float(asked.gamma + here)
-            step = gamma * (np.float32(span) / np.float32(LARGEST))
-            groups = np.float32(16 * words)
-            margin = step * groups * np.float32(ROUNDING) + groups * np.float32(TINY)
+            words, here = program[s, WORDS], 4 * (s * asked.padded + q)
+            half, gamma = simd.load_float(asked.half + here), simd.load_float(asked.gamma + here)
+            if program[s, BITS] >= NIBBLES:
+                tables = 16 * words if program[s, BITS] == NIBBLES else words
+                middle, step, margin = _coarsen(start, words, tables, half, gamma, at)
+            else:
+                middle, step, margin = _sums(start, program[s, WEIGHTS], words, gamma, at)
             if s == 0 and q < slack.size:
                 margin = max(margin, slack[q])
-            middle = np.float32(total) * np.float32(0.5) - np.float32(floor)
             simd.store_float(asked.base + here, middle * gamma + margin)
-            simd.store_float(asked.unit + here, -step)
+            simd.store_float(asked.unit + here, step)
             at += TABLE_BYTES * words
+
+
+@inlined
+def _sums(start, weights, words, gamma, at):
+    """Write the tables of four entries each; the middle, the step and how far an estimate errs."""
+    floor, span, total = np.int64(0), np.int64(1), np.int64(0)
+    for group in range(16 * words):
+        low, high = _extremes(_four(start, weights, group))
+        floor += low
+        total += low + high
+        span = max(span, high - low)
+    factor = np.int32((LARGEST << 16) // span)
+    for group in range(16 * words):
+        place = group % 16
+        to = at + TABLE_BYTES * (group // 16) + 128 * (place % 2) + 16 * (place // 2)
+        _write_table(_four(start, weights, group), factor, to)
+    step = gamma * (np.float32(span) / np.float32(LARGEST))
+    groups = np.float32(16 * words)
+    margin = step * groups * np.float32(ROUNDING) + groups * np.float32(TINY)
+    middle = np.float32(total) * np.float32(0.5) - np.float32(floor)
+    return middle, -step, margin
+
+
+@inlined
+def _coarsen(start, words, tables, half, gamma, at):
+    """Write tables in steps of 128, rounded; the middle, the step and how far an estimate errs."""
+    for j in range(0, 256 * words, 16):
+        eighths = simd.scale_down(simd.load(start + 4 * j), np.int32(1 << 9))
+        simd.store_low_bytes(at + j, eighths)
+    margin = gamma * (np.float32(64 * tables) + np.float32(8)) + abs(half * gamma) * BLURRED
+    return half, gamma * np.float32(128), margin
 
 
 @inlined
@@ -118,3 +152,67 @@ def row_sum(plane, segment, row, tables):
         at += 64
         tables += TABLE_BYTES
     return total
+
+
+@inlined
+def row_octets(codes, segment, row, tables):
+    """The total of one row of a block of 8-bit codes, as lookups.octet_sums has it."""
+    total = np.int64(0)
+    for j in range(field(segment, WORDS)):
+        total += simd.load_byte(tables + 256 * j + simd.load_byte(codes + 32 * j + row))
+    return total
+
+
+@inlined
+def raw_words(plane, segment, row, entries):
+    """The sum of one row's entries, looked up by its 4-bit codes."""
+    total = np.int64(0)
+    at = plane + 64 * ((row >> 3) * field(segment, PLANE_WORDS) + field(segment, FIRST))
+    at += 8 * (row & 7)
+    for _ in range(field(segment, WORDS)):
+        codes = simd.load_word(at)
+        for byte in range(8):
+            octet = np.int64(codes >> np.uint64(8 * byte)) & np.int64(255)
+            total += simd.load_int(entries + 4 * (16 * byte + (octet & np.int64(15))))
+            total += simd.load_int(entries + 4 * (128 + 16 * byte + (octet >> np.int64(4))))
+        at += 64
+        entries += 1024
+    return total
+
+
+@inlined
+def raw_octets(codes, segment, row, entries):
+    """The sum of one row's entries, looked up by its 8-bit codes."""
+    total = np.int64(0)
+    for j in range(field(segment, WORDS)):
+        code = simd.load_byte(codes + 32 * j + row)
+        total += simd.load_int(entries + 4 * (256 * j + code))
+    return total
+
+
+@inlined
+def raw_vector(codes, segment, packed, out, line):
+    """Sums of a block's rows with 16 queries, int32, a row every `line` bytes of `out`.
+
+    codes    address of the block's codes as they lie
+    packed   the segment's entries of those queries side by side
+    """
+    words = field(segment, WORDS)
+    for row in range(BLOCK):
+        total, entries = simd.splat(np.int32(0)), packed
+        if field(segment, BITS) == OCTETS:
+            for j in range(words):
+                code = simd.load_byte(codes + BLOCK * j + row)
+                total = simd.add(total, simd.load(entries + 64 * code))
+                entries += 64 * 256
+        else:
+            at = codes + 64 * (row >> 3) * words + 8 * (row & 7)
+            for _ in range(words):
+                four_bits = simd.load_word(at)
+                for byte in range(8):
+                    octet = np.int64(four_bits >> np.uint64(8 * byte)) & np.int64(255)
+                    low = entries + 64 * (16 * byte + (octet & np.int64(15)))
+                    high = entries + 64 * (128 + 16 * byte + (octet >> np.int64(4)))
+                    total = simd.add(total, simd.add(simd.load(low), simd.load(high)))
+                at, entries = at + 64, entries + 64 * 256
+        simd.store(out + line * row, total)

@@ -27,6 +27,22 @@ def encode(
     return ((z < 0) * (len(thresholds) + 1) + m).astype(np.uint8)
 
 
+def encode_grid(z: npt.NDArray[np.floating], bits: int) -> npt.NDArray[np.uint8]:
+    """Code of the nearest of evenly spaced levels, +-1/2, +-3/2, ..., +-(2**(bits - 1) - 1/2).
+
+        m = min(trunc |z|, 2**(bits - 1) - 1),  code = 2**(bits - 1) * [z < 0] + m
+
+    A coordinate halfway belongs to the level farther from zero, and -0.0 is positive.
+
+    z         (n, d)
+    returns   (n, d) uint8, below 2**bits
+    """
+    size = 2 ** (bits - 1)
+    m = np.minimum(np.trunc(np.abs(z)), size - 1).astype(np.int64)
+    codes: npt.NDArray[np.int64] = (z < 0) * size + m
+    return codes.astype(np.uint8)
+
+
 def levels_of(
     codes: npt.NDArray[np.uint8], magnitudes: npt.NDArray[np.int8]
 ) -> npt.NDArray[np.int8]:

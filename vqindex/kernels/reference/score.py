@@ -62,6 +62,21 @@ def line(
     return (half - floor.astype(np.float32)) * gamma, -step, margin
 
 
+def coarse_line(half: Floats, gamma: Floats, tables: int) -> tuple[Floats, Floats, Floats]:
+    """The same as `line` for totals of table.coarse.
+
+        base = half * gamma,  unit = 128 * gamma,  margin = gamma * (64 * tables + 8) + ...
+
+    The rest of the margin is what float32 steps may take of a sum: |half * gamma| * 2**-20, and 8.
+
+    half, gamma   (nq,) float32
+    returns       (nq,) float32 each
+    """
+    base = half * gamma
+    margin = gamma * (np.float32(64 * tables) + np.float32(8)) + np.abs(base) * np.float32(2**-20)
+    return base, gamma * np.float32(128), margin
+
+
 def estimate(total: Integers, base: Floats, unit: Floats) -> Floats:
     """Parts from totals of look-ups (n, nq): base + unit * total, in (n, nq) float32."""
     return base + unit * total.astype(np.float32)

@@ -13,9 +13,11 @@ from vqindex.kernels.cpu.simd.core import (
     I32,
     I64,
     INTS,
+    POINTER,
     SHORTS,
     WORDS,
     address,
+    call,
     const,
     operation,
     pick,
@@ -104,6 +106,16 @@ def high_nibbles(b, x):
     """The high half of each byte, plus 16 times the byte's place in its word."""
     shifted = b.lshr(b.bitcast(x, WORDS), const(I64, 8, 4))
     return _placed(b, b.bitcast(shifted, BYTES))
+
+
+@operation(vector, address, types.int64)
+def load_head(b, where, count):
+    """The first `count` of 64 bytes, zero in the others, which are not read."""
+    counting = ir.Constant(vec(I64, 64), list(range(64)))
+    kept = b.icmp_signed("<", counting, spread(b, count, 64))
+    pointer, align = b.inttoptr(where, POINTER), ir.Constant(I32, 1)
+    found = call(b, "llvm.masked.load.v64i8.p0", BYTES, pointer, align, kept, const(I8, 64, 0))
+    return b.bitcast(found, INTS)
 
 
 @operation(vector, vector, vector)

@@ -42,6 +42,12 @@ def to_float(b, x):
     return b.bitcast(b.sitofp(x, FLOATS), INTS)
 
 
+@operation(vector, vector)
+def to_int(b, x):
+    """float32 lanes as int32, rounded towards zero; they must fit."""
+    return b.fptosi(b.bitcast(x, FLOATS), INTS)
+
+
 @operation(vector, vector, vector)
 def add_float(b, x, y):
     """float32 sums."""
@@ -107,6 +113,13 @@ def choose(b, x, mask, other):
     return b.select(chosen, x, other)
 
 
+@operation(vector, vector, vector, vector, vector)
+def choose_above(b, x, y, above, other):
+    """Lane j of `above` where float32 x_j > y_j, else of the other."""
+    higher = b.fcmp_ordered(">", b.bitcast(x, FLOATS), b.bitcast(y, FLOATS))
+    return b.select(higher, above, other)
+
+
 @operation(vector, vector, vector)
 def max_float(b, x, y):
     """The greater float32."""
@@ -115,6 +128,19 @@ def max_float(b, x, y):
 
 def _max(b: Any, x: Any, y: Any) -> Any:
     return b.select(b.fcmp_ordered(">", x, y), x, y)
+
+
+@operation(types.float32, types.float32, types.int32)
+def next_float(b, value, steps):
+    """The float32 so many after one above 0."""
+    return b.bitcast(b.add(b.bitcast(value, I32), steps), F32)
+
+
+@operation(vector, vector, vector)
+def min_float(b, x, y):
+    """The lesser float32."""
+    x, y = b.bitcast(x, FLOATS), b.bitcast(y, FLOATS)
+    return b.bitcast(b.select(b.fcmp_ordered("<", x, y), x, y), INTS)
 
 
 @operation(types.float32, vector)
@@ -162,6 +188,18 @@ def load_first(b, where, lanes):
     pointer, align = b.inttoptr(where, POINTER), ir.Constant(I32, 1)
     kept, zeros = _first(b, lanes), const(I32, 16, 0)
     return call(b, "llvm.masked.load.v16i32.p0", INTS, pointer, align, kept, zeros)
+
+
+@operation(vector, address)
+def load_fours(b, where):
+    """Four float32, each in four lanes."""
+    return b.bitcast(pick(b, read(b, where, vec(F32, 4)), [i // 4 for i in range(16)]), INTS)
+
+
+@operation(vector, address)
+def load_eights(b, where):
+    """Two float32, each in eight lanes."""
+    return b.bitcast(pick(b, read(b, where, vec(F32, 2)), [i // 8 for i in range(16)]), INTS)
 
 
 def sum_floats_ir(b: Any, x: Any) -> Any:

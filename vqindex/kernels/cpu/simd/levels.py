@@ -8,12 +8,14 @@ from numba import types
 from vqindex.kernels.cpu.level import LEVEL, WIDE
 from vqindex.kernels.cpu.simd.core import (
     BYTES,
+    I1,
     I8,
     I16,
     I32,
     I64,
     INTS,
     SHORTS,
+    WORDS,
     address,
     call,
     const,
@@ -83,6 +85,51 @@ def lookup128(b, table, index):
         here = b.icmp_unsigned("==", b.lshr(index, const(I8, 64, 4)), const(I8, 64, piece))
         found = b.select(here, near, found)
     return b.bitcast(found, INTS)
+
+
+@operation(vector, address, vector)
+def lookup256(b, table, index):
+    """Byte j is table[index_j]; the table is 256 bytes of memory."""
+    index = b.bitcast(index, BYTES)
+    if not WIDE:
+        found = ir.Constant(BYTES, ir.Undefined)
+        for lane in range(64):
+            at = ir.Constant(I32, lane)
+            value = read(b, b.add(table, b.zext(b.extract_element(index, at), I64)), I8)
+            found = b.insert_element(found, value, at)
+        return b.bitcast(found, INTS)
+    parts = [read(b, b.add(table, ir.Constant(I64, 64 * i)), BYTES) for i in range(4)]
+    name = "llvm.x86.avx512.vpermi2var.qi.512"
+    low, high = (call(b, name, BYTES, parts[i], index, parts[i + 1]) for i in (0, 2))
+    return b.bitcast(b.select(b.icmp_signed("<", index, const(I8, 64, 0)), high, low), INTS)
+
+
+@operation(vector, vector, vector)
+def shift_bytes(b, x, shifts):
+    """Byte j is the lowest of its word of x, turned right by as many bits as byte j of shifts."""
+    if WIDE:
+        shifts, x = b.bitcast(shifts, BYTES), b.bitcast(x, BYTES)
+        name = "llvm.x86.avx512.pmultishift.qb.512"
+        return b.bitcast(call(b, name, BYTES, shifts, x), INTS)
+    shifts, x, found = b.bitcast(shifts, WORDS), b.bitcast(x, WORDS), const(I64, 8, 0)
+    for byte in range(0, 64, 8):
+        by = b.lshr(shifts, const(I64, 8, byte))
+        turned = call(b, "llvm.fshr.v8i64", WORDS, x, x, b.and_(by, const(I64, 8, 63)))
+        lowest = b.and_(turned, const(I64, 8, 255))
+        found = b.or_(found, b.shl(lowest, const(I64, 8, byte)))
+    return b.bitcast(found, INTS)
+
+
+@operation(vector, vector, types.uint64, vector, vector)
+def merge(b, other, mask, index, x):
+    """Byte j is x[index_j], for index below 64, where bit j of mask is set, else the other's."""
+    index, x = b.bitcast(index, BYTES), b.bitcast(x, BYTES)
+    if WIDE:
+        found = call(b, "llvm.x86.avx512.permvar.qi.512", BYTES, x, index)
+    else:
+        found = _lookup_by_lane(b, x, index)
+    chosen = b.bitcast(mask, vec(I1, 64))
+    return b.bitcast(b.select(chosen, found, b.bitcast(other, BYTES)), INTS)
 
 
 def dot4_ir(b: Any, total: Any, rows: Any, queries: Any) -> Any:
@@ -190,6 +237,33 @@ def add_lookups(b, total, nibbles, tables):
         else:
             twice = pick(b, table, [*range(16), *range(16)])
             found.append(call(b, "llvm.x86.avx2.pshuf.b", vec(I8, 32), twice, index))
+    sums = b.zext(b.add(*found), SHORTS)
+    return b.bitcast(b.add(b.bitcast(total, SHORTS), sums), INTS)
+
+
+@operation(vector, vector, vector, address)
+def add_octet_lookups(b, total, octets, tables):
+    """uint16 lane i: total_i + first[octet i] + second[octet 32 + i], which must be below 256.
+
+    tables   address of the 256 bytes of first, then those of second
+    """
+    octets, found = b.bitcast(octets, BYTES), []
+    for first in (0, 32):
+        at = b.add(tables, ir.Constant(I64, 8 * first))
+        if WIDE:
+            parts = [read(b, b.add(at, ir.Constant(I64, 64 * i)), BYTES) for i in range(4)]
+            name = "llvm.x86.avx512.vpermi2var.qi.512"
+            low = call(b, name, BYTES, parts[0], octets, parts[1])
+            high = call(b, name, BYTES, parts[2], octets, parts[3])
+            above = b.icmp_signed("<", octets, const(I8, 64, 0))
+            found.append(pick(b, b.select(above, high, low), range(first, first + 32)))
+        else:
+            bytes_ = ir.Constant(vec(I8, 32), ir.Undefined)
+            for lane in range(32):
+                octet = b.extract_element(octets, ir.Constant(I32, first + lane))
+                byte = read(b, b.add(at, b.zext(octet, I64)), I8)
+                bytes_ = b.insert_element(bytes_, byte, ir.Constant(I32, lane))
+            found.append(bytes_)
     sums = b.zext(b.add(*found), SHORTS)
     return b.bitcast(b.add(b.bitcast(total, SHORTS), sums), INTS)
 

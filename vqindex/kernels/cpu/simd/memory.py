@@ -30,6 +30,8 @@ from vqindex.kernels.cpu.simd.core import (
     write,
 )
 
+STACK_BYTES = 2048
+
 
 @intrinsic
 def address_of(_context: Any, array: Any) -> Any:
@@ -39,6 +41,14 @@ def address_of(_context: Any, array: Any) -> Any:
         return builder.ptrtoint(make_array(array)(context, builder, values[0]).data, I64)
 
     return address(array), codegen
+
+
+@operation(address)
+def stack(b):
+    """STACK_BYTES of uninitialised memory, good until the kernel returns."""
+    memory = cgutils.alloca_once(b, ir.ArrayType(I8, STACK_BYTES))
+    memory.align = 64
+    return b.ptrtoint(memory, I64)
 
 
 @operation(types.none, address)
@@ -80,6 +90,12 @@ def load_byte(b, where):
     return b.zext(read(b, where, I8), I64)
 
 
+@operation(types.none, address, types.int64)
+def store_byte(b, where, value):
+    """Write one byte, the lowest of the value."""
+    write(b, where, b.trunc(value, I8))
+
+
 @operation(types.int32, address)
 def load_int(b, where):
     """One int32."""
@@ -95,12 +111,6 @@ def load_int64(b, where):
 @operation(types.none, address, types.int32)
 def store_int(b, where, value):
     """Write one int32."""
-    write(b, where, value)
-
-
-@operation(types.none, address, types.int8)
-def store_byte(b, where, value):
-    """Write one byte."""
     write(b, where, value)
 
 

@@ -1,0 +1,35 @@
+import pytest
+
+from benchmarks import systems
+from benchmarks.peers import Turbovec
+from vqindex.evaluate import Faiss, Ours
+
+
+@pytest.mark.parametrize(
+    ("spec", "d", "written"),
+    [
+        ("EDEN4", 128, "EDEN4"),
+        ("PQ{d}x4fs", 128, "PQ128x4fs"),
+        ("OPQ{d/8},PQ{d/8}x8", 100, "OPQ12,PQ12x8"),
+        ("PQ{d/16}x8", 3, "PQ1x8"),
+    ],
+)
+def test_specs_of_a_dimension(spec, d, written):
+    assert systems.for_dimension(spec, d) == written
+
+
+def test_some_by_name():
+    names = ["ours EDEN4", "FAISS RR,EDEN4", "FAISS PQ8x4fs"]
+    assert systems.chosen(names, None, str) == names
+    assert systems.chosen(names, ["PQ", "ours"], str) == [names[0], names[2]]
+    with pytest.raises(ValueError, match=r"ours EDEN4, .*; got 'LSQ'"):
+        systems.chosen(names, ["PQ", "LSQ"], str)
+
+
+def test_adapters():
+    pytest.importorskip("turbovec")
+    made = [systems.competitor(*case, "ip", 0) for case in
+            (("vqindex", "EDEN4"), ("FAISS", "Flat"), ("turbovec", "4"))]  # fmt: skip
+    assert [type(each) for each in made] == [Ours, Faiss, Turbovec]
+    with pytest.raises(ValueError, match="nothing holds it to avx2"):
+        systems.competitor("turbovec", "4", "ip", 0, "avx2")

@@ -1,0 +1,203 @@
+"""RaBitQ: each row's direction by the nearest of a grid's, with one scale a row.
+
+With y the rotated row and v the levels +-(t + 1/2) of evenly spaced cells, met by a multiple of y
+that the search chooses, a row stands for |y|^2 / <y, v> * v: inner products are unbiased over
+rotations. At one bit this is EDEN's code and DRIVE's.
+
+    exact   the multiple whose levels have the greatest cosine with y (kernels.reference.rescale)
+    fast    one multiple of y / |y| for all rows, the best for a uniformly random direction
+
+Of rows of 384 dimensions, one thread of a 2-core server searches a million in about 2 s at 2 bits,
+4 s at 4, 8 s at 6 and 60 s at 8; rotating and packing them takes 1.2 s. The error it saves is most
+where there are many levels: at 1,536 dimensions 1 % at 4 bits and 28 % at 8, at 128 dimensions
+11 % and 53 %.
+
+Sources: RaBitQ, arXiv 2405.12497; extended RaBitQ, arXiv 2409.09913.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import numpy as np
+
+from vqindex.errors import CorruptFileError, SpecError
+from vqindex.kernels.cpu import rescale
+from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.scalar import ScalarCodes, Segment
+from vqindex.lazy import lazy
+from vqindex.quantizers.base import Encoded, divide, row_norms, sign_ratio
+from vqindex.quantizers.levels import uniform_levels
+from vqindex.transforms.base import Number, stored
+
+Search = Literal["exact", "fast"]
+SEARCHES: tuple[Search, ...] = ("exact", "fast")
+EPS0 = 1.9  # standard deviations in `error`
+_ENTRIES = 1 << 18  # of random directions, whose distortion is within about 1 % of the expected
+
+
+@final
+@dataclass(frozen=True)
+class RaBitQ:
+    """Recipe: `bits` (1 to 8) a dimension, one scale a row.
+
+    search   "exact" or "fast", as above
+    error    keep an error bound of each row, two bytes; see FittedRaBitQ.error_bounds
+    """
+
+    bits: int = 4
+    search: Search = "exact"
+    error: bool = False
+
+    names: ClassVar[tuple[str, ...]] = ("RaBitQ",)
+    options: ClassVar[tuple[str, ...]] = ("error", "search")
+    rotation: ClassVar[str] = "Hadamard"
+    centered: ClassVar[bool] = True
+    sketchable: ClassVar[bool] = True
+    sample_size: ClassVar[int] = 1024  # for the mean
+
+    def __post_init__(self) -> None:
+        if type(self.bits) is not int or not 1 <= self.bits <= 8:
+            raise SpecError(f"bits must be 1 to 8, got {self.bits!r}.")
+        if self.search not in SEARCHES:
+            raise SpecError(f"search must be one of {', '.join(SEARCHES)}, got {self.search!r}.")
+        if type(self.error) is not bool:
+            raise SpecError(f"error must be True or False, got {self.error!r}.")
+
+    @property
+    def spec(self) -> str:
+        """See Quantizer."""
+        options = ["error=yes"] if self.error else []
+        if self.search == "fast":
+            options.append("search=fast")
+        return f"RaBitQ{self.bits}" + (f"({','.join(options)})" if options else "")
+
+    @classmethod
+    def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "RaBitQ":
+        """The recipe of `RaBitQ<b>` with options `search` and `error`."""
+        if number is None:
+            raise SpecError("RaBitQ needs its bits, such as RaBitQ4.")
+        search, error = options.get("search", "exact"), options.get("error", False)
+        if not isinstance(error, bool):
+            raise SpecError(f"error must be yes or no, got {error!r}.")
+        return cls(number, search, error)  # type: ignore[arg-type]
+
+    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedRaBitQ":
+        """See Quantizer; what is learned depends on nothing but the dimension."""
+        levels = uniform_levels(self.bits, dim)
+        distortion = levels.distortion
+        if self.search == "exact" and self.bits > 1:
+            distortion = _measured_distortion(self.bits, dim)
+        return FittedRaBitQ(dim, self, levels.unit, distortion)
+
+    def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedRaBitQ":
+        """See Quantizer."""
+        unit, distortion = (
+            float(stored(arrays, name, np.float64, 0)) for name in ("unit", "distortion")
+        )
+        if not (2.0**-10 < unit < 2.0**10 and 0 <= distortion < 1):
+            raise CorruptFileError(
+                "RaBitQ needs a unit between 2**-10 and 2**10 and a distortion below 1, got "
+                f"{unit} and {distortion}."
+            )
+        return FittedRaBitQ(dim, self, unit, distortion)
+
+
+@functools.lru_cache(maxsize=256)
+def _measured_distortion(bits: int, dim: int) -> float:
+    """Mean 1 - cos^2 of random directions and their codes by exact search."""
+    part = FittedRaBitQ(dim, RaBitQ(bits), uniform_levels(bits, dim).unit, 0.0)
+    shape = -(-_ENTRIES // dim), dim
+    y = np.random.default_rng(0).standard_normal(shape, np.float32)
+    x = part.encode(y).approximation.astype(np.float64)
+    cosines = (y * x).sum(axis=1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)
+    return float((1 - cosines**2).mean().clip(0))
+
+
+@final
+@dataclass(frozen=True)
+class FittedRaBitQ:
+    """Codes rows by a grid; see the module.
+
+    unit         what a step of the grid is worth under the fast search, over |y| / sqrt(d)
+    distortion   see FittedQuantizer: by quadrature for the fast search, and for the exact one as
+                 measured on some thousand random directions, always the same
+    """
+
+    dim: int
+    recipe: RaBitQ
+    unit: float
+    distortion: float
+
+    @lazy
+    def layout(self) -> ScalarCodes:
+        """One segment of every dimension."""
+        return ScalarCodes((Segment(self.dim, tuple(range(2 ** (self.recipe.bits - 1)))),))
+
+    @property
+    def scale(self) -> str:
+        """See FittedQuantizer."""
+        return "scale"
+
+    @property
+    def ratio(self) -> str | None:
+        """See FittedQuantizer."""
+        return "ratio" if self.recipe.bits > 1 else None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Codes, a float32 scale and, in float16, the ratio beyond one bit and the error."""
+        scale = Column("scale", np.dtype(np.float32))
+        halves = [name for name in (self.ratio, "error" if self.recipe.error else None) if name]
+        return (*self.layout.columns, scale, *(Column(n, np.dtype(np.float16)) for n in halves))
+
+    def encode(self, y: FloatArray) -> Encoded:
+        """See FittedQuantizer."""
+        norms, top = row_norms(y), 2 ** (self.recipe.bits - 1) - 1
+        factors = divide(np.full(len(y), np.sqrt(self.dim) / self.unit, np.float32), norms)
+        if self.recipe.search == "exact" and top:
+            rescale.best_factors(np.ascontiguousarray(y), factors.copy(), top, factors)
+        columns, sums = self.layout.encode_grid(y, np.zeros(len(y), np.float32), factors)
+        dot, square, absolute = sums.T.astype(np.float64)
+        squares = norms.astype(np.float64) ** 2
+        scale = columns["scale"] = divide(squares, dot)
+        if self.ratio:
+            columns["ratio"] = sign_ratio(squares, absolute, scale)
+        if self.recipe.error:
+            beside = np.maximum(square - dot * divide(dot, squares), 0)  # |v|^2 off the row's line
+            columns["error"] = (EPS0 * np.sqrt(beside / max(self.dim - 1, 1))).astype(np.float16)
+        return Encoded(columns, self)
+
+    def error_bounds(self, columns: Mapping[str, Array]) -> FloatArray:
+        """How far estimates of <q, y> may be off, for |q| = 1, of rows coded with error=yes: (n,).
+
+        Over rotations an error is normal but for O(1 / d), and EPS0 = 1.9 of its standard
+        deviations hold it, either way, for 94 % of rows and queries at least: with a the cosine of
+        a row and its levels, |y| * 1.9 * sqrt((1 / a^2 - 1) / (d - 1)). Scores err as much times
+        the norm of what the rotated query stands for: |q|, under cosine 1, and 2 |q - centre|
+        under l2.
+
+        Raises SpecError where the recipe keeps no errors.
+        """
+        if not self.recipe.error:
+            raise SpecError(f"{self.recipe.spec} keeps no error bounds; use error=yes.")
+        bounds: FloatArray = columns["scale"].ravel() * columns["error"].ravel().astype(np.float32)
+        return bounds
+
+    @property
+    def shrink(self) -> float:
+        """See FittedQuantizer; an unbiased scale is too long by 1 / (1 - distortion)."""
+        return 1 - self.distortion
+
+    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
+        """See FittedQuantizer."""
+        return self.layout.levels(columns, columns["scale"])
+
+    def operand(self, y: FloatArray) -> FloatArray:
+        """See FittedQuantizer."""
+        return y
+
+    def arrays(self) -> dict[str, Array]:
+        """See FittedQuantizer."""
+        return {"unit": np.array(self.unit), "distortion": np.array(self.distortion)}

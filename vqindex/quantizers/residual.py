@@ -1,0 +1,283 @@
+"""Residual quantization: codebooks in stages, each for what those before leave.
+
+A row stands for the sum of a word of each stage, found by a beam search. With groups, runs of
+dimensions have stages of their own (GRVQ): as many groups as codes is product quantization. Words
+of different stages are not orthogonal, so |x~|^2 is no sum of look-ups. Times one of
+    none, unbiased, length      as of product quantization
+
+Sources: Chen et al., Approximate nearest neighbor search by residual vector quantization, 2010;
+Babenko and Lempitsky, Additive quantization, 2014 (beam search); HiFi-Codec, arXiv 2305.02765
+(groups).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from typing import ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex import threads as pool
+from vqindex.clustering import kmeans, leading_words, sample_rows
+from vqindex.errors import CorruptFileError, ShapeError, SpecError
+from vqindex.kernels.cpu import beam, hadamard
+from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.table import TableCodes
+from vqindex.lazy import lazy
+from vqindex.quantizers.base import Encoded
+from vqindex.quantizers.product import SCALES, Scale, codes_of, scales, shrink_of
+from vqindex.subspaces import Subspaces, halves, split
+from vqindex.transforms.base import Number, stored
+
+MOST_WORDS = 4096  # of a group: the products of its words with each other are 64 MB
+ITERATIONS = 10  # of k-means at each stage
+CHUNK = 1024  # rows of one task of fitting
+ROWS = 256  # searched at a time
+
+
+@final
+@dataclass(frozen=True)
+class Residual:
+    """Recipe: `parts` codes of `bits` (4 or 8).
+
+    beam     sums kept at each stage
+    groups   runs of dimensions with codes of their own; a divisor of `parts`
+    scale    "none", "unbiased" or "length"; 4 bytes a row but for none
+    center   take the mean of the first rows off all rows
+    """
+
+    parts: int
+    bits: int = 4
+    beam: int = 5
+    groups: int = 1
+    scale: Scale = "none"
+    center: bool = True
+
+    names: ClassVar[tuple[str, ...]] = ("RQ",)
+    options: ClassVar[tuple[str, ...]] = ("beam", "center", "groups", "scale")
+    rotation: ClassVar[str] = "None"
+    sketchable: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name in ("parts", "beam", "groups"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise SpecError(f"{name} must be an integer >= 1, got {value!r}.")
+        if self.bits not in (4, 8):
+            raise SpecError(f"the codes of a residual quantizer have 4 or 8 bits, got {self.bits}.")
+        if self.scale not in SCALES:
+            raise SpecError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}.")
+        if type(self.center) is not bool:
+            raise SpecError(f"center must be True or False, got {self.center!r}.")
+        if self.parts % self.groups:
+            raise SpecError(f"groups must divide the {self.parts} codes, got {self.groups}.")
+        if self._words > MOST_WORDS:
+            raise SpecError(
+                f"a group of a residual quantizer has up to {MOST_WORDS:,} words, got "
+                f"{self._words:,} for {self.parts} codes of {self.bits} bits: use groups=<more>."
+            )
+
+    @property
+    def _words(self) -> int:
+        """Of a group."""
+        return self.parts // self.groups << self.bits
+
+    @property
+    def centered(self) -> bool:
+        """See Quantizer."""
+        return self.center
+
+    @property
+    def sample_size(self) -> int:
+        """As many rows as k-means makes use of."""
+        return sample_rows(1 << self.bits)
+
+    @property
+    def spec(self) -> str:
+        """See Quantizer."""
+        options = [] if self.beam == 5 else [f"beam={self.beam}"]
+        if not self.center:
+            options.append("center=no")
+        if self.groups > 1:
+            options.append(f"groups={self.groups}")
+        if self.scale != "none":
+            options.append(f"scale={self.scale}")
+        return f"RQ{self.parts}x{self.bits}" + (f"({','.join(options)})" if options else "")
+
+    @classmethod
+    def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "Residual":
+        """The recipe of `RQ<m>x<bits>` with options `beam`, `center`, `groups` and `scale`."""
+        parts, bits = codes_of(name, number)
+        counts = {}
+        for key, default in (("beam", 5), ("groups", 1)):
+            text = str(options.get(key, default))
+            if not text.isdecimal():
+                raise SpecError(f"{key} must be an integer >= 1, got {text!r}.")
+            counts[key] = int(text)
+        center, scale = options.get("center", True), options.get("scale", "none")
+        return cls(parts, bits, **counts, scale=scale, center=center)  # type: ignore[arg-type]
+
+    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedResidual":
+        """See Quantizer."""
+        if sample is None:
+            raise ValueError(f"{self.spec} learns its codebooks: it needs a sample, got None.")
+        if self.groups > dim:
+            raise ShapeError(
+                f"{self.spec} needs a dimension for each of {self.groups} groups, got rows of "
+                f"{dim}: use {dim} groups or fewer."
+            )
+        starts, x = split(dim, self.groups), sample[: self.sample_size]
+        words = np.zeros((self.groups, self._words, -(-dim // self.groups)), np.float32)
+        for group, (start, stop) in enumerate(pairwise(starts)):
+            part = np.ascontiguousarray(x[:, start:stop])
+            stages = self._words >> self.bits
+            words[group, :, : stop - start] = _stages(part, stages, 1 << self.bits, self.beam, seed)
+        plain = FittedResidual(dim, self.bits, self.beam, "none", words, 0.0)
+        error = float(np.square(x - plain.encode(x).approximation, dtype=np.float64).sum())
+        total = float(np.square(x, dtype=np.float64).sum())
+        distortion = min(error / total, 1 - 2.0**-20) if total else 0.0
+        return replace(plain, rule=self.scale, distortion=distortion)
+
+    def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedResidual":
+        """See Quantizer."""
+        words = stored(arrays, "words", np.float32, 3)
+        distortion = float(stored(arrays, "distortion", np.float64, 0))
+        want = (self.groups, self._words, -(-dim // self.groups))
+        if words.shape != want or self.groups > dim:
+            raise CorruptFileError(f"'words' must have shape {want}, got {words.shape}.")
+        if not 0 <= distortion < 1:
+            raise CorruptFileError(f"'distortion' must be 0 or more and below 1, got {distortion}.")
+        return FittedResidual(dim, self.bits, self.beam, self.scale, words, distortion)
+
+
+def _stages(x: FloatArray, stages: int, size: int, width: int, seed: int) -> FloatArray:
+    """Words (stages * size, d) of rows x (n, d), each stage of what is left by the best sums."""
+    n, d = x.shape
+    words = np.zeros((1, stages * size, d), np.float32)
+    gram = np.zeros((stages * size, stages * size), np.float32)
+    kept, codes, scores = 1, np.zeros((n, width, stages), np.uint8), np.zeros((n, width), "f4")
+    starts, left = np.array([0, d]), x
+    for stage in range(stages):
+        here = slice(size * stage, size * (stage + 1))
+        start = leading_words(left, size, seed + stage)
+        found = kmeans(left, size, seed + stage, iterations=ITERATIONS, words=start)
+        words[0, here] = found.words[0]
+        gram[: here.stop, here] = words[0, : here.stop] @ words[0, here].T
+        products, half = x @ words[0, here].T, halves(words)[0]
+        tasks = [
+            partial(beam.extend, products[at], 0, gram, half, stage, kept, codes[at], scores[at])
+            for at in (slice(a, a + CHUNK) for a in range(0, n, CHUNK))
+        ]
+        kept = pool.run(tasks, pool.default_threads())[0]
+        decoded = np.empty_like(x)
+        best = np.ascontiguousarray(codes[:, 0])
+        beam.decode(best, size, starts, words, decoded)
+        left = x - decoded
+    return np.ascontiguousarray(words[0])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FittedResidual:
+    """Codes rows by sums of words; see the module."""
+
+    dim: int
+    bits: int
+    width: int  # of the beam
+    rule: Scale
+    words: FloatArray  # (groups, stages * size, width), zero beyond a group's dimensions
+    distortion: float
+    ratio: ClassVar[None] = None
+
+    @property
+    def _stages(self) -> int:
+        """Of a group."""
+        return int(self.words.shape[1]) >> self.bits
+
+    @lazy
+    def layout(self) -> TableCodes:
+        """The codes of each group, stage by stage."""
+        return TableCodes(len(self.words) * self._stages, self.bits)
+
+    @lazy
+    def _spaces(self) -> Subspaces:
+        return Subspaces(self.dim, self.words)
+
+    @lazy
+    def _groups(self) -> list[tuple[FloatArray, FloatArray]]:
+        """For each group its words as the right operand of `matmul`, and their products."""
+        found = []
+        for words, width in zip(self.words, np.diff(self._spaces.starts), strict=True):
+            own = np.ascontiguousarray(words[:, :width])
+            right = hadamard.pad(own.T[None])
+            gram = np.empty((len(own), len(own)), np.float32)
+            hadamard.matmul(own, right, gram)
+            found.append((right, gram))
+        return found
+
+    @property
+    def scale(self) -> str | None:
+        """See FittedQuantizer."""
+        return None if self.rule == "none" else "scale"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The codes, and a float32 scale unless there is none."""
+        scale = (Column("scale", np.dtype(np.float32)),) if self.scale else ()
+        return (*self.layout.columns, *scale)
+
+    def encode(self, y: FloatArray) -> Encoded:
+        """See FittedQuantizer."""
+        y, starts, stages = np.ascontiguousarray(y), self._spaces.starts, self._stages
+        codes = np.empty((len(y), self.layout.parts), np.uint8)
+        for a in range(0, len(y), ROWS):
+            for group, half in enumerate(self._spaces.halves):
+                rows = np.ascontiguousarray(y[a : a + ROWS, starts[group] : starts[group + 1]])
+                codes[a : a + ROWS, stages * group : stages * (group + 1)] = self._search(
+                    rows, half, *self._groups[group]
+                )
+        columns = self.layout.pack(codes)
+        if self.rule != "none":
+            columns["scale"] = scales(self.rule, y, self._decode(columns))
+        return Encoded(columns, self, rounded=self.rule == "none")
+
+    def _search(
+        self, rows: FloatArray, half: FloatArray, right: FloatArray, gram: FloatArray
+    ) -> npt.NDArray[np.uint8]:
+        """The codes of one group, (n, stages)."""
+        products = np.empty((len(rows), len(gram)), np.float32)
+        hadamard.matmul(rows, right, products)
+        codes = np.zeros((len(rows), self.width, self._stages), np.uint8)
+        scores = np.zeros((len(rows), self.width), np.float32)
+        kept = 1
+        for stage in range(self._stages):
+            column = stage << self.bits
+            kept = int(beam.extend(products, column, gram, half, stage, kept, codes, scores))
+        return np.ascontiguousarray(codes[:, 0])
+
+    def _decode(self, columns: Mapping[str, Array]) -> FloatArray:
+        """Sums of words, (n, dim)."""
+        codes = np.ascontiguousarray(self.layout.unpack(columns))
+        out = np.empty((len(codes), self.dim), np.float32)
+        beam.decode(codes, 1 << self.bits, self._spaces.starts, self.words, out)
+        return out
+
+    @property
+    def shrink(self) -> float:
+        """See FittedQuantizer."""
+        return shrink_of(self.rule, self.distortion)
+
+    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
+        """See FittedQuantizer."""
+        rows = self._decode(columns)
+        return rows * columns["scale"].reshape(-1, 1) if self.scale else rows
+
+    def operand(self, y: FloatArray) -> FloatArray:
+        """See FittedQuantizer: the tables, (nq, parts * size)."""
+        return self._spaces.products(y).reshape(len(y), -1)
+
+    def arrays(self) -> dict[str, Array]:
+        """See FittedQuantizer."""
+        return {"words": self.words, "distortion": np.array(self.distortion)}

@@ -1,0 +1,74 @@
+"""Sub-spaces: runs of dimensions, each with a codebook of its own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.kernels.cpu import clusters, encode
+from vqindex.lazy import lazy
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+
+def split(dim: int, parts: int) -> Integers:
+    """Where each of `parts` runs of `dim` dimensions begins, and where the last ends.
+
+    (parts + 1,): run s is floor(s dim / parts) to floor((s + 1) dim / parts), so that where parts
+    does not divide dim some runs are longer than others by one.
+    """
+    return np.arange(parts + 1, dtype=np.int64) * dim // parts
+
+
+def halves(words: Floats) -> Floats:
+    """Half the square norm of each word, (m, k), of words (m, k, d)."""
+    m, k, d = words.shape
+    out = np.empty(m * k, np.float32)
+    encode.square_norms(np.ascontiguousarray(words).reshape(m * k, d), 0, d, out)
+    return (out * np.float32(0.5)).reshape(m, k)
+
+
+@dataclass(frozen=True, eq=False)
+class Subspaces:
+    """The words of each run of `dim` dimensions, as `split` has them.
+
+    words   (parts, size, width) float32, zero beyond a run's dimensions, size a multiple of 4
+    A row comes out the same, bit for bit, alone or in a batch.
+    """
+
+    dim: int
+    words: Floats
+
+    @lazy
+    def starts(self) -> Integers:
+        """See `split`."""
+        return split(self.dim, len(self.words))
+
+    @lazy
+    def halves(self) -> Floats:
+        """Half the square norm of each word, (parts, size)."""
+        return halves(self.words)
+
+    @lazy
+    def _lines(self) -> Floats:
+        return np.ascontiguousarray(self.words.swapaxes(1, 2))
+
+    def encode(self, rows: Floats) -> npt.NDArray[np.int32]:
+        """The number of the nearest word in each run, (n, parts), of rows (n, dim) float32."""
+        numbers = np.empty((len(rows), len(self.words)), np.int32)
+        rows = np.ascontiguousarray(rows)
+        clusters.encode(rows, self.starts, self.words, self.halves, numbers)
+        return numbers
+
+    def decode(self, numbers: npt.NDArray[np.integer]) -> Floats:
+        """Words side by side, (n, dim) float32, by their numbers (n, parts)."""
+        out = np.empty((len(numbers), self.dim), np.float32)
+        clusters.decode(np.ascontiguousarray(numbers, np.int32), self.starts, self.words, out)
+        return out
+
+    def products(self, rows: Floats) -> Floats:
+        """Inner products with every word, (n, parts, size) float32, of rows (n, dim)."""
+        out = np.empty((len(rows), *self.words.shape[:2]), np.float32)
+        clusters.products(np.ascontiguousarray(rows), self.starts, self._lines, out)
+        return out
