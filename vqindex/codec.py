@@ -29,6 +29,7 @@ from vqindex.quantizers.base import (
     FittedQuantizer,
     Quantizer,
     Summed,
+    Uneven,
     divide,
     row_norms,
     square_norms,
@@ -135,7 +136,8 @@ class Scorer:
     signs    segments whose signs bound a score, 0 where signs tell too little
     rated    those of them that the ratio belongs to: the quantizer's
     by_table whether codes are looked up, not multiplied
-    error    spread of a score about its estimate from signs, over |q| * scale * ratio
+    error    spread of a score about its estimate from signs, over |q| * scale * ratio, where q is
+             the rotated query or, with errors of each coordinate, what they make of it
     """
 
     fields: npt.NDArray[np.int64]
@@ -224,6 +226,8 @@ class Codec:
         Signs stand for +-1/2 and err by sqrt(1 - 2 / pi) of a coordinate, those of codes of one
         bit not at all. A sketch's own signs are looked up where they would add much noise else.
         """
+        if self._sign_errors is not None:
+            return 1, 1.0
         bits, words = parts[0][:, program.BITS], parts[0][:, program.WORDS]
         everything = sum(map(len, parts))
         if ((bits == 1) | (bits >= program.NIBBLES) | (words == 0)).all():
@@ -235,6 +239,11 @@ class Codec:
         if noise > MOST_NOISE:
             return everything, error
         return len(parts[0]), error * float(np.sqrt(1 + noise))
+
+    @property
+    def _sign_errors(self) -> FloatArray | None:
+        uneven = isinstance(self.quantizer, Uneven) and self.sketch is None
+        return self.quantizer.sign_errors if uneven else None  # type: ignore[attr-defined]
 
     @property
     def _sketch_noise(self) -> float:
@@ -309,6 +318,8 @@ class Codec:
             entries[0] -= self._squares
         spread = [term.layout.spread(part) for term, part in zip(self._terms, entries, strict=True)]
         values = spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
+        if self._sign_errors is not None:
+            y = y * self._sign_errors
         return prepare(self.scorer.fields, values, alpha, square_norms(y))
 
     def reconstruct(self, columns: Mapping[str, Array]) -> FloatArray:

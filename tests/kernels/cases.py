@@ -9,11 +9,12 @@ from vqindex.kernels.cpu import records, search, select
 from vqindex.kernels.cpu.program import BLOCK, NONE, OPERAND, bind, looked_words, table
 from vqindex.kernels.cpu.records import Answers, Held, Kept, Stored
 from vqindex.kernels.cpu.score import CHUNK
-from vqindex.kernels.reference import codebook, decoded, scalar, score, sign
+from vqindex.kernels.reference import codebook, decoded, mixed, scalar, score, sign
 from vqindex.kernels.reference import table as table_codes
 from vqindex.layouts.base import Column
 from vqindex.layouts.codebook import CodebookCodes
 from vqindex.layouts.decoded import DecodedCodes
+from vqindex.layouts.mixed import MixedCodes
 from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.operands import prepare
 from vqindex.layouts.polar import PolarCodes
@@ -33,6 +34,17 @@ def scalar_layout(*shape, prefix=""):
         lower = rng.choice(127, 2 ** (bits - 1) - 1, replace=False)
         segments.append(Segment(dims, (*sorted(lower.tolist()), 127 if bits > 1 else 0)))
     return ScalarCodes(tuple(segments), prefix)
+
+
+def mixed_layout(bits, dims, fine=0, weighed=False):
+    """A layout of runs of these bits, with random magnitudes and weights."""
+    rng = np.random.default_rng(len(bits))
+    weights = rng.integers(1, 256, 8 * len(bits), np.int32) if weighed else None
+    tables = np.zeros((len(bits) // 8, 128), np.uint8)
+    for own in tables:
+        for b in range(1, 8):
+            own[2 ** (b - 1) : 2**b] = np.sort(rng.choice(128, 2 ** (b - 1), replace=False))
+    return MixedCodes(dims, tuple(bits), tables, fine, weights)
 
 
 def codebook_layout(dims, group, window, stride):
@@ -73,6 +85,7 @@ SIGNED = {
     "signs of several segments": one(scalar_layout((63, 1), (65, 1)), signs=2, ratio=False),
     "one dimension": one(scalar_layout((1, 2)), False),
     "a sketch": Program(((scalar_layout((70, 2)), True), SKETCH), 2),
+    "mixed bits with weights": one(mixed_layout([6, 3, *[2] * 14], 128, 2, True)),
     "tables of 4 bits": one(TableCodes(37, 4), ratio=False),
     "tables of 8 bits": one(TableCodes(5, 8), False, ratio=False),
     "tables and a sketch": Program(((TableCodes(2, 8), False), SKETCH), 2, ratio=False),
@@ -82,6 +95,8 @@ PROGRAMS = SIGNED | {
     "float32": one(DecodedCodes(33, "f32"), False, 0, ratio=False),
     "float16": one(DecodedCodes(100, "f16"), signs=0, ratio=False, bias=False),
     "int8": one(DecodedCodes(67, "i8"), signs=0, ratio=False),
+    "mixed bits": one(mixed_layout([7, 5, 4, 4, 3, 2, 1, 1, *[1] * 8], 101), signs=0, ratio=False),
+    "mixed bits, fine": one(mixed_layout([3, *[2] * 15], 128, 1), signs=0, ratio=False),
     "words": one(codebook_layout(67, 3, 7, 7), signs=0, ratio=False),
     "a trellis and a sketch": Program(((codebook_layout(71, 2, 10, 3), True), SKETCH), ratio=False),
     "an offset": Program(
@@ -100,6 +115,10 @@ def random_rows(layout, n, rng):
     if isinstance(layout, ScalarCodes):
         parts = [rng.integers(0, 1 << s.bits, (n, s.dims), np.uint8) for s in layout.segments]
         return np.concatenate(parts, axis=1), parts
+    if isinstance(layout, MixedCodes):
+        bits = layout.entry_bits[: layout.dims]
+        codes = rng.integers(0, 1 << bits, (n, layout.dims)).astype(np.uint8)
+        return codes, [codes] + [codes[:, : 64 * layout.fine]] * bool(layout.fine)
     if isinstance(layout, SignCodes):
         signs = rng.random((n, layout.dims)) < 0.5
         return signs, [signs]
@@ -236,6 +255,10 @@ class Case:
                 raw = table_codes.raw(part, self.tables(operands, s))
             elif isinstance(layout, DecodedCodes | CodebookCodes | PyramidCodes | PolarCodes):
                 raw = decoded.raw(part, entries)
+            elif isinstance(layout, MixedCodes):
+                bits = layout.entry_bits[: part.shape[1]]
+                t = mixed.levels_of(part, bits, layout.tables)
+                raw = t.astype(np.int64) @ entries.astype(np.int64).T
             else:
                 raw = scalar.raw(part.astype(np.uint8), self.magnitudes(s), entries)
             parts.append(score.part(raw, operands.half[s, :nq], operands.gamma[s, :nq]))
@@ -249,7 +272,18 @@ class Case:
 
     def negative(self, s):
         """Signs of a segment's codes, (n, dims) bool."""
+        if isinstance(self.layouts[s], MixedCodes):
+            bits = self.layouts[s].entry_bits[: self.parts[s].shape[1]]
+            return self.parts[s] >> (bits - 1) & 1 == 1
         return self.parts[s] >= len(self.magnitudes(s))
+
+    def weighed(self, operands, s):
+        """A segment's entries, as many as fill words, times its weights; and half their sums."""
+        entries = padded(self.entries(operands, s, self.parts[s].shape[1])).astype(np.int64)
+        weights = getattr(self.layouts[s], "weights", None)
+        if weights is not None:
+            entries *= weights
+        return entries, entries.sum(axis=1).astype(F32) * F32(0.5)
 
     def bounds(self, operands, slack=0.0):
         """(n, nq) float32"""
@@ -258,9 +292,9 @@ class Case:
             if isinstance(self.layouts[s], TableCodes):
                 estimates.append(self.coarse(operands, s, slack))
                 continue
-            entries = padded(self.entries(operands, s, self.parts[s].shape[1]))
+            entries, half = self.weighed(operands, s)
             tables, floor, span = sign.tables(entries)
-            half, gamma = operands.half[s, :nq], operands.gamma[s, :nq]
+            gamma = operands.gamma[s, :nq]
             base, unit, margin = score.line(half, gamma, floor, span, entries.shape[1] // 4)
             if s == 0:
                 margin = np.maximum(margin, F32(slack))

@@ -1,5 +1,7 @@
 """Codes of mixed bits as columns: planes, round trips, fine queries, what kernels are told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,6 +58,13 @@ def test_program():
     assert fields[:, program.SCALE].tolist() == [5, 5]
     assert fields[:, program.OPERAND].tolist() == [128, 320]
     assert layout.operand_bytes == 320
+    assert not fields[:, program.WEIGHTS].any()
+
+
+def test_weights_are_of_the_first_segment():
+    layout = replace(layout_of((2,) * 8, fine=1), weights=np.arange(64, dtype=np.int32))
+    where = layout.program({"plane": 0, "rest": 1}, NONE, 0)[:, program.WEIGHTS].tolist()
+    assert where == [layout.weights.ctypes.data, 0]
 
 
 def test_program_of_signs_alone():

@@ -21,7 +21,7 @@ from vqindex.codec import ID, Codec, Scorer
 from vqindex.codes import Blocks, Codes
 from vqindex.kernels.cpu import records, score, search, select, signs, simd
 from vqindex.kernels.cpu import rows as rows_
-from vqindex.kernels.cpu.program import BLOCK, bind, looked_words, table
+from vqindex.kernels.cpu.program import BITS, BLOCK, MIXED, bind, looked_words, table
 from vqindex.kernels.cpu.records import Answers, Asked, Held, Stored
 from vqindex.layouts.base import FloatArray
 from vqindex.layouts.operands import GROUP, Operands
@@ -32,6 +32,7 @@ LISTED = 16  # a query reads listed rows when one row in so many passes its filt
 SPARED = 64  # ... and where there are bounds, which spare all but a few rows anyway
 PROBE = 16  # queries that show whether signs spare enough
 DENSE = 0.0135  # rows that signs leave, of all, for each word: above it multiplying is cheaper
+DENSE_MIXED = 0.0015  # ... where bits are mixed: a row alone takes longer
 WIDEST = 1e18  # widths of a bound: as wide as any, and times the largest norm a float32
 SHARED_BLOCKS = 8192  # blocks from which one query is worth a second thread
 
@@ -87,6 +88,7 @@ class Scan:
         self.codes = codes
         self.k = min(k, codes.n)
         self._width = min(settings.eps0 * codec.scorer.error, WIDEST)
+        self._dense = DENSE_MIXED if codec.scorer.fields[0, BITS] == MIXED else DENSE
         self._by_table = codec.scorer.by_table
         self._held = stored(codes, codec.scorer)
         self.stored: Stored = self._held.at
@@ -148,7 +150,7 @@ class Scan:
             return self._signed(operands, blocks, threads, answers)
         # Whichever way is taken, the answers are the same: see how much signs spare.
         probe = self._signed(operands.select(0, PROBE), blocks, threads, answers)
-        much = probe > DENSE * self.stored.words * PROBE * self.codes.n
+        much = probe > self._dense * self.stored.words * PROBE * self.codes.n
         way = self._multiplied if much else self._signed
         return probe + way(operands.select(PROBE, nq), blocks, threads, answers.after(PROBE))
 

@@ -35,12 +35,15 @@ class MixedCodes:
     bits     of each run, 1 to 7, non-increasing, for whole words
     tables   (words, 128) uint8 below 128: magnitudes of b bits from 2**(b - 1) on
     fine     words whose queries are rounded twice as fine as int8
+    weights  (64 * words,) int32 that entries have where signs alone are summed: of each, twice the
+             mean level; or None
     """
 
     dims: int
     bits: tuple[int, ...]
     tables: npt.NDArray[np.uint8]
     fine: int = 0
+    weights: npt.NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         if list(self.bits) != sorted(self.bits, reverse=True) or len(self.bits) % RUNS:
@@ -113,6 +116,8 @@ class MixedCodes:
         fields[:, program.SCALE] = scale
         fields[:, program.TABLE] = self._offset.ctypes.data
         fields[0, program.WORDS], fields[0, program.OPERAND] = self.words, operand
+        if self.weights is not None:
+            fields[0, program.WEIGHTS] = self.weights.ctypes.data
         if self.fine:
             fields[1, program.WORDS] = self.fine
             fields[1, program.OPERAND] = operand + 64 * self.words
@@ -144,13 +149,13 @@ class MixedCodes:
         values       (n, 64 * words) float32
         factors      (n,): the magnitude |value| * factor meets the thresholds
         thresholds   (words, 64, 64) float32, see reference.mixed.encode
-        weights      (64 * words,) float32
-        returns the columns, and sums (n,) of value * weight * level
+        weights      (2, 64 * words) float32
+        returns the columns, and sums (n, 2) of |value| * weights[0] * level, |value| * weights[1]
         """
         n = len(values)
         plane = np.empty((n, self.words), np.uint64)
         rest = np.zeros((n, self.rest_bytes), np.uint8)
-        sums = np.empty(n, np.float32)
+        sums = np.empty((n, 2), np.float32)
         mixed.encode(values, factors, thresholds, self._own, weights, plane, rest, sums)
         return self._named(plane, rest), sums
 

@@ -91,6 +91,19 @@ class Summed(Protocol):
         ...
 
 
+@runtime_checkable
+class Uneven(Protocol):
+    """A fitted quantizer whose coordinates are unlike each other, and their signs too."""
+
+    @property
+    def sign_errors(self) -> FloatArray | None:
+        """How an estimate from signs errs in each coordinate, (d,) float32, or None: too much.
+
+        The root mean square over scale * ratio; signs are those of the layout's first segment.
+        """
+        ...
+
+
 class Quantizer(Protocol):
     """A recipe: frozen, small, made from a factory string and written back to one."""
 

@@ -13,6 +13,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from vqindex.kernels.reference.mixed import WORD
 from vqindex.quantizers.levels import MAGNITUDES, best_magnitudes, grid_edges
 
 Floats = npt.NDArray[np.float64]
@@ -21,7 +22,7 @@ UNITS = 16  # tried for each class
 PRIOR = 256  # normal values that a sample is joined with, so that a few rows fix no level
 LARGEST = 2.5  # a query's largest entry, over the largest root mean square of an entry
 STEPS = 40  # largest entries tried
-CLOSE = 1.03  # of the least error, for fewer fine words
+CLOSE = 1.1  # of the least error, for fewer fine words
 FINER = 254  # by how much an entry's remainder is finer than the entry
 
 
@@ -62,20 +63,40 @@ def candidates(sizes: Floats, bits: int) -> Candidates:
 
 @dataclass(frozen=True)
 class Class:
-    """What a class's levels are worth; sums and maxima over its entries.
+    """Entries of a word that have equal bits, and what their levels are worth.
 
-    word        of its entries
-    candidates  its levels at several units
+    entries     (m,) int64
+    candidates  levels at several units
     cost        sum of w_j sigma_j^2, of a unit of error
-    noise       sum of w_j / sigma_j^2, of a unit of rounding over a unit
+    noise       sum of w_j / sigma_j^2, of rounding, over the square of a unit
     reach       largest sigma_j^2, of an entry over a unit
     """
 
-    word: int
+    entries: npt.NDArray[np.int64]
+    bits: int
     candidates: Candidates
     cost: float
     noise: float
     reach: float
+
+    @classmethod
+    def of(
+        cls,
+        entries: npt.NDArray[np.int64],
+        bits: int,
+        candidates: Candidates,
+        squares: Floats,
+        weights: Floats,
+    ) -> "Class":
+        """From sigma_j^2 and w_j of all entries."""
+        own, w = squares[entries], weights[entries]
+        cost, noise = float((w * own).sum()), float((w / own).sum())
+        return cls(entries, bits, candidates, cost, noise, float(own.max()))
+
+    @property
+    def word(self) -> int:
+        """Of the entries."""
+        return int(self.entries[0]) // WORD
 
 
 def choose(classes: Sequence[Class], words: int) -> tuple[list[int], int]:

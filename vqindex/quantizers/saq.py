@@ -15,7 +15,7 @@ levels are optimal for a sample, not uniform, and there is one scale for all seg
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -23,17 +23,24 @@ import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.kernels.reference.mixed import MOST_BITS, RUN, WORD
-from vqindex.layouts.base import Array, Column, FloatArray
-from vqindex.layouts.mixed import MixedCodes
-from vqindex.lazy import lazy
+from vqindex.layouts.base import Array, FloatArray
 from vqindex.quantizers.allocation import allocate, near_differences, run_costs
-from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
+from vqindex.quantizers.base import divide, row_norms
+from vqindex.quantizers.fitted_saq import FittedSAQ, whitened
 from vqindex.quantizers.sampled_levels import Class, candidates, choose
 from vqindex.transforms.base import Number, stored
 
 LEAST_SPREAD = 2.0**-10  # of a direction, over the largest: rows unlike the sample stay finite
 CLASS_VALUES = 1 << 16  # coordinates that a class's levels are fitted to
 MEASURED = 4096  # rows of the sample that distortions are measured on
+MOST_LONGER = 4  # times a gain may be to be unbiased: more is no estimate of a small sample
+MOST_DISTORTION = 0.99
+MOST_WEIGHT = 255  # twice a mean level, at most
+PROBES = 64  # rows of the sample that show whether signs spare others
+WIDTHS = 3.5  # of the error of an estimate from signs, as searches have it
+SPARED = 0.2  # of the rows, at most, whose bounds reach what a search has found already
+
+Floats = npt.NDArray[np.float64]
 
 
 @final
@@ -69,7 +76,7 @@ class SAQ:
             raise SpecError(f"{name} needs its bits, such as {name}4 or {name}2.5.")
         return cls(bits)
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedSAQ":
+    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> FittedSAQ:
         """See Quantizer; SpecError without a sample."""
         if sample is None:
             raise SpecError("SAQ learns its levels from rows: it needs a sample.")
@@ -78,13 +85,16 @@ class SAQ:
         variances[:dim] = (sample.astype(np.float64) ** 2).mean(axis=0)
         weights = np.zeros(WORD * words)
         weights[:dim] = near_differences(sample)
-        budget = 8 * max(1, int(self.bits * words))
-        bits = allocate(run_costs(variances, weights), budget)
+        bits = allocate(run_costs(variances, weights), self._budget(dim))
         spread = np.sqrt(variances[: RUN * len(bits)])
         spread = np.maximum(divide(spread, spread.max()), np.float32(LEAST_SPREAD))
-        return _fitted(sample, bits, spread, weights)
+        return _learn(sample, bits, spread, weights, self.bits >= 2)
 
-    def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedSAQ":
+    def _budget(self, dim: int) -> int:
+        """Bytes of a row's codes."""
+        return 8 * max(1, int(self.bits * -(-dim // WORD)))
+
+    def restore(self, arrays: Mapping[str, Array], dim: int) -> FittedSAQ:
         """See Quantizer."""
         bits = tuple(stored(arrays, "bits", np.uint8, 1).tolist())
         words, width = len(bits) // 8, RUN * len(bits)
@@ -96,12 +106,18 @@ class SAQ:
             "fine": (np.int64, ()),
             "tail": (np.float64, ()),
             "distortion": (np.float64, ()),
+            "shrink": (np.float64, ()),
+            "sign_weights": (np.int32, (width,)),
         }
         found = {k: stored(arrays, k, kind, len(shape)) for k, (kind, shape) in kinds.items()}
-        fine, tail, distortion = (found[k].item() for k in ("fine", "tail", "distortion"))
+        fine, tail, distortion, shrink = (
+            found[name].item() for name in ("fine", "tail", "distortion", "shrink")
+        )
+        errors = stored(arrays, "sign_errors", np.float32, 1)
         if (
             not 0 < words <= -(-dim // WORD)
             or len(bits) % 8
+            or sum(bits) > self._budget(dim)
             or not all(1 <= b <= MOST_BITS for b in bits)
             or list(bits) != sorted(bits, reverse=True)
             or any(found[k].shape != shape for k, (_, shape) in kinds.items())
@@ -111,187 +127,108 @@ class SAQ:
             or not 0 <= fine <= words
             or not 0 <= tail <= 1
             or not 0 <= distortion < 1
+            or not 0 < shrink < np.inf
+            or not ((found["sign_weights"] > 0) & (found["sign_weights"] <= MOST_WEIGHT)).all()
+            or errors.shape not in ((0,), (dim,))
+            or (errors < 0).any()
         ):
             raise CorruptFileError("arrays of SAQ do not fit each other or the dimension.")
         return FittedSAQ(
             dim, bits, found["tables"], found["thresholds"], found["spread"], found["gain"],
-            fine, tail, distortion,
+            fine, tail, distortion, shrink, found["sign_weights"], errors if len(errors) else None,
         )  # fmt: skip
 
 
-def _fitted(
-    sample: FloatArray, bits: tuple[int, ...], spread: FloatArray, weights: npt.NDArray[np.float64]
-) -> "FittedSAQ":
-    """Levels, gains, and what they leave, for bits that are given."""
-    dim, width = sample.shape[1], RUN * len(bits)
-    dims, words = min(dim, width), width // WORD
-    tables, thresholds = np.zeros((words, 128), np.uint8), np.zeros((words, 128), np.float32)
-    part = FittedSAQ(
-        dim, bits, tables, thresholds, spread, np.zeros(width, np.float32), 0, 0.0, 0.0
-    )
-    z, factors = part.whitened(divide(sample, row_norms(sample)[:, None]))
+def _learn(
+    sample: FloatArray, bits: tuple[int, ...], spread: FloatArray, weights: Floats, bounded: bool
+) -> FittedSAQ:
+    """The quantizer of given bits: levels of each class, then what is measured of them.
+
+    bounded   whether there is room for what signs need to bound a score
+    """
+    dim, words = sample.shape[1], len(bits) * RUN // WORD
+    z, factors = whitened(divide(sample, row_norms(sample)[:, None]), spread)
     z *= factors[:, None]
     squares = spread.astype(np.float64) ** 2
-    places, classes = [], []
-    for word in range(words):
-        for b in sorted(set(bits[8 * word : 8 * word + 8])):
-            here = np.flatnonzero(part.layout.entry_bits == b)
-            here = here[(here // WORD == word) & (here < dims)]
-            if len(here):
-                step = max(1, len(z) * len(here) // CLASS_VALUES)
-                sizes = np.abs(z[::step, here]).ravel().astype(np.float64)
-                own, w = squares[here], weights[here]
-                levels = candidates(sizes, b)
-                places.append((word, b, here))
-                classes.append(
-                    Class(word, levels, float(w @ own), float((w / own).sum()), float(own.max()))
-                )
+    entry_bits = np.repeat(bits, RUN)
+    classes = []
+    for word, b in dict.fromkeys(zip(np.arange(len(entry_bits)) // WORD, entry_bits, strict=True)):
+        here = WORD * word + np.flatnonzero(entry_bits[WORD * word : WORD * (word + 1)] == b)
+        here = here[here < dim]
+        if len(here):
+            step = max(1, len(z) * len(here) // CLASS_VALUES)
+            found = candidates(np.abs(z[::step, here]).ravel().astype(np.float64), int(b))
+            classes.append(Class.of(here, int(b), found, squares, weights))
     taken, fine = choose(classes, words)
-    units = np.zeros(width)
-    for (word, b, here), c, i in zip(places, classes, taken, strict=True):
-        t, unit = c.candidates.magnitudes[i], c.candidates.units[i]
-        tables[word, 2 ** (b - 1) : 2**b] = t
-        thresholds[word, 2 ** (b - 1) + 1 : 2**b] = unit / 2 * (t[1:] + t[:-1] + 1)
-        units[here] = unit
-    return _measured(sample, z, part, units, fine, weights)
+    tables, thresholds = np.zeros((words, 128), np.uint8), np.zeros((words, 128), np.float32)
+    units = np.zeros(len(spread), np.float32)
+    for own, i in zip(classes, taken, strict=True):
+        t, unit, first = own.candidates.magnitudes[i], own.candidates.units[i], 2 ** (own.bits - 1)
+        tables[own.word, first : 2 * first] = t
+        thresholds[own.word, first + 1 : 2 * first] = unit / 2 * (t[1:] + t[:-1] + 1)
+        units[own.entries] = unit
+    part = FittedSAQ(
+        dim, bits, tables, thresholds, spread, spread * units, fine, 0.0, 0.0, 1.0,
+        np.ones(len(spread), np.int32), None,
+    )  # fmt: skip
+    made = _measured(part, sample, z, units, weights)
+    return _signed(made, sample, z) if bounded and dim >= WORD else made
 
 
 def _measured(
-    sample: FloatArray,
-    z: FloatArray,
-    part: "FittedSAQ",
-    units: npt.NDArray[np.float64],
-    fine: int,
-    weights: npt.NDArray[np.float64],
-) -> "FittedSAQ":
-    """The finished quantizer: gains, the tail's share and the distortion, measured on a sample."""
-    some = slice(None, None, max(1, len(sample) // MEASURED))
-    y, z = sample[some], z[some, : part.dims].astype(np.float64)
-    columns, _ = part.layout.encode(
-        part.padded(z.astype(np.float32)), np.ones(len(z), np.float32), part.limits, part.gain
-    )
-    u = part.layout.levels(columns) * units[: part.dims]
-    products = (u * z).sum(axis=0)
-    unbiased = np.divide(
-        (z * z).sum(axis=0), products, out=np.ones_like(products), where=products > 0
-    )
-    gain = np.zeros_like(part.gain)
-    gain[: part.dims] = part.spread[: part.dims] * units[: part.dims] * np.minimum(unbiased, 4)
-    left = (sample[:, part.dims :].astype(np.float64) ** 2).mean(axis=0)
-    near = weights[part.dims : part.dim]
-    tail = float(np.clip((left - near / 2).sum() / max(left.sum(), 1e-300), 0, 1))
-    made = FittedSAQ(
-        part.dim, part.bits, part.tables, part.thresholds, part.spread, gain, fine, tail, 0.0
-    )
-    approximation = made.encode(y).approximation.astype(np.float64)
-    product, square = (y * approximation).sum(), (approximation**2).sum()
-    total = (y.astype(np.float64) ** 2).sum()
-    explained = product**2 / (square * total) if square and total else 1.0
-    return FittedSAQ(
-        part.dim, part.bits, part.tables, part.thresholds, part.spread, gain, fine, tail,
-        float(np.clip(1 - explained, 0, 0.99)),
-    )  # fmt: skip
+    part: FittedSAQ, sample: FloatArray, z: FloatArray, units: FloatArray, weights: Floats
+) -> FittedSAQ:
+    """With gains that make every direction unbiased, the tail's share and the distortion.
 
-
-@final
-@dataclass(frozen=True, eq=False)
-class FittedSAQ:
-    """Codes rows by levels of their own for each class of directions; see the module.
-
-    bits         of each run of eight directions that is coded, whole words
-    tables       (words, 128) uint8 magnitudes, those of b bits from 2**(b - 1) on
-    thresholds   (words, 128) float32: what |z| passes to have each of them, as they stand
-    spread       (64 * words,) float32, sigma_j over the largest
-    gain         (64 * words,) float32, what a step of a level is worth
-    fine         words of a query that are finer than int8
-    tail         of the square norm of what is not coded, the share that the scale makes up for
+    z   (n, 64 * words), the sample as levels meet it
     """
+    dims = part.dims
+    left = (sample[:, dims:].astype(np.float64) ** 2).mean(axis=0)
+    tail = 1 - weights[dims : part.dim].sum() / 2 / left.sum() if left.any() else 0.0
+    some = slice(None, None, max(1, len(sample) // MEASURED))
+    y, z = sample[some], np.ascontiguousarray(z[some])
+    ones = np.ones(len(z), np.float32)
+    columns, _ = part.layout.encode(z, ones, part.limits, part.weights)
+    u = part.layout.levels(columns).astype(np.float64) * units[:dims]
+    products, squares = (u * z[:, :dims]).sum(axis=0), (z[:, :dims].astype(np.float64) ** 2).sum(0)
+    longer = np.divide(squares, products, out=np.ones(dims), where=products > 0)
+    gain = part.gain.copy()
+    gain[:dims] *= np.minimum(longer, MOST_LONGER)
+    made = replace(part, gain=gain, tail=float(np.clip(tail, 0, 1)))
+    found = made.encode(y).approximation.astype(np.float64)
+    product, square = (y * found).sum(), (found**2).sum()
+    if not product > 0:
+        return made
+    distortion = 1 - product**2 / (square * (y.astype(np.float64) ** 2).sum())
+    distortion = float(np.clip(distortion, 0, MOST_DISTORTION))
+    return replace(made, distortion=distortion, shrink=float(product / square))
 
-    dim: int
-    bits: tuple[int, ...]
-    tables: npt.NDArray[np.uint8]
-    thresholds: FloatArray
-    spread: FloatArray
-    gain: FloatArray
-    fine: int
-    tail: float
-    distortion: float
 
-    ratio: ClassVar[None] = None
-    scale: ClassVar[str] = "scale"
-
-    @property
-    def dims(self) -> int:
-        """Coded directions."""
-        return min(self.dim, RUN * len(self.bits))
-
-    @lazy
-    def layout(self) -> MixedCodes:
-        """See FittedQuantizer."""
-        return MixedCodes(self.dims, self.bits, self.tables, self.fine)
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Codes and a float32 scale."""
-        return (*self.layout.columns, Column("scale", np.dtype(np.float32)))
-
-    @lazy
-    def limits(self) -> FloatArray:
-        """(words, 64, 64) float32, the thresholds entry by entry: see reference.mixed.encode."""
-        bits = self.layout.entry_bits.reshape(-1, WORD)
-        out = np.full((len(bits), 64, WORD), np.inf, np.float32)
-        for word, own in enumerate(bits):
-            for j, b in enumerate(own):
-                out[word, : 2 ** (b - 1) - 1, j] = self.thresholds[word, 2 ** (b - 1) + 1 : 2**b]
-        return out
-
-    def padded(self, values: FloatArray) -> FloatArray:
-        """Entries (n, dims) with zeros to whole words."""
-        out = np.zeros((len(values), RUN * len(self.bits)), np.float32)
-        out[:, : self.dims] = values
-        return out
-
-    def whitened(self, v: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """z of unit rows (n, dim), (n, 64 * words), and what makes its mean square one, (n,)."""
-        z = self.padded(v[:, : self.dims] / self.spread[: self.dims])
-        return z, divide(np.full(len(z), np.sqrt(np.float32(self.dims))), row_norms(z))
-
-    def encode(self, y: FloatArray) -> Encoded:
-        """See FittedQuantizer."""
-        norms = row_norms(y)
-        v = divide(y, norms[:, None])
-        z, factors = self.whitened(v)
-        columns, sums = self.layout.encode(z, factors, self.limits, self.gain * self.spread)
-        coded = square_norms(v[:, : self.dims])
-        whole = np.minimum(coded + np.float32(self.tail) * (square_norms(v) - coded), 1)
-        columns["scale"] = divide(norms * np.maximum(whole, 0), sums)
-        return Encoded(columns, self)
-
-    @property
-    def shrink(self) -> float:
-        """See FittedQuantizer; as of an unbiased scale."""
-        return 1 - self.distortion
-
-    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
-        """See FittedQuantizer."""
-        out = np.zeros((len(columns["scale"]), self.dim), np.float32)
-        values = self.layout.levels(columns) * self.gain[: self.dims]
-        out[:, : self.dims] = values * columns["scale"].reshape(-1, 1)
-        return out
-
-    def operand(self, y: FloatArray) -> FloatArray:
-        """See FittedQuantizer: what a step of each level is worth, (nq, dims)."""
-        return y[:, : self.dims] * self.gain[: self.dims]
-
-    def arrays(self) -> dict[str, Array]:
-        """See FittedQuantizer."""
-        return {
-            "bits": np.array(self.bits, np.uint8),
-            "tables": self.tables,
-            "thresholds": self.thresholds,
-            "spread": self.spread,
-            "gain": self.gain,
-            "fine": np.array(self.fine, np.int64),
-            "tail": np.array(self.tail),
-            "distortion": np.array(self.distortion),
-        }
+def _signed(part: FittedSAQ, sample: FloatArray, z: FloatArray) -> FittedSAQ:
+    """With mean levels and errors of signs, unless their bounds would spare too few rows."""
+    dims = part.dims
+    gain = np.where(part.gain > 0, part.gain, 1)
+    weights = np.rint(2 * np.abs(z).mean(axis=0) * part.spread / gain)
+    made = replace(part, sign_weights=np.clip(weights, 1, MOST_WEIGHT).astype(np.int32))
+    some = slice(None, None, max(1, len(sample) // MEASURED))
+    y = sample[some].astype(np.float64)
+    means = np.where(y[:, :dims] < 0, -1, 1) * (made.gain * made.sign_weights / 2)[:dims]
+    squares, products = y**2, (y[:, :dims] * means).sum(axis=1)
+    coded = squares[:, :dims].sum(axis=1)
+    length = coded + part.tail * (squares.sum(axis=1) - coded)
+    y, means, squares, own = (
+        a[products > 0] for a in (y, means, squares, length / np.where(products > 0, products, 1))
+    )
+    if not len(y):
+        return part
+    left = y / own[:, None]
+    left[:, :dims] -= means
+    errors = np.sqrt((left**2).mean(axis=0))
+    asked = y[:: max(1, len(y) // PROBES)]
+    norms = squares.sum(axis=1)
+    nearest = np.partition(2 * asked @ y.T - norms, -2, axis=1)[:, -2:-1] if len(y) > 1 else 0.0
+    slack = WIDTHS * np.sqrt(asked**2 @ errors**2)
+    bounds = 2 * own * (asked[:, :dims] @ means.T + slack[:, None]) - norms
+    if (bounds >= nearest).mean() > SPARED:
+        return part
+    return replace(made, sign_errors=errors.astype(np.float32))

@@ -75,14 +75,14 @@ def encode(values, factors, thresholds, records, weights, plane, rest, sums):
     values       (n, 64 * words) float32; factors (n,) float32: |value| * factor meets thresholds
     thresholds   (words, 64, 64) float32, infinity beyond an entry's last
     records      (words, RECORD) uint8, tables as they are
-    weights      (64 * words,) float32
+    weights      (2, 64 * words) float32
     plane        (n, words) uint64; rest (n, bytes) uint8; all written
-    sums         (n,) float32, of |value| * weight * level
+    sums         (n, 2) float32, of |value| * weights[0] * level and of |value| * weights[1]
     """
     octets = np.empty(64, np.int8)
     at = simd.address_of(octets)
     for i in range(values.shape[0]):
-        total = simd.splat_float(np.float32(0))
+        total = plain = simd.splat_float(np.float32(0))
         for w in range(plane.shape[1]):
             row = simd.address_of(values) + 4 * (values.shape[1] * i + 64 * w)
             record = simd.address_of(records) + RECORD * w
@@ -96,14 +96,16 @@ def encode(values, factors, thresholds, records, weights, plane, rest, sums):
             plane[i, w] = _signs(row)
             simd.store(at, simd.lookup128(record, index))
             weight = simd.address_of(weights) + 4 * 64 * w
+            other = weight + 4 * weights.shape[1]
             for v in range(0, 256, 64):
                 half = simd.splat_float(np.float32(0.5))
                 level = simd.add_float(simd.to_float(simd.load_bytes(at + v // 4)), half)
-                size = simd.multiply_float(
-                    simd.magnitude(simd.load(row + v)), simd.load(weight + v)
-                )
-                total = simd.add_float(total, simd.multiply_float(size, level))
-        sums[i] = simd.sum_floats(total)
+                size = simd.magnitude(simd.load(row + v))
+                each = simd.multiply_float(size, simd.load(weight + v))
+                total = simd.add_float(total, simd.multiply_float(each, level))
+                plain = simd.add_float(plain, simd.multiply_float(size, simd.load(other + v)))
+        sums[i, 0], sums[i, 1] = simd.sum_floats(total), simd.sum_floats(plain)
+    octets[0] = 0  # or Numba frees them before they are read
 
 
 @inlined

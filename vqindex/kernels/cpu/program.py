@@ -25,8 +25,9 @@ SLAB_ROWS = BLOCK * SLAB
     SCALE,  # column of the scale, or NONE
     OPERAND,  # byte offset of this segment in a query
     TABLE,  # address of its 128-byte level table, of the records of mixed bits, or of its codebook
+    WEIGHTS,  # address of an int32 for each entry, its mean level times two, or UNBOUND for all one
     PLANES,  # PLANES + p: word offset of plane p (1..7) in a row of the REST column
-) = range(11)
+) = range(12)
 FIELDS = PLANES + 8
 (
     CODES,  # codes of a row

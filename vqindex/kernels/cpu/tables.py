@@ -24,6 +24,8 @@ from vqindex.kernels.cpu.program import (
     OCTETS,
     OPERAND,
     PLANE_WORDS,
+    UNBOUND,
+    WEIGHTS,
     WORDS,
 )
 
@@ -42,6 +44,8 @@ def prepare(asked, program, signs, slack):
                    base = (half - floor) * gamma + rounding, or slack for the first if it is more
         of codes   unit = gamma * 128,  base = half * gamma + rounding
 
+    Entries count times the segment's weights where it has any, and half is half their sum.
+
     asked      a records.Asked with all but tables (padded, table_bytes), base and unit
                (signs, padded), which are written
     program    (segments, FIELDS), of which the first `signs` are looked up
@@ -59,7 +63,7 @@ def prepare(asked, program, signs, slack):
                 tables = 16 * words if program[s, BITS] == NIBBLES else words
                 middle, step, margin = _coarsen(start, words, tables, half, gamma, at)
             else:
-                middle, step, margin = _sums(start, words, half, gamma, at)
+                middle, step, margin = _sums(start, program[s, WEIGHTS], words, gamma, at)
             if s == 0 and q < slack.size:
                 margin = max(margin, slack[q])
             simd.store_float(asked.base + here, middle * gamma + margin)
@@ -68,22 +72,24 @@ def prepare(asked, program, signs, slack):
 
 
 @inlined
-def _sums(start, words, half, gamma, at):
+def _sums(start, weights, words, gamma, at):
     """Write the tables of four entries each; the middle, the step and how far an estimate errs."""
-    floor, span = np.int64(0), np.int64(1)
+    floor, span, total = np.int64(0), np.int64(1), np.int64(0)
     for group in range(16 * words):
-        low, high = _extremes(start + 4 * group)
+        low, high = _extremes(_four(start, weights, group))
         floor += low
+        total += low + high
         span = max(span, high - low)
     factor = np.int32((LARGEST << 16) // span)
     for group in range(16 * words):
         place = group % 16
         to = at + TABLE_BYTES * (group // 16) + 128 * (place % 2) + 16 * (place // 2)
-        _write_table(start + 4 * group, factor, to)
+        _write_table(_four(start, weights, group), factor, to)
     step = gamma * (np.float32(span) / np.float32(LARGEST))
     groups = np.float32(16 * words)
     margin = step * groups * np.float32(ROUNDING) + groups * np.float32(TINY)
-    return half - np.float32(floor), -step, margin
+    middle = np.float32(total) * np.float32(0.5) - np.float32(floor)
+    return middle, -step, margin
 
 
 @inlined
@@ -97,28 +103,36 @@ def _coarsen(start, words, tables, half, gamma, at):
 
 
 @inlined
-def _entry(where):
-    return np.int64(np.int8(simd.load_byte(where)))
+def _four(start, weights, group):
+    """Four entries of a query, times their weights where there are any."""
+    return (
+        _entry(start, weights, 4 * group),
+        _entry(start, weights, 4 * group + 1),
+        _entry(start, weights, 4 * group + 2),
+        _entry(start, weights, 4 * group + 3),
+    )
 
 
 @inlined
-def _extremes(where):
+def _entry(start, weights, j):
+    entry = np.int32(np.int8(simd.load_byte(start + j)))
+    return entry if weights == UNBOUND else entry * simd.load_int(weights + 4 * j)
+
+
+@inlined
+def _extremes(four):
     """The least and the largest sum of some of four entries."""
     low = high = np.int64(0)
-    for i in range(4):
-        entry = _entry(where + i)
+    for entry in four:
         low += min(entry, np.int64(0))
         high += max(entry, np.int64(0))
     return low, high
 
 
 @inlined
-def _write_table(where, factor, to):
-    low, _high = _extremes(where)
-    sums = simd.subset_sums(
-        np.int32(_entry(where)), np.int32(_entry(where + 1)), np.int32(_entry(where + 2)),
-        np.int32(_entry(where + 3)),
-    )  # fmt: skip
+def _write_table(four, factor, to):
+    low, _high = _extremes(four)
+    sums = simd.subset_sums(four[0], four[1], four[2], four[3])
     above = simd.subtract(sums, simd.splat(np.int32(low)))
     simd.store_low_bytes(to, simd.scale_down(above, factor))
 

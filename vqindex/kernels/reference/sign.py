@@ -1,5 +1,7 @@
 """What sign codes mean, and the tables by which they are summed four at a time."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,7 +29,9 @@ def pack(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
     return np.packbits(np.pad(bits, padding), axis=-1, bitorder="little").view("<u8")
 
 
-def tables(entries: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.uint8], Integers, Integers]:
+def tables(
+    entries: npt.NDArray[np.integer[Any]],
+) -> tuple[npt.NDArray[np.uint8], Integers, Integers]:
     """Look-up tables of queries: of each four entries, all sums of some of them, in few steps.
 
         table[g, i] = round((sum of the entries of group g whose bit is set in i - low_g) / step)
@@ -37,7 +41,7 @@ def tables(entries: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.uint8], Intege
 
     A row's sum of the entries where it is negative is near floor + step * `table_sums`.
 
-    entries   (nq, m) int8, m a multiple of 64
+    entries   (nq, m) int8, times weights where a segment has them; m a multiple of 64
     returns   tables (nq, 4 * m) uint8, of each 64 entries the groups 0, 2, ..., 14 and then
               1, 3, ..., 15; floor and span (nq,) int64
     """

@@ -1,0 +1,142 @@
+"""SAQ as it is fitted: levels for each class of principal directions, one scale a row; see saq."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.kernels.reference.mixed import RUN, WORD
+from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.mixed import MixedCodes
+from vqindex.lazy import lazy
+from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
+
+
+def padded(values: FloatArray, width: int) -> FloatArray:
+    """Entries (n, up to width) with zeros up to it."""
+    out = np.zeros((len(values), width), np.float32)
+    out[:, : values.shape[1]] = values
+    return out
+
+
+def whitened(v: FloatArray, spread: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """z of unit rows (n, dim), (n, len(spread)), and what makes its mean square one, (n,)."""
+    dims = min(v.shape[1], len(spread))
+    z = padded(v[:, :dims] / spread[:dims], len(spread))
+    return z, divide(np.full(len(z), np.sqrt(np.float32(dims))), row_norms(z))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FittedSAQ:
+    """Codes rows by levels of their own for each class of directions; see the module.
+
+    bits         of each run of eight directions that is coded, whole words
+    tables       (words, 128) uint8 magnitudes, those of b bits from 2**(b - 1) on
+    thresholds   (words, 128) float32: what |z| passes to have each of them, as they stand
+    spread       (64 * words,) float32, sigma_j over the largest
+    gain         (64 * words,) float32, what a step of a level is worth
+    fine         words of a query that are finer than int8
+    tail         of the square norm of what is not coded, the share that the scale makes up for
+    distortion, shrink   see FittedQuantizer
+    sign_weights         (64 * words,) int32, twice the mean level of each entry
+    sign_errors          see Uneven
+    """
+
+    dim: int
+    bits: tuple[int, ...]
+    tables: npt.NDArray[np.uint8]
+    thresholds: FloatArray
+    spread: FloatArray
+    gain: FloatArray
+    fine: int
+    tail: float
+    distortion: float
+    shrink: float
+    sign_weights: npt.NDArray[np.int32]
+    sign_errors: FloatArray | None
+
+    scale: ClassVar[str] = "scale"
+
+    @property
+    def ratio(self) -> str | None:
+        """See FittedQuantizer."""
+        return None if self.sign_errors is None else "ratio"
+
+    @property
+    def dims(self) -> int:
+        """Coded directions."""
+        return min(self.dim, RUN * len(self.bits))
+
+    @lazy
+    def layout(self) -> MixedCodes:
+        """See FittedQuantizer."""
+        weights = None if self.sign_errors is None else self.sign_weights
+        return MixedCodes(self.dims, self.bits, self.tables, self.fine, weights)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Codes, a float32 scale and, where signs bound a score, a float16 ratio of their own."""
+        ratio = (Column("ratio", np.dtype(np.float16)),) if self.ratio else ()
+        return (*self.layout.columns, Column("scale", np.dtype(np.float32)), *ratio)
+
+    @lazy
+    def limits(self) -> FloatArray:
+        """(words, 64, 64) float32, the thresholds entry by entry: see reference.mixed.encode."""
+        bits = self.layout.entry_bits.reshape(-1, WORD)
+        out = np.full((len(bits), 64, WORD), np.inf, np.float32)
+        for word, own in enumerate(bits):
+            for j, b in enumerate(own):
+                out[word, : 2 ** (b - 1) - 1, j] = self.thresholds[word, 2 ** (b - 1) + 1 : 2**b]
+        return out
+
+    def encode(self, y: FloatArray) -> Encoded:
+        """See FittedQuantizer."""
+        norms = row_norms(y)
+        v = divide(y, norms[:, None])
+        z, factors = whitened(v, self.spread)
+        columns, sums = self.layout.encode(z, factors, self.limits, self.weights)
+        coded = square_norms(v[:, : self.dims])
+        whole = np.minimum(coded + np.float32(self.tail) * (square_norms(v) - coded), 1)
+        length = norms * np.maximum(whole, 0)
+        columns["scale"] = scale = divide(length, sums[:, 0])
+        if self.ratio:
+            own = np.minimum(divide(divide(length, sums[:, 1]), scale), np.finfo(np.float16).max)
+            columns["ratio"] = own.astype(np.float16)
+        return Encoded(columns, self)
+
+    @lazy
+    def weights(self) -> FloatArray:
+        """(2, 64 * words): what makes sums over |z| of products of a row, with codes and signs."""
+        own = self.gain * self.spread
+        return np.stack([own, own * self.sign_weights.astype(np.float32) / 2])
+
+    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
+        """See FittedQuantizer."""
+        out = np.zeros((len(columns["scale"]), self.dim), np.float32)
+        values = self.layout.levels(columns) * self.gain[: self.dims]
+        out[:, : self.dims] = values * columns["scale"].reshape(-1, 1)
+        return out
+
+    def operand(self, y: FloatArray) -> FloatArray:
+        """See FittedQuantizer: what a step of each level is worth, (nq, dims)."""
+        return y[:, : self.dims] * self.gain[: self.dims]
+
+    def arrays(self) -> dict[str, Array]:
+        """See FittedQuantizer; an empty array stands for no errors of signs."""
+        none = np.empty(0, np.float32)
+        return {
+            "bits": np.array(self.bits, np.uint8),
+            "tables": self.tables,
+            "thresholds": self.thresholds,
+            "spread": self.spread,
+            "gain": self.gain,
+            "fine": np.array(self.fine, np.int64),
+            "tail": np.array(self.tail),
+            "distortion": np.array(self.distortion),
+            "shrink": np.array(self.shrink),
+            "sign_weights": self.sign_weights,
+            "sign_errors": none if self.sign_errors is None else self.sign_errors,
+        }
