@@ -20,6 +20,7 @@ from vqindex import warmup
 from vqindex.datasets import Dataset
 
 CASES = Path(__file__).with_suffix(".toml")
+SLOW = ("slow", "least")  # sizes of what takes long to code or to learn
 FIGURES = ("error", "fixed", "bias", "variance")
 COLUMNS = (
     ("index", "index"),
@@ -69,7 +70,7 @@ class Code:
 
     @property
     def system(self) -> System:
-        return System("vqindex", self.spec)
+        return System("vqindex", self.spec, slow=self.sizes in SLOW)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def read_cases(only: Sequence[str] | None = None, skip_slow: bool = False) -> Ca
     return Cases(
         {name: Sizes(**sizes) for name, sizes in text["sizes"].items()},
         Settings(**text["sets"]),
-        [c for c in kept if isinstance(c, Code) and not (skip_slow and c.sizes != "usual")],
+        [c for c in kept if isinstance(c, Code) and not (skip_slow and c.system.slow)],
         [p for p in kept if isinstance(p, System) and not (skip_slow and p.slow)],
     )
 

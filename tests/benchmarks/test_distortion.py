@@ -82,7 +82,8 @@ def test_some_cases():
 
 def test_without_slow_cases():
     every, quick = distortion.read_cases(), distortion.read_cases(skip_slow=True)
-    assert {code.sizes for code in quick.codes} == {"usual"}
+    assert {code.sizes for code in every.codes} == {"usual", "learned", "slow", "least"}
+    assert {code.sizes for code in quick.codes} == {"usual", "learned"}
     assert {peer.slow for peer in every.peers} == {False, True}
     assert {peer.slow for peer in quick.peers} == {False}
 
