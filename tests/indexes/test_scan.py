@@ -165,3 +165,14 @@ def test_signs_bound_only_what_is_rotated(spec, signs):
         staged, full = index.search(q), index.search(q, stages="off")
         assert (staged.ids == full.ids).all()
         assert (staged.stats["scored"] < full.stats["scored"]) == (signs > 0)
+
+
+@pytest.mark.parametrize("nq", [1, 7, 8, 40])
+@pytest.mark.parametrize("count", [0, 1, 5, 46, 47, 300])
+def test_few_rows_that_pass_a_filter_are_all_found(nq, count):
+    index = vq.index_factory("EDEN4", metric="ip")
+    index.add(vectors(3000))
+    allowed = np.random.default_rng(count).permutation(3000)[:count]
+    result = index.search(vectors(nq, seed=1), 300, allowed)
+    assert (result.counts == count).all()
+    assert (np.sort(result.ids[:, :count], axis=1) == np.sort(allowed)).all()

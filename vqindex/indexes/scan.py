@@ -29,7 +29,7 @@ from vqindex.memory import address, workspace
 
 BATCH = 8  # queries from which a decoded block is worth its decoding, where there are no bounds
 LISTED = 16  # a query reads listed rows when one row in so many passes its filter
-SPARED = 64  # ... and where there are bounds, which spare all but a few rows anyway
+SPARED = 64  # ... and, asked alone, where bounds spare all but a few rows anyway
 PROBE = 16  # queries that show whether signs spare enough
 DENSE = 0.0135  # rows that signs leave, of all, for each word: above it multiplying is cheaper
 DENSE_MIXED = 0.0015  # ... where bits are mixed: a row alone takes longer
@@ -118,8 +118,7 @@ class Scan:
         answers: Answers,
     ) -> None:
         n = self.codes.n
-        listed = SPARED if self.stored.signs else LISTED
-        if allowed is not None and np.count_nonzero(allowed) * listed <= n:
+        if allowed is not None and self._lists(int(np.count_nonzero(allowed)), operands.nq):
             self.scored += self._listed(operands, np.flatnonzero(allowed), threads, answers)
         elif self.stored.signs or operands.nq >= BATCH:
             blocks = self.codes.blocks if allowed is None else Blocks.of(allowed)
@@ -127,6 +126,12 @@ class Scan:
         else:
             rows = np.arange(n) if allowed is None else np.flatnonzero(allowed)
             self.scored += self._listed(operands, rows, threads, answers)
+
+    def _lists(self, count: int, nq: int) -> bool:
+        """Whether so few rows are best scored one by one."""
+        if self.stored.signs:
+            return count == 0 or (nq < BATCH and count * SPARED <= self.codes.n)
+        return count * LISTED <= self.codes.n
 
     def _asked(self, operands: Operands, packed: bool = False) -> Asked:
         slack = operands.norms * np.float32(self._width)
