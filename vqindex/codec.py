@@ -240,7 +240,7 @@ class Codec:
             return everything, error
         return len(parts[0]), error * float(np.sqrt(1 + noise))
 
-    @property
+    @lazy
     def _sign_errors(self) -> FloatArray | None:
         uneven = isinstance(self.quantizer, Uneven) and self.sketch is None
         return self.quantizer.sign_errors if uneven else None  # type: ignore[attr-defined]

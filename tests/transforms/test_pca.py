@@ -45,4 +45,4 @@ def test_without_a_sample():
 @pytest.mark.parametrize("shape", [(3, 4), (5, 5)])
 def test_wrong_shape(shape):
     with pytest.raises(CorruptFileError, match=r"\(4, 4\)"):
-        PrincipalAxes().restore({"axes": np.zeros(shape, np.float32)}, 4)
+        PrincipalAxes().restore({"matrix": np.zeros(shape, np.float32)}, 4)

@@ -1,17 +1,16 @@
 """Principal axes: directions of a sample ordered by how much its rows vary along them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.errors import CorruptFileError, SpecError
-from vqindex.kernels.cpu import hadamard
+from vqindex.errors import SpecError
 from vqindex.layouts.base import Array, FloatArray
-from vqindex.lazy import lazy
-from vqindex.transforms.base import Number, Orthogonal, check_spec, rows, stored
+from vqindex.transforms.base import Number, check_spec
+from vqindex.transforms.dense_rotation import FittedDenseRotation
 
 _ROWS = 4096  # of a sample multiplied at a time, so that float32 products are summed in float64
 
@@ -56,59 +55,13 @@ class PrincipalAxes:
 
     def fit(
         self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
-    ) -> "FittedPrincipalAxes":
-        """See Transform; SpecError without a sample."""
+    ) -> FittedDenseRotation:
+        """See Transform; SpecError without a sample. Coordinates differ as much as they can."""
         if sample is None:
             raise SpecError("PCA learns its axes from rows: it needs a sample.")
-        return FittedPrincipalAxes(dim, principal_axes(sample).astype(np.float32))
+        axes = principal_axes(sample).astype(np.float32)
+        return FittedDenseRotation(dim, axes, isotropic=False)
 
-    def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedPrincipalAxes":
+    def restore(self, arrays: Mapping[str, Array], dim: int) -> FittedDenseRotation:
         """See Transform."""
-        return FittedPrincipalAxes.from_arrays(arrays, dim)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class FittedPrincipalAxes(Orthogonal):
-    """y = x @ axes, and x = y @ axes.T."""
-
-    axes: FloatArray  # (dim, dim)
-
-    @property
-    def isotropic(self) -> bool:
-        """See FittedTransform; coordinates differ as much as they can."""
-        return False
-
-    @lazy
-    def _forward(self) -> FloatArray:
-        return hadamard.pad(self.axes[None])
-
-    @lazy
-    def _backward(self) -> FloatArray:
-        return hadamard.pad(self.axes.T[None])
-
-    def apply(self, x: FloatArray) -> FloatArray:
-        """See FittedTransform."""
-        return self._times(x, self._forward)
-
-    def inverse(self, y: FloatArray) -> FloatArray:
-        """See FittedTransform; by the transpose."""
-        return self._times(y, self._backward)
-
-    def _times(self, x: FloatArray, padded: FloatArray) -> FloatArray:
-        x = rows(x, self.dim)
-        out = np.empty_like(x)
-        hadamard.matmul(x, padded, out)
-        return out
-
-    def arrays(self) -> dict[str, Array]:
-        """`axes` (dim, dim) float32."""
-        return {"axes": self.axes}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array], dim: int) -> Self:
-        """See FittedTransform."""
-        axes = stored(arrays, "axes", np.float32, 2)
-        if axes.shape != (dim, dim):
-            raise CorruptFileError(f"'axes' must have shape {(dim, dim)}, got {axes.shape}.")
-        return cls(dim, axes)
+        return replace(FittedDenseRotation.from_arrays(arrays, dim), isotropic=False)
