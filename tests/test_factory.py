@@ -195,7 +195,7 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
         ("PQ8x4(scale=biased)", "scale must be one of none, unbiased, length, got 'biased'"),
         ("PQ8x4(groups=2)", "PQ has no option 'groups'; it has center, scale"),
         ("RQ8x4(groups=3)", "groups must divide the 8 codes, got 3"),
-        ("RQ8x4(beam=no)", "beam must be an integer >= 1, got 'False'"),
+        ("RQ8x4(beam=no)", "beam must be an integer >= 1, got False"),
         ("RQ32x8", "up to 4,096 words, got 8,192 .*: use groups="),
         ("RaBitQ", "RaBitQ needs its bits, such as RaBitQ4"),
         ("RaBitQ4(search=slow)", "search must be one of exact, fast, got 'slow'"),

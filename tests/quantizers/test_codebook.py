@@ -56,8 +56,8 @@ def test_words_on_the_grid_are_near():
     [
         ({"scale": "fixed"}, "scale must be one of unbiased, biased, got 'fixed'"),
         ({"center": "maybe"}, "center must be yes or no, got 'maybe'"),
-        ({"words": "many"}, "words must be a whole number, got 'many'"),
-        ({"words": True}, "words must be a whole number, got True"),
+        ({"words": "many"}, "words must be one of 4, 16, 64, 256, got 'many'"),
+        ({"words": True}, "words must be one of 4, 16, 64, 256, got True"),
     ],
 )
 def test_refused_options(options, message):

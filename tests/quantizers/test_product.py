@@ -10,7 +10,8 @@ from vqindex.clustering import sample_rows
 from vqindex.datasets import load
 from vqindex.errors import CorruptFileError, ShapeError, SpecError
 from vqindex.kernels.reference import table
-from vqindex.quantizers.product import SCALES, Product, split
+from vqindex.quantizers.product import Product, split
+from vqindex.quantizers.words import SCALES
 
 SHAPES = [(1, 1, 4), (7, 3, 4), (16, 16, 4), (65, 20, 4), (33, 4, 8)]  # dim, parts, bits
 shapes = pytest.mark.parametrize(("dim", "parts", "bits"), SHAPES)
@@ -142,7 +143,7 @@ def test_specs():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parts": 0}, "1 or more codes, got 0"),
+        ({"parts": 0}, "parts must be an integer >= 1, got 0"),
         ({"parts": 8, "bits": 5}, "4 or 8 bits, got 5"),
         ({"parts": 8, "scale": "fixed"}, "one of none, unbiased, length, got 'fixed'"),
         ({"parts": 8, "center": "maybe"}, "center must be yes or no"),

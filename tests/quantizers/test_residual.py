@@ -9,8 +9,9 @@ import pytest
 from vqindex.datasets import load
 from vqindex.errors import CorruptFileError, ShapeError, SpecError
 from vqindex.kernels.reference import beam, table
-from vqindex.quantizers.product import SCALES, Product
+from vqindex.quantizers.product import Product
 from vqindex.quantizers.residual import Residual
+from vqindex.quantizers.words import SCALES
 
 SHAPES = [(1, Residual(2)), (7, Residual(6, groups=3)), (20, Residual(5)), (9, Residual(2, 8))]
 shapes = pytest.mark.parametrize(("dim", "recipe"), SHAPES, ids=str)

@@ -13,17 +13,19 @@ Source of the scales: EDEN, arXiv 2108.08842, for any code of a rotated row.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.errors import CorruptFileError, SpecError
+from vqindex.errors import CorruptFileError
 from vqindex.kernels.cpu import codewords
-from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.codebook import CodebookCodes
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, divide, row_norms
+from vqindex.quantizers.options import Centering, check_choice, check_yes_or_no, spelled
+from vqindex.quantizers.scaled import ScaledLevels
 from vqindex.transforms.base import generator, stored
 
 Scale = Literal["unbiased", "biased"]
@@ -87,18 +89,8 @@ def normal(n: int, dims: int) -> FloatArray:
     return generator("codebook", 0).standard_normal((n, dims), np.float32)
 
 
-def whole(options: Mapping[str, object], name: str) -> dict[str, Any]:
-    """The options, one of them as the whole number it is written as; SpecError."""
-    out = dict(options)
-    if name in out:
-        if not str(out[name]).isdecimal():
-            raise SpecError(f"{name} must be a whole number, got {out[name]!r}.")
-        out[name] = int(str(out[name]))
-    return out
-
-
 @dataclass(frozen=True, kw_only=True)
-class CodebookQuantizer(ABC):
+class CodebookQuantizer(Centering, ABC):
     """A recipe whose codes name words.
 
     scale    "unbiased" or "biased", as above
@@ -112,20 +104,8 @@ class CodebookQuantizer(ABC):
     sketchable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
-            raise SpecError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}.")
-        if type(self.center) is not bool:
-            raise SpecError(f"center must be yes or no, got {self.center!r}.")
-
-    @property
-    def centered(self) -> bool:
-        """See Quantizer."""
-        return self.center
-
-    @property
-    def sample_size(self) -> int:
-        """1,024 rows for the mean, none without centring."""
-        return 1024 if self.center else 0
+        check_choice(SCALES, scale=self.scale)
+        check_yes_or_no(center=self.center)
 
     @property
     @abstractmethod
@@ -141,14 +121,10 @@ class CodebookQuantizer(ABC):
         """What finds the codes of rows."""
         return nearest
 
-    def spelled(self, name: str, **options: object) -> str:
+    def spelled(self, name: str, **options: tuple[object, object]) -> str:
         """The factory string of a name, these options and the shared ones."""
-        if not self.center:
-            options["center"] = "no"
-        if self.scale != "unbiased":
-            options["scale"] = self.scale
-        inside = ",".join(f"{key}={options[key]}" for key in sorted(options))
-        return f"{name}({inside})" if inside else name
+        center, scale = (self.center, True), (self.scale, "unbiased")
+        return spelled(name, center=center, scale=scale, **options)
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedCodebook":
         """See Quantizer."""
@@ -172,25 +148,18 @@ class CodebookQuantizer(ABC):
 
 @final
 @dataclass(frozen=True)
-class FittedCodebook:
+class FittedCodebook(ScaledLevels):
     """Codes rows by fixed words; see the module."""
 
     dim: int
     rule: Scale
     book: Codebook
     coder: Coder
-    scale: ClassVar[str] = "scale"
-    ratio: ClassVar[None] = None
 
     @lazy
     def layout(self) -> CodebookCodes:
         """A stream of codes."""
         return CodebookCodes(self.dim, self.book.words, self.book.stride)
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Codes and a float32 scale."""
-        return (*self.layout.columns, Column("scale", np.dtype(np.float32)))
 
     def encode(self, y: FloatArray) -> Encoded:
         """See FittedQuantizer."""
@@ -213,16 +182,12 @@ class FittedCodebook:
 
     @property
     def shrink(self) -> float:
-        """See FittedQuantizer; an unbiased scale is too long by 1 / (1 - distortion)."""
-        return 1 - self.distortion if self.rule == "unbiased" else 1.0
+        """See FittedQuantizer."""
+        return super().shrink if self.rule == "unbiased" else 1.0
 
     def expand(self, columns: Mapping[str, Array]) -> FloatArray:
         """See FittedQuantizer."""
         return self.layout.unpack(columns) * columns["scale"].reshape(-1, 1)
-
-    def operand(self, y: FloatArray) -> FloatArray:
-        """See FittedQuantizer."""
-        return y
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""

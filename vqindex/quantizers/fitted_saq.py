@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
 from vqindex.kernels.reference.mixed import RUN, WORD
-from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.mixed import MixedCodes
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
+from vqindex.quantizers.scaled import Scaled
 
 
 def padded(values: FloatArray, width: int) -> FloatArray:
@@ -30,7 +31,7 @@ def whitened(v: FloatArray, spread: FloatArray) -> tuple[FloatArray, FloatArray]
 
 @final
 @dataclass(frozen=True, eq=False)
-class FittedSAQ:
+class FittedSAQ(Scaled):
     """Codes rows by levels of their own for each class of directions; see the module.
 
     bits         of each run of eight directions that is coded, whole words
@@ -58,8 +59,6 @@ class FittedSAQ:
     sign_weights: npt.NDArray[np.int32]
     sign_errors: FloatArray | None
 
-    scale: ClassVar[str] = "scale"
-
     @property
     def ratio(self) -> str | None:
         """See FittedQuantizer."""
@@ -75,12 +74,6 @@ class FittedSAQ:
         """See FittedQuantizer."""
         weights = None if self.sign_errors is None else self.sign_weights
         return MixedCodes(self.dims, self.bits, self.tables, self.fine, weights)
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Codes, a float32 scale and, where signs bound a score, a float16 ratio of their own."""
-        ratio = (Column("ratio", np.dtype(np.float16)),) if self.ratio else ()
-        return (*self.layout.columns, Column("scale", np.dtype(np.float32)), *ratio)
 
     @lazy
     def limits(self) -> FloatArray:

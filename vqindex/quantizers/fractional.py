@@ -22,6 +22,7 @@ from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.codebook import CodebookCodes
 from vqindex.quantizers.codebook import Codebook, CodebookQuantizer, Coder, on_grid
 from vqindex.quantizers.lloyd import lloyd
+from vqindex.quantizers.options import check_choice
 from vqindex.transforms.base import Number
 
 _SHAPES = {3: (5, 8), 5: (3, 7), 11: (2, 7)}  # dimensions and bits of a code
@@ -39,9 +40,7 @@ class FractionalLevels(CodebookQuantizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.levels not in _SHAPES or type(self.levels) is not int:
-            known = ", ".join(map(str, _SHAPES))
-            raise SpecError(f"levels must be one of {known}, got {self.levels!r}.")
+        check_choice(_SHAPES, levels=self.levels)
 
     @property
     def spec(self) -> str:

@@ -16,11 +16,13 @@ from typing import ClassVar, Literal, final
 import numpy as np
 
 from vqindex.errors import CorruptFileError, SpecError
-from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, divide, row_norms, sign_ratio
 from vqindex.quantizers.levels import Levels, scalar_levels
+from vqindex.quantizers.options import Centering, check_choice, check_yes_or_no, spelled
+from vqindex.quantizers.scaled import ScaledLevels
 from vqindex.transforms.base import Number, stored
 
 Scale = Literal["unbiased", "biased", "fixed"]
@@ -29,7 +31,7 @@ SCALES: tuple[Scale, ...] = ("unbiased", "biased", "fixed")
 
 @final
 @dataclass(frozen=True)
-class LloydMax:
+class LloydMax(Centering):
     """Recipe: `bits` (1 to 8) a dimension, one scale a row.
 
     scale    "unbiased", "biased" or "fixed", as above
@@ -46,33 +48,18 @@ class LloydMax:
     sketchable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
-            raise SpecError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}.")
+        check_choice(SCALES, scale=self.scale)
         if type(self.bits) is not int or not 1 <= self.bits <= 8:
             raise SpecError(f"bits must be 1 to 8, got {self.bits!r}.")
-        if type(self.center) is not bool:
-            raise SpecError(f"center must be True or False, got {self.center!r}.")
-
-    @property
-    def centered(self) -> bool:
-        """See Quantizer."""
-        return self.center
-
-    @property
-    def sample_size(self) -> int:
-        """1,024 rows for the mean, none without centring."""
-        return 1024 if self.center else 0
+        check_yes_or_no(center=self.center)
 
     @property
     def spec(self) -> str:
         """`TQ<b>` is EDEN<b>(scale=fixed,center=no)."""
         name = "TQ" if self.scale == "fixed" else "EDEN"
-        options = []
-        if self.center != (name == "EDEN"):
-            options.append(f"center={'yes' if self.center else 'no'}")
-        if self.scale == "biased":
-            options.append("scale=biased")
-        return f"{name}{self.bits}" + (f"({','.join(options)})" if options else "")
+        center = self.center, name == "EDEN"
+        scale = self.scale, "unbiased" if name == "EDEN" else "fixed"
+        return spelled(f"{name}{self.bits}", center=center, scale=scale)
 
     @classmethod
     def from_spec(cls, name: str, bits: Number, options: Mapping[str, object]) -> "LloydMax":
@@ -84,8 +71,6 @@ class LloydMax:
         if name == "TQ" and scale != "fixed":
             raise SpecError(f"TQ{bits} has a fixed scale; use EDEN{bits}(scale={scale}).")
         center = options.get("center", defaults[1])
-        if not isinstance(center, bool):
-            raise SpecError(f"center must be yes or no, got {center!r}.")
         return cls(bits, scale, center)  # type: ignore[arg-type]
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedLloydMax":
@@ -119,7 +104,7 @@ class LloydMax:
 
 @final
 @dataclass(frozen=True)
-class FittedLloydMax:
+class FittedLloydMax(ScaledLevels):
     """Codes rows by fixed levels; see the module."""
 
     dim: int
@@ -133,21 +118,9 @@ class FittedLloydMax:
         return ScalarCodes((Segment(self.dim, magnitudes),))
 
     @property
-    def scale(self) -> str:
-        """See FittedQuantizer."""
-        return "scale"
-
-    @property
     def ratio(self) -> str | None:
         """See FittedQuantizer."""
         return "ratio" if self.levels.bits > 1 else None
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Codes, a float32 scale and, beyond one bit, a float16 ratio of the signs' own scale."""
-        scale = Column("scale", np.dtype(np.float32))
-        ratio = (Column("ratio", np.dtype(np.float16)),) if self.ratio else ()
-        return (*self.layout.columns, scale, *ratio)
 
     def encode(self, y: FloatArray) -> Encoded:
         """See FittedQuantizer."""
@@ -176,16 +149,8 @@ class FittedLloydMax:
 
     @property
     def shrink(self) -> float:
-        """See FittedQuantizer; an unbiased scale is too long by 1 / (1 - distortion)."""
-        return 1 - self.distortion if self.rule == "unbiased" else 1.0
-
-    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
         """See FittedQuantizer."""
-        return self.layout.levels(columns, columns["scale"])
-
-    def operand(self, y: FloatArray) -> FloatArray:
-        """See FittedQuantizer."""
-        return y
+        return super().shrink if self.rule == "unbiased" else 1.0
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""

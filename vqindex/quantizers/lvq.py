@@ -20,12 +20,13 @@ import numpy as np
 
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.kernels.cpu import grid
-from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.joined import Joined
 from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded
+from vqindex.quantizers.scaled import Scaled
 from vqindex.transforms.base import Number, stored
 
 _LEAST_SHRINK = 2.0**-4  # of reconstructions; a few bits for skew rows may want less
@@ -94,15 +95,13 @@ class LVQ:
 
 @final
 @dataclass(frozen=True)
-class FittedLVQ:
+class FittedLVQ(Scaled):
     """Codes rows by their own range; see the module."""
 
     dim: int
     recipe: LVQ
     distortion: float
     shrink: float
-    ratio: ClassVar[None] = None
-    scale: ClassVar[str] = "scale"
 
     @lazy
     def first(self) -> ScalarCodes:
@@ -122,11 +121,6 @@ class FittedLVQ:
         """The first codes and the middles, which are a code of their own, and the second codes."""
         first = self.first, OffsetColumn("middle")
         return Joined(first if self.second is None else (*first, self.second))
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Codes, and as float32 the middle and the scale, which is the step."""
-        return (*self.layout.columns, Column("scale", np.dtype(np.float32)))
 
     @property
     def _finer(self) -> np.float32:

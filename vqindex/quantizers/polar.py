@@ -24,10 +24,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError, SpecError
-from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.polar import LEVELS, PolarCodes
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, divide, row_norms
+from vqindex.quantizers.options import Centering, check_yes_or_no, spelled
+from vqindex.quantizers.scaled import ScaledLevels
 from vqindex.transforms.base import Number, stored
 
 LARGEST = 4.0  # standard deviations of an entry that levels go up to
@@ -36,7 +38,7 @@ _GRID = 1 << 14
 
 @final
 @dataclass(frozen=True)
-class Polar:
+class Polar(Centering):
     """Recipe: 62 bits for 16 dimensions, in 64.
 
     center   take the mean of the first rows off all rows
@@ -50,30 +52,19 @@ class Polar:
     sketchable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if type(self.center) is not bool:
-            raise SpecError(f"center must be yes or no, got {self.center!r}.")
-
-    @property
-    def centered(self) -> bool:
-        """See Quantizer."""
-        return self.center
-
-    @property
-    def sample_size(self) -> int:
-        """1,024 rows for the mean, none without centring."""
-        return 1024 if self.center else 0
+        check_yes_or_no(center=self.center)
 
     @property
     def spec(self) -> str:
         """See Quantizer."""
-        return "Polar" if self.center else "Polar(center=no)"
+        return spelled("Polar", center=(self.center, True))
 
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "Polar":
         """The recipe of `Polar`."""
         if number is not None:
             raise SpecError(f"{name} takes no number, got {name} and {number}.")
-        return cls(options.get("center", True))  # type: ignore[arg-type]
+        return cls(**options)  # type: ignore[arg-type]
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedPolar":
         """See Quantizer; nothing is learned."""
@@ -114,24 +105,17 @@ def angle_levels() -> tuple[list[npt.NDArray[np.float64]], float]:
 
 @final
 @dataclass(frozen=True, eq=False)
-class FittedPolar:
+class FittedPolar(ScaledLevels):
     """Codes rows by angles; see the module."""
 
     dim: int
     angles: npt.NDArray[np.float64]
     distortion: float
-    scale: ClassVar[str] = "scale"
-    ratio: ClassVar[None] = None
 
     @lazy
     def layout(self) -> PolarCodes:
         """Words of angles."""
         return PolarCodes(self.dim, tuple(self.angles.tolist()))
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Codes and a float32 scale."""
-        return (*self.layout.columns, Column("scale", np.dtype(np.float32)))
 
     def encode(self, y: FloatArray) -> Encoded:
         """See FittedQuantizer."""
@@ -142,19 +126,6 @@ class FittedPolar:
         dots = (z * self.layout.levels(columns)).sum(axis=1, dtype=np.float64)
         columns["scale"] = divide(norms.astype(np.float64) * float(length), dots)
         return Encoded(columns, self)
-
-    @property
-    def shrink(self) -> float:
-        """See FittedQuantizer."""
-        return 1 - self.distortion
-
-    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
-        """See FittedQuantizer."""
-        return self.layout.levels(columns, columns["scale"])
-
-    def operand(self, y: FloatArray) -> FloatArray:
-        """See FittedQuantizer."""
-        return y
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""

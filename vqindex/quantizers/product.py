@@ -1,10 +1,8 @@
 """Product quantization: a codebook for each of m sub-spaces, PQ and, after a learned rotation, OPQ.
 
 Where m does not divide the dimension, some sub-spaces are wider than others by one. A row stands
-for its words side by side, times one of
-    none       1: no further byte a row. Words are orthogonal, so |q - x~|^2 is a sum of look-ups
-    unbiased   |r|^2 / <r, u>       inner products with the row itself are exact
-    length     |r| / |u|            the reconstruction is as long as the row
+for its words side by side, times a scale; see words. Words are orthogonal, so that without a scale
+|q - x~|^2 is a sum of look-ups.
 
 Sources: Jegou et al., Product quantization for nearest neighbor search, 2011; Ge et al.,
 Optimized product quantization, 2013.
@@ -12,31 +10,27 @@ Optimized product quantization, 2013.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 import numpy as np
+import numpy.typing as npt
 
-from vqindex.clustering import codebooks, sample_rows
-from vqindex.errors import CorruptFileError, ShapeError, SpecError
-from vqindex.kernels.cpu import encode
-from vqindex.layouts.base import Array, Column, FloatArray
-from vqindex.layouts.table import TableCodes
-from vqindex.lazy import lazy
-from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
-from vqindex.subspaces import Subspaces, split
-from vqindex.transforms.base import Number, stored
-
-Scale = Literal["none", "unbiased", "length"]
-SCALES: tuple[Scale, ...] = ("none", "unbiased", "length")
+from vqindex.clustering import codebooks
+from vqindex.errors import ShapeError
+from vqindex.layouts.base import Array, FloatArray
+from vqindex.quantizers.options import check_yes_or_no, spelled
+from vqindex.quantizers.words import FittedWords, Scale, WordQuantizer, codes_of
+from vqindex.subspaces import split
+from vqindex.transforms.base import Number
 
 
 @final
 @dataclass(frozen=True)
-class Product:
+class Product(WordQuantizer):
     """Recipe: `parts` codes of `bits` (4 or 8).
 
     rotated  after a rotation that is learned with the codebooks: OPQ
-    scale    "none", "unbiased" or "length", as above; 4 bytes a row but for none
+    scale    "none", "unbiased" or "length", see words; 4 bytes a row but for none
     center   take the mean of the first rows off all rows
     """
 
@@ -48,18 +42,10 @@ class Product:
 
     names: ClassVar[tuple[str, ...]] = ("PQ", "OPQ")
     options: ClassVar[tuple[str, ...]] = ("center", "scale")
-    sketchable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if type(self.parts) is not int or self.parts < 1:
-            raise SpecError(f"a product quantizer needs 1 or more codes, got {self.parts!r}.")
-        if self.bits not in (4, 8):
-            raise SpecError(f"the codes of a product quantizer have 4 or 8 bits, got {self.bits}.")
-        if self.scale not in SCALES:
-            raise SpecError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}.")
-        for name in ("rotated", "center"):
-            if type(getattr(self, name)) is not bool:
-                raise SpecError(f"{name} must be yes or no, got {getattr(self, name)!r}.")
+        super().__post_init__()
+        check_yes_or_no(rotated=self.rotated)
 
     @property
     def rotation(self) -> str:
@@ -67,30 +53,16 @@ class Product:
         return f"OPQ{self.parts}x{self.bits}" if self.rotated else "None"
 
     @property
-    def centered(self) -> bool:
-        """See Quantizer."""
-        return self.center
-
-    @property
-    def sample_size(self) -> int:
-        """As many rows as k-means makes use of."""
-        return sample_rows(1 << self.bits)
-
-    @property
     def spec(self) -> str:
         """See Quantizer."""
-        options = [] if self.center else ["center=no"]
-        if self.scale != "none":
-            options.append(f"scale={self.scale}")
         name = f"{'OPQ' if self.rotated else 'PQ'}{self.parts}x{self.bits}"
-        return name + (f"({','.join(options)})" if options else "")
+        return spelled(name, center=(self.center, True), scale=(self.scale, "none"))
 
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "Product":
         """The recipe of `PQ<m>x<bits>` or `OPQ<m>x<bits>` with options `center` and `scale`."""
         parts, bits = codes_of(name, number)
-        center, scale = options.get("center", True), options.get("scale", "none")
-        return cls(parts, bits, name == "OPQ", scale, center)  # type: ignore[arg-type]
+        return cls(parts, bits, name == "OPQ", **options)  # type: ignore[arg-type]
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedProduct":
         """See Quantizer."""
@@ -107,104 +79,23 @@ class Product:
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedProduct":
         """See Quantizer."""
-        words = stored(arrays, "words", np.float32, 3)
-        distortion = float(stored(arrays, "distortion", np.float64, 0))
         want = (self.parts, 1 << self.bits, -(-dim // self.parts))
-        if words.shape != want or self.parts > dim:
-            raise CorruptFileError(f"'words' must have shape {want}, got {words.shape}.")
-        if not 0 <= distortion < 1:
-            raise CorruptFileError(f"'distortion' must be 0 or more and below 1, got {distortion}.")
+        words, distortion = self._restored(arrays, want, self.parts <= dim)
         return FittedProduct(dim, self.bits, self.scale, words, distortion)
-
-
-def codes_of(name: str, number: Number) -> tuple[int, int]:
-    """How many codes of how many bits `name` and its number say; SpecError."""
-    if not isinstance(number, tuple) or len(number) != 2:
-        raise SpecError(f"{name} needs its codes and their bits, such as {name}48x4.")
-    return number
-
-
-def scales(rule: Scale, y: FloatArray, decoded: FloatArray) -> FloatArray:
-    """What rows' words are multiplied by, (n,), so that they stand for rows y (n, d)."""
-    if rule == "length":
-        return divide(row_norms(y), row_norms(decoded))
-    products = np.empty(len(y), np.float32)
-    encode.inner_products(y, decoded, products)
-    return divide(square_norms(y), products)
-
-
-def shrink_of(rule: Scale, distortion: float) -> float:
-    """What makes the least-error reconstruction of scaled words, which are means of rows.
-
-    A mean is shorter than its rows by sqrt(1 - distortion).
-    """
-    powers = {"none": 0.0, "length": 0.5, "unbiased": 1.0}
-    return float((1 - distortion) ** powers[rule])
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class FittedProduct:
+class FittedProduct(FittedWords):
     """Codes rows by codebooks of sub-spaces; see the module."""
-
-    dim: int
-    bits: int
-    rule: Scale
-    words: FloatArray  # (parts, size, width), zero beyond a sub-space's dimensions
-    distortion: float
-    ratio: ClassVar[None] = None
-
-    @lazy
-    def layout(self) -> TableCodes:
-        """A code for each sub-space."""
-        return TableCodes(len(self.words), self.bits)
-
-    @lazy
-    def _spaces(self) -> Subspaces:
-        return Subspaces(self.dim, self.words)
 
     @property
     def squares(self) -> FloatArray | None:
         """What each entry of the tables adds to |x~|^2, (parts * size,); None under a scale."""
         return 2 * self._spaces.halves.reshape(-1) if self.rule == "none" else None
 
-    @property
-    def scale(self) -> str | None:
-        """See FittedQuantizer."""
-        return None if self.rule == "none" else "scale"
+    def _codes(self, y: FloatArray) -> npt.NDArray[np.uint8]:
+        return self._spaces.encode(y).astype(np.uint8)
 
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The codes, and a float32 scale unless there is none."""
-        scale = (Column("scale", np.dtype(np.float32)),) if self.scale else ()
-        return (*self.layout.columns, *scale)
-
-    def encode(self, y: FloatArray) -> Encoded:
-        """See FittedQuantizer."""
-        y = np.ascontiguousarray(y)
-        columns = self.layout.pack(self._spaces.encode(y).astype(np.uint8))
-        if self.rule != "none":
-            columns["scale"] = scales(self.rule, y, self._decode(columns))
-        return Encoded(columns, self, rounded=self.rule == "none")
-
-    def _decode(self, columns: Mapping[str, Array]) -> FloatArray:
-        """Words side by side, (n, dim)."""
-        return self._spaces.decode(self.layout.unpack(columns))
-
-    @property
-    def shrink(self) -> float:
-        """See FittedQuantizer."""
-        return shrink_of(self.rule, self.distortion)
-
-    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
-        """See FittedQuantizer."""
-        rows = self._decode(columns)
-        return rows * columns["scale"].reshape(-1, 1) if self.scale else rows
-
-    def operand(self, y: FloatArray) -> FloatArray:
-        """See FittedQuantizer: the tables, (nq, parts * size)."""
-        return self._spaces.products(y).reshape(len(y), -1)
-
-    def arrays(self) -> dict[str, Array]:
-        """See FittedQuantizer."""
-        return {"words": self.words, "distortion": np.array(self.distortion)}
+    def _decode(self, codes: npt.NDArray[np.uint8]) -> FloatArray:
+        return self._spaces.decode(codes)

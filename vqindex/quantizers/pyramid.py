@@ -29,10 +29,12 @@ import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.kernels.cpu.pyramid import WIDEST
-from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.pyramid import GAINS, MOST_BITS, PyramidCodes
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, divide, row_norms
+from vqindex.quantizers.options import Centering, check_yes_or_no, spelled
+from vqindex.quantizers.scaled import ScaledLevels
 from vqindex.transforms.base import Number, stored
 
 LARGEST = 4.0  # standard deviations of an entry that levels go up to
@@ -42,7 +44,7 @@ _GRID = 4096
 
 @final
 @dataclass(frozen=True)
-class Pyramid:
+class Pyramid(Centering):
     """Recipe: `bits` (1 to 4) a dimension, and 3/64 more for gains.
 
     center   take the mean of the first rows off all rows
@@ -59,30 +61,19 @@ class Pyramid:
     def __post_init__(self) -> None:
         if type(self.bits) is not int or not 1 <= self.bits <= MOST_BITS:
             raise SpecError(f"bits must be 1 to {MOST_BITS}, got {self.bits!r}.")
-        if type(self.center) is not bool:
-            raise SpecError(f"center must be yes or no, got {self.center!r}.")
-
-    @property
-    def centered(self) -> bool:
-        """See Quantizer."""
-        return self.center
-
-    @property
-    def sample_size(self) -> int:
-        """1,024 rows for the mean, none without centring."""
-        return 1024 if self.center else 0
+        check_yes_or_no(center=self.center)
 
     @property
     def spec(self) -> str:
         """See Quantizer."""
-        return f"PVQ{self.bits}" + ("" if self.center else "(center=no)")
+        return spelled(f"PVQ{self.bits}", center=(self.center, True))
 
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "Pyramid":
         """The recipe of `PVQ<b>`."""
         if number is None:
             raise SpecError(f"{name} needs its bits, such as {name}4.")
-        return cls(number, options.get("center", True))  # type: ignore[arg-type]
+        return cls(number, **options)  # type: ignore[arg-type]
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedPyramid":
         """See Quantizer; the gains depend on nothing but the dimension."""
@@ -144,7 +135,7 @@ def gain_levels(n: int, d: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
 
 @final
 @dataclass(frozen=True, eq=False)
-class FittedPyramid:
+class FittedPyramid(ScaledLevels):
     """Codes rows by pulses and gains; see the module.
 
     gains, edges   of a whole group and of a shorter last one, see layouts.pyramid; (2, 8), (2, 7)
@@ -155,19 +146,12 @@ class FittedPyramid:
     gains: FloatArray
     edges: FloatArray
     distortion: float
-    scale: ClassVar[str] = "scale"
-    ratio: ClassVar[None] = None
 
     @lazy
     def layout(self) -> PyramidCodes:
         """Numbered points, and gains."""
         gains, edges = (tuple(map(tuple, a.tolist())) for a in (self.gains, self.edges))
         return PyramidCodes(self.dim, self.bits, gains, edges)
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Codes and a float32 scale."""
-        return (*self.layout.columns, Column("scale", np.dtype(np.float32)))
 
     def encode(self, y: FloatArray) -> Encoded:
         """See FittedQuantizer."""
@@ -177,19 +161,6 @@ class FittedPyramid:
         columns, dots = self.layout.encode(y * factor[:, None])
         columns["scale"] = divide(norms.astype(np.float64) * float(root), dots)
         return Encoded(columns, self)
-
-    @property
-    def shrink(self) -> float:
-        """See FittedQuantizer."""
-        return 1 - self.distortion
-
-    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
-        """See FittedQuantizer."""
-        return self.layout.levels(columns, columns["scale"])
-
-    def operand(self, y: FloatArray) -> FloatArray:
-        """See FittedQuantizer."""
-        return y
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""

@@ -29,6 +29,8 @@ from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, divide, row_norms, sign_ratio
 from vqindex.quantizers.levels import uniform_levels
+from vqindex.quantizers.options import check_choice, check_yes_or_no, spelled
+from vqindex.quantizers.scaled import ScaledLevels
 from vqindex.transforms.base import Number, stored
 
 Search = Literal["exact", "fast"]
@@ -60,28 +62,21 @@ class RaBitQ:
     def __post_init__(self) -> None:
         if type(self.bits) is not int or not 1 <= self.bits <= 8:
             raise SpecError(f"bits must be 1 to 8, got {self.bits!r}.")
-        if self.search not in SEARCHES:
-            raise SpecError(f"search must be one of {', '.join(SEARCHES)}, got {self.search!r}.")
-        if type(self.error) is not bool:
-            raise SpecError(f"error must be True or False, got {self.error!r}.")
+        check_choice(SEARCHES, search=self.search)
+        check_yes_or_no(error=self.error)
 
     @property
     def spec(self) -> str:
         """See Quantizer."""
-        options = ["error=yes"] if self.error else []
-        if self.search == "fast":
-            options.append("search=fast")
-        return f"RaBitQ{self.bits}" + (f"({','.join(options)})" if options else "")
+        error, search = (self.error, False), (self.search, "exact")
+        return spelled(f"RaBitQ{self.bits}", error=error, search=search)
 
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "RaBitQ":
         """The recipe of `RaBitQ<b>` with options `search` and `error`."""
         if number is None:
             raise SpecError("RaBitQ needs its bits, such as RaBitQ4.")
-        search, error = options.get("search", "exact"), options.get("error", False)
-        if not isinstance(error, bool):
-            raise SpecError(f"error must be yes or no, got {error!r}.")
-        return cls(number, search, error)  # type: ignore[arg-type]
+        return cls(number, **options)  # type: ignore[arg-type]
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedRaBitQ":
         """See Quantizer; what is learned depends on nothing but the dimension."""
@@ -117,7 +112,7 @@ def _measured_distortion(bits: int, dim: int) -> float:
 
 @final
 @dataclass(frozen=True)
-class FittedRaBitQ:
+class FittedRaBitQ(ScaledLevels):
     """Codes rows by a grid; see the module.
 
     unit         what a step of the grid is worth under the fast search, over |y| / sqrt(d)
@@ -136,21 +131,15 @@ class FittedRaBitQ:
         return ScalarCodes((Segment(self.dim, tuple(range(2 ** (self.recipe.bits - 1)))),))
 
     @property
-    def scale(self) -> str:
-        """See FittedQuantizer."""
-        return "scale"
-
-    @property
     def ratio(self) -> str | None:
         """See FittedQuantizer."""
         return "ratio" if self.recipe.bits > 1 else None
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Codes, a float32 scale and, in float16, the ratio beyond one bit and the error."""
-        scale = Column("scale", np.dtype(np.float32))
-        halves = [name for name in (self.ratio, "error" if self.recipe.error else None) if name]
-        return (*self.layout.columns, scale, *(Column(n, np.dtype(np.float16)) for n in halves))
+        """As of any scale, and a float16 error where the recipe keeps one."""
+        error = (Column("error", np.dtype(np.float16)),) if self.recipe.error else ()
+        return (*super().columns, *error)
 
     def encode(self, y: FloatArray) -> Encoded:
         """See FittedQuantizer."""
@@ -184,19 +173,6 @@ class FittedRaBitQ:
             raise SpecError(f"{self.recipe.spec} keeps no error bounds; use error=yes.")
         bounds: FloatArray = columns["scale"].ravel() * columns["error"].ravel().astype(np.float32)
         return bounds
-
-    @property
-    def shrink(self) -> float:
-        """See FittedQuantizer; an unbiased scale is too long by 1 / (1 - distortion)."""
-        return 1 - self.distortion
-
-    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
-        """See FittedQuantizer."""
-        return self.layout.levels(columns, columns["scale"])
-
-    def operand(self, y: FloatArray) -> FloatArray:
-        """See FittedQuantizer."""
-        return y
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""

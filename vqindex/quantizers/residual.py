@@ -2,8 +2,7 @@
 
 A row stands for the sum of a word of each stage, found by a beam search. With groups, runs of
 dimensions have stages of their own (GRVQ): as many groups as codes is product quantization. Words
-of different stages are not orthogonal, so |x~|^2 is no sum of look-ups. Times one of
-    none, unbiased, length      as of product quantization
+of different stages are not orthogonal, so |x~|^2 is no sum of look-ups. Times a scale; see words.
 
 Sources: Chen et al., Approximate nearest neighbor search by residual vector quantization, 2010;
 Babenko and Lempitsky, Additive quantization, 2014 (beam search); HiFi-Codec, arXiv 2305.02765
@@ -20,16 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex import threads as pool
-from vqindex.clustering import kmeans, leading_words, sample_rows
-from vqindex.errors import CorruptFileError, ShapeError, SpecError
+from vqindex.clustering import kmeans, leading_words
+from vqindex.errors import ShapeError, SpecError
 from vqindex.kernels.cpu import beam, hadamard
-from vqindex.layouts.base import Array, Column, FloatArray
-from vqindex.layouts.table import TableCodes
+from vqindex.layouts.base import Array, FloatArray
 from vqindex.lazy import lazy
-from vqindex.quantizers.base import Encoded
-from vqindex.quantizers.product import SCALES, Scale, codes_of, scales, shrink_of
-from vqindex.subspaces import Subspaces, halves, split
-from vqindex.transforms.base import Number, stored
+from vqindex.quantizers.options import spelled, whole
+from vqindex.quantizers.words import FittedWords, Scale, WordQuantizer, codes_of
+from vqindex.subspaces import halves, split
+from vqindex.transforms.base import Number
 
 MOST_WORDS = 4096  # of a group: the products of its words with each other are 64 MB
 ITERATIONS = 10  # of k-means at each stage
@@ -39,7 +37,7 @@ ROWS = 256  # searched at a time
 
 @final
 @dataclass(frozen=True)
-class Residual:
+class Residual(WordQuantizer):
     """Recipe: `parts` codes of `bits` (4 or 8).
 
     beam     sums kept at each stage
@@ -58,19 +56,13 @@ class Residual:
     names: ClassVar[tuple[str, ...]] = ("RQ",)
     options: ClassVar[tuple[str, ...]] = ("beam", "center", "groups", "scale")
     rotation: ClassVar[str] = "None"
-    sketchable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name in ("parts", "beam", "groups"):
+        super().__post_init__()
+        for name in ("beam", "groups"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise SpecError(f"{name} must be an integer >= 1, got {value!r}.")
-        if self.bits not in (4, 8):
-            raise SpecError(f"the codes of a residual quantizer have 4 or 8 bits, got {self.bits}.")
-        if self.scale not in SCALES:
-            raise SpecError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}.")
-        if type(self.center) is not bool:
-            raise SpecError(f"center must be yes or no, got {self.center!r}.")
         if self.parts % self.groups:
             raise SpecError(f"groups must divide the {self.parts} codes, got {self.groups}.")
         if self._words > MOST_WORDS:
@@ -85,39 +77,19 @@ class Residual:
         return self.parts // self.groups << self.bits
 
     @property
-    def centered(self) -> bool:
-        """See Quantizer."""
-        return self.center
-
-    @property
-    def sample_size(self) -> int:
-        """As many rows as k-means makes use of."""
-        return sample_rows(1 << self.bits)
-
-    @property
     def spec(self) -> str:
         """See Quantizer."""
-        options = [] if self.beam == 5 else [f"beam={self.beam}"]
-        if not self.center:
-            options.append("center=no")
-        if self.groups > 1:
-            options.append(f"groups={self.groups}")
-        if self.scale != "none":
-            options.append(f"scale={self.scale}")
-        return f"RQ{self.parts}x{self.bits}" + (f"({','.join(options)})" if options else "")
+        return spelled(
+            f"RQ{self.parts}x{self.bits}",
+            beam=(self.beam, 5), center=(self.center, True),
+            groups=(self.groups, 1), scale=(self.scale, "none"),
+        )  # fmt: skip
 
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "Residual":
         """The recipe of `RQ<m>x<bits>` with options `beam`, `center`, `groups` and `scale`."""
         parts, bits = codes_of(name, number)
-        counts = {}
-        for key, default in (("beam", 5), ("groups", 1)):
-            text = str(options.get(key, default))
-            if not text.isdecimal():
-                raise SpecError(f"{key} must be an integer >= 1, got {text!r}.")
-            counts[key] = int(text)
-        center, scale = options.get("center", True), options.get("scale", "none")
-        return cls(parts, bits, **counts, scale=scale, center=center)  # type: ignore[arg-type]
+        return cls(parts, bits, **whole(options, "beam", "groups"))
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedResidual":
         """See Quantizer."""
@@ -134,7 +106,7 @@ class Residual:
             part = np.ascontiguousarray(x[:, start:stop])
             stages = self._words >> self.bits
             words[group, :, : stop - start] = _stages(part, stages, 1 << self.bits, self.beam, seed)
-        plain = FittedResidual(dim, self.bits, self.beam, "none", words, 0.0)
+        plain = FittedResidual(dim, self.bits, "none", words, 0.0, self.beam)
         error = float(np.square(x - plain.encode(x).approximation, dtype=np.float64).sum())
         total = float(np.square(x, dtype=np.float64).sum())
         distortion = min(error / total, 1 - 2.0**-20) if total else 0.0
@@ -142,14 +114,9 @@ class Residual:
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedResidual":
         """See Quantizer."""
-        words = stored(arrays, "words", np.float32, 3)
-        distortion = float(stored(arrays, "distortion", np.float64, 0))
         want = (self.groups, self._words, -(-dim // self.groups))
-        if words.shape != want or self.groups > dim:
-            raise CorruptFileError(f"'words' must have shape {want}, got {words.shape}.")
-        if not 0 <= distortion < 1:
-            raise CorruptFileError(f"'distortion' must be 0 or more and below 1, got {distortion}.")
-        return FittedResidual(dim, self.bits, self.beam, self.scale, words, distortion)
+        words, distortion = self._restored(arrays, want, self.groups <= dim)
+        return FittedResidual(dim, self.bits, self.scale, words, distortion, self.beam)
 
 
 def _stages(x: FloatArray, stages: int, size: int, width: int, seed: int) -> FloatArray:
@@ -180,30 +147,10 @@ def _stages(x: FloatArray, stages: int, size: int, width: int, seed: int) -> Flo
 
 @final
 @dataclass(frozen=True, eq=False)
-class FittedResidual:
+class FittedResidual(FittedWords):
     """Codes rows by sums of words; see the module."""
 
-    dim: int
-    bits: int
     width: int  # of the beam
-    rule: Scale
-    words: FloatArray  # (groups, stages * size, width), zero beyond a group's dimensions
-    distortion: float
-    ratio: ClassVar[None] = None
-
-    @property
-    def _stages(self) -> int:
-        """Of a group."""
-        return int(self.words.shape[1]) >> self.bits
-
-    @lazy
-    def layout(self) -> TableCodes:
-        """The codes of each group, stage by stage."""
-        return TableCodes(len(self.words) * self._stages, self.bits)
-
-    @lazy
-    def _spaces(self) -> Subspaces:
-        return Subspaces(self.dim, self.words)
 
     @lazy
     def _groups(self) -> list[tuple[FloatArray, FloatArray]]:
@@ -217,20 +164,8 @@ class FittedResidual:
             found.append((right, gram))
         return found
 
-    @property
-    def scale(self) -> str | None:
-        """See FittedQuantizer."""
-        return None if self.rule == "none" else "scale"
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The codes, and a float32 scale unless there is none."""
-        scale = (Column("scale", np.dtype(np.float32)),) if self.scale else ()
-        return (*self.layout.columns, *scale)
-
-    def encode(self, y: FloatArray) -> Encoded:
-        """See FittedQuantizer."""
-        y, starts, stages = np.ascontiguousarray(y), self._spaces.starts, self._stages
+    def _codes(self, y: FloatArray) -> npt.NDArray[np.uint8]:
+        starts, stages = self._spaces.starts, self._stages
         codes = np.empty((len(y), self.layout.parts), np.uint8)
         for a in range(0, len(y), ROWS):
             for group, half in enumerate(self._spaces.halves):
@@ -238,10 +173,7 @@ class FittedResidual:
                 codes[a : a + ROWS, stages * group : stages * (group + 1)] = self._search(
                     rows, half, *self._groups[group]
                 )
-        columns = self.layout.pack(codes)
-        if self.rule != "none":
-            columns["scale"] = scales(self.rule, y, self._decode(columns))
-        return Encoded(columns, self, rounded=self.rule == "none")
+        return codes
 
     def _search(
         self, rows: FloatArray, half: FloatArray, right: FloatArray, gram: FloatArray
@@ -257,27 +189,8 @@ class FittedResidual:
             kept = int(beam.extend(products, column, gram, half, stage, kept, codes, scores))
         return np.ascontiguousarray(codes[:, 0])
 
-    def _decode(self, columns: Mapping[str, Array]) -> FloatArray:
-        """Sums of words, (n, dim)."""
-        codes = np.ascontiguousarray(self.layout.unpack(columns))
+    def _decode(self, codes: npt.NDArray[np.uint8]) -> FloatArray:
+        codes = np.ascontiguousarray(codes)
         out = np.empty((len(codes), self.dim), np.float32)
         beam.decode(codes, 1 << self.bits, self._spaces.starts, self.words, out)
         return out
-
-    @property
-    def shrink(self) -> float:
-        """See FittedQuantizer."""
-        return shrink_of(self.rule, self.distortion)
-
-    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
-        """See FittedQuantizer."""
-        rows = self._decode(columns)
-        return rows * columns["scale"].reshape(-1, 1) if self.scale else rows
-
-    def operand(self, y: FloatArray) -> FloatArray:
-        """See FittedQuantizer: the tables, (nq, parts * size)."""
-        return self._spaces.products(y).reshape(len(y), -1)
-
-    def arrays(self) -> dict[str, Array]:
-        """See FittedQuantizer."""
-        return {"words": self.words, "distortion": np.array(self.distortion)}

@@ -38,8 +38,8 @@ from vqindex.quantizers.codebook import (
     measured,
     normal,
     on_grid,
-    whole,
 )
+from vqindex.quantizers.options import whole
 from vqindex.quantizers.vector import gaussian_points
 from vqindex.transforms.base import Number, generator
 
@@ -84,8 +84,7 @@ class Trellis(CodebookQuantizer):
     @property
     def spec(self) -> str:
         """See Quantizer."""
-        window = {} if self.window == 12 else {"window": self.window}
-        return self.spelled(f"TCQ{self.bits:g}", **window)
+        return self.spelled(f"TCQ{self.bits:g}", window=(self.window, 12))
 
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "Trellis":

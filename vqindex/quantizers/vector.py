@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from vqindex.errors import SpecError
 from vqindex.kernels.cpu import codewords
-from vqindex.quantizers.codebook import Codebook, CodebookQuantizer, on_grid, whole
+from vqindex.quantizers.codebook import Codebook, CodebookQuantizer, on_grid
+from vqindex.quantizers.options import check_choice, whole
 from vqindex.transforms.base import Number
 
 Floats = npt.NDArray[np.float64]
@@ -44,14 +45,12 @@ class VectorQuantizer(CodebookQuantizer):
         super().__post_init__()
         if self.group not in GROUPS or type(self.group) is not int:
             raise SpecError(f"VQ codes 2 or 4 dimensions together, got {self.group!r}.")
-        if self.words not in WORDS or type(self.words) is not int:
-            raise SpecError(f"words must be one of {WORDS}, got {self.words!r}.")
+        check_choice(WORDS, words=self.words)
 
     @property
     def spec(self) -> str:
         """See Quantizer."""
-        words = {} if self.words == 16 else {"words": self.words}
-        return self.spelled(f"VQ{self.group}", **words)
+        return self.spelled(f"VQ{self.group}", words=(self.words, 16))
 
     @classmethod
     def from_spec(

@@ -1,0 +1,155 @@
+"""What product and residual quantizers have in common: a row stands for words of codebooks.
+
+Times one of
+    none       1: no further byte a row
+    unbiased   |r|^2 / <r, u>       inner products with the row itself are exact
+    length     |r| / |u|            the reconstruction is as long as the row
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.clustering import sample_rows
+from vqindex.errors import CorruptFileError, SpecError
+from vqindex.kernels.cpu import encode
+from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.table import TableCodes
+from vqindex.lazy import lazy
+from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
+from vqindex.quantizers.options import Centering, check_choice, check_yes_or_no
+from vqindex.subspaces import Subspaces
+from vqindex.transforms.base import Number, stored
+
+Scale = Literal["none", "unbiased", "length"]
+SCALES: tuple[Scale, ...] = ("none", "unbiased", "length")
+
+
+def codes_of(name: str, number: Number) -> tuple[int, int]:
+    """How many codes of how many bits `name` and its number say; SpecError."""
+    if not isinstance(number, tuple) or len(number) != 2:
+        raise SpecError(f"{name} needs its codes and their bits, such as {name}48x4.")
+    return number
+
+
+class WordQuantizer(Centering):
+    """A recipe of `parts` codes of `bits` (4 or 8), with options `scale` and `center`."""
+
+    parts: int
+    bits: int
+    scale: Scale
+
+    sketchable: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if type(self.parts) is not int or self.parts < 1:
+            raise SpecError(f"parts must be an integer >= 1, got {self.parts!r}.")
+        if self.bits not in (4, 8):
+            raise SpecError(f"codes of words have 4 or 8 bits, got {self.bits!r}.")
+        check_choice(SCALES, scale=self.scale)
+        check_yes_or_no(center=self.center)
+
+    @property
+    def sample_size(self) -> int:
+        """As many rows as k-means makes use of."""
+        return sample_rows(1 << self.bits)
+
+    def _restored(
+        self, arrays: Mapping[str, Array], want: tuple[int, int, int], fits: bool
+    ) -> tuple[FloatArray, float]:
+        """The words, of the shape wanted, and the distortion of a file; CorruptFileError.
+
+        fits   whether the dimension is no less than the codebooks
+        """
+        words = stored(arrays, "words", np.float32, 3)
+        distortion = float(stored(arrays, "distortion", np.float64, 0))
+        if words.shape != want or not fits:
+            raise CorruptFileError(f"'words' must have shape {want}, got {words.shape}.")
+        if not 0 <= distortion < 1:
+            raise CorruptFileError(f"'distortion' must be 0 or more and below 1, got {distortion}.")
+        return words, distortion
+
+
+@dataclass(frozen=True, eq=False)
+class FittedWords(ABC):
+    """Codes rows by words, whose products with a query are its tables."""
+
+    dim: int
+    bits: int
+    rule: Scale
+    words: FloatArray  # (spaces, stages * size, width), zero beyond a space's dimensions
+    distortion: float
+    ratio: ClassVar[None] = None
+
+    @lazy
+    def layout(self) -> TableCodes:
+        """The codes of each space, stage by stage."""
+        return TableCodes(len(self.words) * self._stages, self.bits)
+
+    @property
+    def _stages(self) -> int:
+        """Codes of a space."""
+        return int(self.words.shape[1]) >> self.bits
+
+    @lazy
+    def _spaces(self) -> Subspaces:
+        return Subspaces(self.dim, self.words)
+
+    @property
+    def scale(self) -> str | None:
+        """See FittedQuantizer."""
+        return None if self.rule == "none" else "scale"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The codes, and a float32 scale unless there is none."""
+        scale = (Column("scale", np.dtype(np.float32)),) if self.scale else ()
+        return (*self.layout.columns, *scale)
+
+    @abstractmethod
+    def _codes(self, y: FloatArray) -> npt.NDArray[np.uint8]:
+        """The codes of rows, (n, parts)."""
+
+    @abstractmethod
+    def _decode(self, codes: npt.NDArray[np.uint8]) -> FloatArray:
+        """What words say of rows, (n, dim)."""
+
+    def encode(self, y: FloatArray) -> Encoded:
+        """See FittedQuantizer."""
+        y = np.ascontiguousarray(y)
+        codes = self._codes(y)
+        columns = self.layout.pack(codes)
+        if self.rule != "none":
+            columns["scale"] = self._scales(y, self._decode(codes))
+        return Encoded(columns, self, rounded=self.rule == "none")
+
+    def _scales(self, y: FloatArray, decoded: FloatArray) -> FloatArray:
+        """What rows' words are multiplied by, (n,), so that they stand for rows y (n, d)."""
+        if self.rule == "length":
+            return divide(row_norms(y), row_norms(decoded))
+        products = np.empty(len(y), np.float32)
+        encode.inner_products(y, decoded, products)
+        return divide(square_norms(y), products)
+
+    @property
+    def shrink(self) -> float:
+        """See FittedQuantizer. Words are means of rows: shorter by sqrt(1 - distortion)."""
+        powers = {"none": 0.0, "length": 0.5, "unbiased": 1.0}
+        return float((1 - self.distortion) ** powers[self.rule])
+
+    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
+        """See FittedQuantizer."""
+        rows = self._decode(self.layout.unpack(columns))
+        return rows * columns["scale"].reshape(-1, 1) if self.scale else rows
+
+    def operand(self, y: FloatArray) -> FloatArray:
+        """See FittedQuantizer: the tables, (nq, parts * size)."""
+        return self._spaces.products(y).reshape(len(y), -1)
+
+    def arrays(self) -> dict[str, Array]:
+        """See FittedQuantizer."""
+        return {"words": self.words, "distortion": np.array(self.distortion)}
