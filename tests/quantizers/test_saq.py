@@ -58,6 +58,29 @@ def test_the_scale_makes_a_row_its_own(fitted):
     assert (np.abs((y * found).sum(axis=1) - want) <= 1e-5 * want).all()
 
 
+def test_codes_that_leave_most_of_a_row_err_least():
+    rows = spectral(4000, decay=0)
+    part = SAQ(0.5).fit(rows, DIM, 0)
+    encoded = part.encode(spectral(200, seed=1, decay=0))
+    x, y = encoded.approximation.astype(np.float64), spectral(200, seed=1, decay=0)
+    square = (x * x).sum(axis=1)
+    assert encoded.rounded
+    assert (np.abs((x * y).sum(axis=1) - square) <= 1e-5 * square).all()
+    assert part.shrink == pytest.approx(1, abs=1e-5)
+    assert part.distortion > 0.5
+    fine = SAQ(2).fit(rows, DIM, 0)
+    assert fine.distortion < 0.5
+    assert not fine.encode(y).rounded
+
+
+def test_files_from_before_there_were_such_codes_are_read(fitted):
+    arrays = fitted.arrays()
+    assert arrays.pop("coarse") == 0
+    assert not SAQ(3).restore(arrays, DIM).coarse
+    with pytest.raises(CorruptFileError):
+        SAQ(3).restore(arrays | {"coarse": np.array(2, np.uint8)}, DIM)
+
+
 def test_coded_directions_are_unbiased_alike():
     """The mean of a coordinate times what stands for it is its mean square, in every direction."""
     part = SAQ(2).fit(spectral(16_000), DIM, 0)

@@ -44,6 +44,7 @@ class FittedSAQ(Scaled):
     distortion, shrink   see FittedQuantizer
     sign_weights         (64 * words,) int32, twice the mean level of each entry
     sign_errors          see Uneven
+    coarse               whether scales are those of least error
     """
 
     dim: int
@@ -58,6 +59,7 @@ class FittedSAQ(Scaled):
     shrink: float
     sign_weights: npt.NDArray[np.int32]
     sign_errors: FloatArray | None
+    coarse: bool = False
 
     @property
     def ratio(self) -> str | None:
@@ -94,11 +96,17 @@ class FittedSAQ(Scaled):
         coded = square_norms(v[:, : self.dims])
         whole = np.minimum(coded + np.float32(self.tail) * (square_norms(v) - coded), 1)
         length = norms * np.maximum(whole, 0)
-        columns["scale"] = scale = divide(length, sums[:, 0])
+        scale = divide(length, sums[:, 0])
         if self.ratio:
             own = np.minimum(divide(divide(length, sums[:, 1]), scale), np.finfo(np.float16).max)
             columns["ratio"] = own.astype(np.float16)
-        return Encoded(columns, self)
+        if self.coarse:
+            scale = norms * divide(sums[:, 0], square_norms(self._steps(columns)))
+        return Encoded(columns | {"scale": scale}, self, rounded=self.coarse)
+
+    def _steps(self, columns: Mapping[str, Array]) -> FloatArray:
+        """What the codes stand for but for the scale, (n, dims)."""
+        return self.layout.levels(columns) * self.gain[: self.dims]
 
     @lazy
     def weights(self) -> FloatArray:
@@ -109,8 +117,7 @@ class FittedSAQ(Scaled):
     def expand(self, columns: Mapping[str, Array]) -> FloatArray:
         """See FittedQuantizer."""
         out = np.zeros((len(columns["scale"]), self.dim), np.float32)
-        values = self.layout.levels(columns) * self.gain[: self.dims]
-        out[:, : self.dims] = values * columns["scale"].reshape(-1, 1)
+        out[:, : self.dims] = self._steps(columns) * columns["scale"].reshape(-1, 1)
         return out
 
     def operand(self, y: FloatArray) -> FloatArray:
@@ -132,4 +139,5 @@ class FittedSAQ(Scaled):
             "shrink": np.array(self.shrink),
             "sign_weights": self.sign_weights,
             "sign_errors": none if self.sign_errors is None else self.sign_errors,
+            "coarse": np.array(self.coarse, np.uint8),
         }
