@@ -64,15 +64,22 @@ def truth(metric, x, q):
     return x @ q.T if metric == "ip" else -((x[:, None] - q) ** 2).sum(axis=2)
 
 
+def kept_squares(codec, r):
+    """The square norms that l2 has of centred rows: those of what is kept where codes round."""
+    encoded = codec.quantizer.encode(codec.transform.apply(r.astype(np.float32)))
+    kept = encoded.approximation if encoded.rounded and codec.sketch is None else r
+    return (kept.astype(np.float64) ** 2).sum(axis=1)
+
+
 @specs
 @metrics
 def test_scores_by_the_formula(spec, metric):
     """Those of rows that stand for c + their expansion, but for queries rounded to int8.
 
-    l2 has the row's own norm, which is not its expansion's. Rounding errs by at most half a step
-    gamma for each entry of a term's operand, and sums by 12 u of what they add. A product by a
-    matrix, however fast, errs by 2.02 u (d + 3) sqrt(d) of the norms: T's here and there, S's there
-    and back, at |S| |signs| up to twice the row's norm, and all is doubled under l2.
+    l2 has the row's own norm, and its expansion's where codes round. Rounding a query errs by at
+    most half a step gamma for each entry of a term's operand, and sums by 12 u of what they add. A
+    product by a matrix, however fast, errs by 2.02 u (d + 3) sqrt(d) of the norms: T's here and
+    there, S's there and back, at |S| |signs| up to twice the row's norm; all is doubled under l2.
     """
     x, q = about(40, 33)
     codec = parse(spec, metric, 3).fit(x, 33)
@@ -91,7 +98,7 @@ def test_scores_by_the_formula(spec, metric):
         expanded = expanded + codec.sketch.expand(columns)
     product, size = expanded @ y.T, np.abs(expanded) @ np.abs(y).T
     if metric == "l2":
-        squares = ((x - center) ** 2).sum(axis=1)[:, None] + (queries**2).sum(axis=1)
+        squares = kept_squares(codec, x - center)[:, None] + (queries**2).sum(axis=1)
         want, size = 2 * product - squares, 2 * size + squares
     else:
         want, size = product + (q * center).sum(axis=1), size + np.abs(q * center).sum(axis=1)
@@ -112,7 +119,7 @@ def test_metrics_share_their_products(spec):
     r, p = x - center, q - center
     plain = replace(codec, metric="ip", center=None)
     product = scored(plain, r, p)[0].astype(np.float64)
-    squares = (r.astype(np.float64) ** 2).sum(axis=1)[:, None] + (p**2).sum(axis=1, dtype=float)
+    squares = kept_squares(codec, r)[:, None] + (p**2).sum(axis=1, dtype=float)
     error = 12 * U * (squares + 2 * np.abs(product))
     assert (np.abs(scored(codec, x, q)[0] - (2 * product - squares)) <= error).all()
     offset = (q.astype(np.float64) * center).sum(axis=1)

@@ -8,7 +8,17 @@ With r = x - c the centred row and T the transform:
     l2       -|q - x|^2 = -|q - c|^2 - |r|^2 + 2 <T (q - c), T r>
 The norm in the bias is the row's own, not its reconstruction's, so that an unbiased estimate of
 the inner product gives an unbiased distance. Codes that round rows and estimate nothing have that
-of their reconstruction: distances to it err less, as they do in proportion to |q - x|.
+of their reconstruction: distances to it err less, as they do in proportion to |q - x|. So have
+codes whose scale makes the reconstruction err least, for they are not unbiased in any case.
+
+Which finds more depends on the rows. Of rows all equally long the own norm is worth knowing; where
+codes leave more of some rows than of others, those look near by chance, and the norm of their
+reconstruction is against it. R@10, own norm and an unbiased scale, and distances to reconstructions
+of least error (scale=biased):
+
+                    EDEN1         EDEN2         EDEN4
+    250,000 SIFT    .379  .414    .584  .608    .795  .809
+    10,000 texts    .680  .675    .831  .829    .952  .953
 """
 
 from collections.abc import Mapping

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vqindex as vq
 from vqindex.errors import NonFiniteError, SpecError
 from vqindex.quantizers import Originals
 from vqindex.quantizers.originals import to_half
@@ -78,6 +79,46 @@ def test_a_row_of_zeros_stays():
     approximation, columns = kept("SQ8", np.zeros((2, 5), np.float32))
     assert not approximation.any()
     assert not columns["scale"].any()
+
+
+def histograms(n):
+    """Rows (n, 128) as of images' gradients: long, of no negative entries, and near each other."""
+    rng = np.random.default_rng(0)
+    x = rng.gamma(0.7, 30, (n // 200, 1, 128)) + rng.normal(0, 6, (n // 200, 200, 128))
+    return x.reshape(n, 128).clip(0, 160).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["F16", "SQ8"])
+def test_l2_is_the_distance_of_what_is_kept(kind):
+    """And finds more than the norms of the rows themselves would, which err with |q|, not |q - x|.
+
+    Queries are such as int8 holds. A distance is a sum of three terms of a few roundings each.
+    """
+    x = histograms(3000)
+    base, q = x[::2], x[1::2][:400]
+    step = q.max(axis=1, keepdims=True) / np.float32(127)
+    q = np.rint(q / step) * step
+    index = vq.index_factory(kind, metric="l2")
+    index.add(base)
+    found = index.search(q, len(base))
+    order = np.argsort(found.ids, axis=1)
+    distances = np.take_along_axis(found.distances, order, axis=1)
+    rows, asked = index.reconstruct(index.ids).astype(np.float64), q.astype(np.float64)
+    norms, products = (rows**2).sum(axis=1), asked @ rows.T
+    sizes = (asked**2).sum(axis=1)[:, None] + norms + 2 * products
+    want = sizes - 4 * products
+    assert (np.abs(distances - want) <= 16 * U * sizes).all()
+
+    exact = vq.index_factory("F32", metric="l2")
+    exact.add(base)
+    truth = exact.search(q, 10).ids
+    own = np.argsort((base.astype(np.float64) ** 2).sum(axis=1) - 2 * products, axis=1)[:, :10]
+    hits, others = (
+        np.array([len({*a} & {*t}) for a, t in zip(ids, truth, strict=True)])
+        for ids in (found.ids[:, :10], own)
+    )
+    gain = hits - others
+    assert kind == "F16" or gain.mean() > 3 * gain.std() / len(gain) ** 0.5
 
 
 @kinds

@@ -173,7 +173,7 @@ class FittedCodebook(ScaledLevels):
             columns["scale"] = divide(norms.astype(np.float64) ** 2, dot)
         else:
             columns["scale"] = divide(dot, square)
-        return Encoded(columns, self)
+        return Encoded(columns, self, rounded=self.rule == "biased")
 
     @property
     def distortion(self) -> float:

@@ -140,7 +140,7 @@ class FittedLloydMax(ScaledLevels):
         columns["scale"] = scale
         if self.ratio:
             columns["ratio"] = sign_ratio(square_norms, absolute, scale)
-        return Encoded(columns, self)
+        return Encoded(columns, self, rounded=self.rule == "biased")
 
     @property
     def distortion(self) -> float:

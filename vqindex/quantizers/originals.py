@@ -102,8 +102,10 @@ class FittedOriginals:
         if self.kind == "i8":
             t, scale = np.empty(y.shape, np.int8), np.empty(len(y), np.float32)
             encode.to_bytes(np.ascontiguousarray(y), t, scale)
-            return Encoded(self.layout.pack(t) | {"scale": scale}, self)
-        return Encoded(self.layout.pack(to_half(y) if self.kind == "f16" else y), self)
+            return Encoded(self.layout.pack(t) | {"scale": scale}, self, rounded=True)
+        if self.kind == "f16":
+            return Encoded(self.layout.pack(to_half(y)), self, rounded=True)
+        return Encoded(self.layout.pack(y), self)
 
     def expand(self, columns: Mapping[str, Array]) -> FloatArray:
         """See FittedQuantizer."""
