@@ -20,12 +20,14 @@ import numpy.typing as npt
 
 from vqindex.kernels.cpu import mixed, program, simd
 from vqindex.kernels.cpu.program import FIELDS
-from vqindex.kernels.reference.mixed import MOST_BITS, RUN, WORD
 from vqindex.kernels.reference.mixed import planes as planes_of
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.lazy import lazy
 
+RUN = 8  # entries of equal bits
+WORD = 64
 RUNS = WORD // RUN  # of a word
+MOST_BITS = 7
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ the rows near it: an error of dimension j costs w_j = E (q_j - y_j)^2 over such 
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.kernels.reference.mixed import MOST_BITS, RUN, WORD
 from vqindex.layouts.base import FloatArray
+from vqindex.layouts.mixed import MOST_BITS, RUN, WORD
 from vqindex.quantizers.levels import scalar_levels
 
 Floats = npt.NDArray[np.float64]

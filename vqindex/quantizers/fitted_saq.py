@@ -7,9 +7,8 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.kernels.reference.mixed import RUN, WORD
 from vqindex.layouts.base import Array, FloatArray
-from vqindex.layouts.mixed import MixedCodes
+from vqindex.layouts.mixed import RUN, WORD, MixedCodes
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
 from vqindex.quantizers.scaled import Scaled

@@ -13,7 +13,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.kernels.reference.mixed import WORD
+from vqindex.layouts.mixed import WORD
 from vqindex.quantizers.levels import MAGNITUDES, best_magnitudes, grid_edges
 
 Floats = npt.NDArray[np.float64]

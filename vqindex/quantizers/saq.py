@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError, SpecError
-from vqindex.kernels.reference.mixed import MOST_BITS, RUN, WORD
 from vqindex.layouts.base import Array, FloatArray
+from vqindex.layouts.mixed import MOST_BITS, RUN, WORD
 from vqindex.quantizers.allocation import allocate, near_differences, run_costs
 from vqindex.quantizers.base import divide, row_norms
 from vqindex.quantizers.fitted_saq import FittedSAQ, whitened

@@ -8,8 +8,7 @@ a word (64 dimensions) share a table; entry 0 is unused.
 import numpy as np
 import numpy.typing as npt
 
-RUN = 8  # entries of equal bits
-WORD = 64
+WORD = 64  # entries
 MOST_BITS = 7
 
 
