@@ -44,6 +44,10 @@ import gc
 import numpy as np
 import vqindex as vq
 from numba.core.dispatcher import Dispatcher
+from vqindex.factory import parse
+from vqindex.quantizers import QUANTIZERS
+from vqindex.sketches import QJL
+from vqindex.transforms import TRANSFORMS
 
 seconds = vq.warmup()
 assert 0 < seconds < 600
@@ -61,9 +65,18 @@ rng = np.random.default_rng(0)
 x = rng.standard_normal((1100, 37))
 frozen = np.asfortranarray(x)
 frozen.flags.writeable = False
-for spec in ("F32", "F16", "SQ8", "EDEN1", "EDEN3", "EDEN8", "TQprod3,Keep(f16)", "QJL50",
-             "Haar,EDEN2+QJL9", "Hadamard,F32", "QJL(projection=gaussian)"):
-    for metric in ("l2", "ip", "cosine"):
+specs = ("F32", "F16", "SQ8", "EDEN1", "EDEN3", "EDEN8", "TQprod3,Keep(f16)", "QJL50",
+         "Haar,EDEN2+QJL9", "Hadamard,F32", "QJL(projection=gaussian)")
+more = ("EDEN3(scale=biased)", "RaBitQ1", "RaBitQ5+QJL", "RaBitQ4(error=yes,search=fast)", "LVQ1",
+        "LVQ3+QJL9", "LVQ4x2", "SAQ0.5", "SAQ1+QJL9", "SAQ4.5", "PQ5x4(scale=length)", "PQ37x8",
+        "PQ8x4+QJL", "OPQ4x4", "RQ4x4(groups=2)", "RQ3x8(beam=1,scale=unbiased)", "VQ4+QJL",
+        "VQ2(words=256)", "Ternary", "Levels11", "OCT3", "TCQ1(window=8)", "PVQ3+QJL9", "Polar",
+        "Calibrated,EDEN3", "LeanVec9,LVQ4", "OPQ3x8,RaBitQ3", "PCA,F16")
+recipes = [parse(spec, "l2", 0) for spec in specs + more]
+assert {type(recipe.quantizer) for recipe in recipes} == {*QUANTIZERS, QJL}
+assert {recipe.transform.name for recipe in recipes} >= {*TRANSFORMS}
+for spec in specs + more:
+    for metric in ("l2", "ip", "cosine") if spec in specs else ("l2",):
         index = vq.index_factory(spec, metric=metric)
         index.add(frozen)
         index.add(x.tolist()[:3], ids=[5000, 4000, 9000])
