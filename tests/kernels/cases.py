@@ -9,7 +9,7 @@ from vqindex.kernels.cpu import records, search, select
 from vqindex.kernels.cpu.program import BLOCK, NONE, OPERAND, bind, looked_words, table
 from vqindex.kernels.cpu.records import Answers, Held, Kept, Stored
 from vqindex.kernels.cpu.score import CHUNK
-from vqindex.kernels.reference import codebook, decoded, mixed, scalar, score, sign
+from vqindex.kernels.reference import codebook, decoded, mixed, scalar, score, sign, sparse
 from vqindex.kernels.reference import table as table_codes
 from vqindex.layouts.base import Column
 from vqindex.layouts.codebook import CodebookCodes
@@ -21,6 +21,7 @@ from vqindex.layouts.polar import PolarCodes
 from vqindex.layouts.pyramid import PyramidCodes
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.layouts.sign import SignCodes
+from vqindex.layouts.sparse import SparseCodes
 from vqindex.layouts.table import TableCodes
 
 F32 = np.float32
@@ -89,6 +90,10 @@ SIGNED = {
     "tables of 4 bits": one(TableCodes(37, 4), ratio=False),
     "tables of 8 bits": one(TableCodes(5, 8), False, ratio=False),
     "tables and a sketch": Program(((TableCodes(2, 8), False), SKETCH), 2, ratio=False),
+    "outliers": one(SparseCodes(300, 7), ratio=False),
+    "tables and outliers": Program(
+        ((TableCodes(33, 4), True), (SparseCodes(66, 3), True), SKETCH), 3, ratio=False
+    ),
     "a sketch left out": Program(((scalar_layout((64, 3), (6, 2)), True), SKETCH), 2, ratio=False),
 }
 PROGRAMS = SIGNED | {
@@ -125,6 +130,11 @@ def random_rows(layout, n, rng):
     if isinstance(layout, TableCodes):
         codes = rng.integers(0, layout.size, (n, layout.parts), np.uint8)
         return codes, [codes]
+    if isinstance(layout, SparseCodes):
+        of_row = np.argsort(rng.random((n, layout.dims)))[:, : layout.count]
+        of_row[: n // 2] = rng.integers(0, layout.dims, of_row[: n // 2].shape)
+        values = rng.integers(-128, 128, of_row.shape, np.int8)
+        return layout.pack(of_row, values), [np.stack([of_row, values])]
     if isinstance(layout, CodebookCodes):
         bits = codebook.stream(rng.integers(0, 1 << 16, (n, layout.codes)), layout.stride)
         codes = codebook.windows(bits, layout.stride, layout.window, layout.codes)
@@ -240,6 +250,11 @@ class Case:
             tables = tables.reshape(operands.nq, -1, 2, 8, 16).swapaxes(2, 3)
         return tables.reshape(operands.nq, -1, layout.size)[:, : layout.parts].astype(np.int64)
 
+    def sparse(self, operands, s):
+        """The sums of a segment of outliers, (n, nq)."""
+        entries = np.ascontiguousarray(self.entries(operands, s, 4 * self.layouts[s].dims))
+        return sparse.raw(*self.parts[s], entries.view(np.int32))
+
     def scores(self, operands):
         """(n, nq) float32"""
         parts, nq = [], operands.nq
@@ -249,6 +264,10 @@ class Case:
                 continue
             if isinstance(layout, OffsetColumn):
                 parts.append(part * operands.gamma[s, :nq])
+                continue
+            if isinstance(layout, SparseCodes):
+                raw = self.sparse(operands, s)
+                parts.append(score.part(raw, operands.half[s, :nq], operands.gamma[s, :nq]))
                 continue
             entries = self.entries(operands, s, part.shape[1])
             if isinstance(layout, TableCodes):
@@ -291,6 +310,12 @@ class Case:
         for s in range(signs):
             if isinstance(self.layouts[s], TableCodes):
                 estimates.append(self.coarse(operands, s, slack))
+                continue
+            if isinstance(self.layouts[s], SparseCodes):
+                base = operands.half[s, :nq] + F32(slack if s == 0 else 0)
+                estimates.append(
+                    score.estimate(self.sparse(operands, s), base, operands.gamma[s, :nq])
+                )
                 continue
             entries, half = self.weighed(operands, s)
             tables, floor, span = sign.tables(entries)

@@ -37,6 +37,7 @@ OPERATIONS = {
     "splat_float": ("F", lambda value: np.full(16, value)),
     "add": ("ii", lambda x, y: x + y),
     "subtract": ("ii", lambda x, y: x - y),
+    "multiply": ("ii", lambda x, y: x * y),
     "xor": ("ww", lambda x, y: x ^ y),
     "scale_down": ("sS", lambda x, factor: x * factor + 2**15 >> 16),
     "widen_low": ("b", lambda x: x.view(np.uint16)[:16].astype(np.int32)),
@@ -188,7 +189,7 @@ def test_every_operation_is_tested():
         "dot_narrow",
         "dot_float_tile", "product_tile", "product_row", "prefetch", "tiles_begin", "tiles_end",
         "stack", "store_byte", "load_fours", "load_eights", "load_head",
-        "lookup256",
+        "lookup256", "load_octets", "gather",
     }  # fmt: skip
     kind = type(simd.load)
     exported = {name for name in simd.__all__ if isinstance(getattr(simd, name), kind)}

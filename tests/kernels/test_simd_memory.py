@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import pytest
 
-from tests.kernels.simd_values import compiled
+from tests.kernels.simd_values import SIGNED, compiled, mixed
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.simd.memory import STACK_BYTES
 
@@ -27,6 +27,24 @@ def test_load_bytes():
     out = np.empty(16, np.int32)
     compiled("load_bytes", "s", "v")(memory.ctypes.data + 3, out.ctypes.data)
     assert (out == memory[3:19]).all()
+
+
+def test_load_octets():
+    memory = np.random.default_rng(0).integers(0, 256, 64, np.uint8)
+    out = np.empty(16, np.int32)
+    compiled("load_octets", "s", "v")(memory.ctypes.data + 3, out.ctypes.data)
+    assert (out == memory[3:19]).all()
+
+
+def test_gather():
+    rng = np.random.default_rng(0)
+    memory = rng.integers(-(2**31), 2**31, 100, np.int32)
+    for last in (0, 1, 50, 99):
+        indexes = mixed(rng.integers(0, 110, 16, np.int32), SIGNED[SIGNED >= 0], rng)
+        indexes, out = indexes.astype(np.int32), np.empty(16, np.int32)
+        at = memory.ctypes.data, indexes.ctypes.data, last, out.ctypes.data
+        compiled("gather", "svs", "v")(*at)
+        assert (out == memory[np.minimum(indexes, last)]).all()
 
 
 @pytest.mark.parametrize(("name", "times"), [("load_fours", 4), ("load_eights", 8)])

@@ -12,7 +12,7 @@ order of visit, leaving out rows whose bound is below the k-th best changes noth
 
 import numpy as np
 
-from vqindex.kernels.cpu import lookups, simd, tables
+from vqindex.kernels.cpu import lookups, simd, sparse, tables
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, float_at, half_at, segment_at
 from vqindex.kernels.cpu.program import (
@@ -23,7 +23,9 @@ from vqindex.kernels.cpu.program import (
     PLANE,
     PLANE_WORDS,
     REST,
+    REST_BYTES,
     SCALE,
+    SPARSE,
     UNBOUND,
     WORDS,
 )
@@ -85,10 +87,11 @@ def run_bounds(stored, block, count, asked, query, spare, out):
         base = simd.splat_float(simd.load_float(asked.base + here))
         unit = simd.splat_float(simd.load_float(asked.unit + here))
         plane += 64 * field(segment, FIRST)
-        codes = block_at(field(segment, REST), block, words)  # where they are octets
+        rest_bytes = field(segment, REST_BYTES)
+        codes = block_at(field(segment, REST), block, rest_bytes)
         for b in range(count):
-            if field(segment, BITS) == OCTETS:
-                sums, more = lookups.octet_sums(codes + b * BLOCK * words, words, look_up)
+            if field(segment, BITS) >= OCTETS:
+                sums, more = _byte_sums(codes + b * BLOCK * rest_bytes, segment, look_up)
             else:
                 sums, more = lookups.plane_sums(
                     plane + b * BLOCK * row_bytes, 8 * row_bytes, words, look_up, spare
@@ -103,10 +106,19 @@ def run_bounds(stored, block, count, asked, query, spare, out):
 
 
 @inlined
+def _byte_sums(codes, segment, look_up):
+    """Totals of a block whose codes are bytes, or outliers."""
+    if field(segment, BITS) == SPARSE:
+        return sparse.block_sums(codes, segment, look_up)
+    return lookups.octet_sums(codes, field(segment, WORDS), look_up)
+
+
+@inlined
 def index_bytes(segment):
     """Bytes of a block's codes, made ready to be looked up for many queries."""
-    each = BLOCK if field(segment, BITS) == OCTETS else lookups.INDEX_BYTES
-    return each * field(segment, WORDS)
+    if field(segment, BITS) >= OCTETS:
+        return BLOCK * field(segment, REST_BYTES)
+    return lookups.INDEX_BYTES * field(segment, WORDS)
 
 
 @inlined
@@ -116,7 +128,10 @@ def store_indexes(stored, block, out):
         segment = segment_at(stored.program, s)
         row_bytes, words = 8 * field(segment, PLANE_WORDS), field(segment, WORDS)
         plane = block_at(field(segment, PLANE), block, row_bytes) + 64 * field(segment, FIRST)
-        if field(segment, BITS) == OCTETS:
+        if field(segment, BITS) == SPARSE:
+            codes = block_at(field(segment, REST), block, field(segment, REST_BYTES))
+            sparse.copy_block(codes, segment, out)
+        elif field(segment, BITS) == OCTETS:
             codes = block_at(field(segment, REST), block, words)
             for byte in range(0, BLOCK * words, 64):
                 simd.store(out + byte, simd.load(codes + byte))
@@ -149,7 +164,7 @@ def pair_bounds(stored, count, asked, query, scratch, out):
     indexes = scratch.indexes
     for s in range(stored.signs):
         segment = segment_at(stored.program, s)
-        words, octets = field(segment, WORDS), field(segment, BITS) == OCTETS
+        words, in_bytes = field(segment, WORDS), field(segment, BITS) >= OCTETS
         here = 4 * (s * asked.padded + query)
         base = simd.splat_float(simd.load_float(asked.base + here))
         unit = simd.splat_float(simd.load_float(asked.unit + here))
@@ -157,9 +172,9 @@ def pair_bounds(stored, count, asked, query, scratch, out):
         other_unit = simd.splat_float(simd.load_float(asked.unit + here + 4))
         for b in range(count):
             at, second = indexes + b * scratch.index_bytes, look_up + asked.table_bytes
-            if octets:
-                e, f = lookups.octet_sums(at, words, look_up)
-                g, h = lookups.octet_sums(at, words, second)
+            if in_bytes:
+                e, f = _byte_sums(at, segment, look_up)
+                g, h = _byte_sums(at, segment, second)
             else:
                 e, f, g, h = lookups.indexed_sums(at, words, look_up, second)
             factors = scratch.factors + LANES * (b * stored.signs + s)
@@ -183,9 +198,12 @@ def row_bound(stored, row, asked, query):
     for s in range(stored.signs):
         segment = segment_at(stored.program, s)
         plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
-        if field(segment, BITS) == OCTETS:
-            codes = block_at(field(segment, REST), block, field(segment, WORDS))
-            total = np.float32(tables.row_octets(codes, segment, inside, look_up))
+        if field(segment, BITS) >= OCTETS:
+            codes = block_at(field(segment, REST), block, field(segment, REST_BYTES))
+            if field(segment, BITS) == SPARSE:
+                total = np.float32(sparse.raw_row(codes, segment, inside, look_up))
+            else:
+                total = np.float32(tables.row_octets(codes, segment, inside, look_up))
         else:
             total = np.float32(tables.row_sum(plane, segment, inside, look_up))
         factor = np.float32(1)

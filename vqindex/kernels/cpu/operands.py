@@ -4,9 +4,10 @@ import numpy as np
 
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
-from vqindex.kernels.cpu.program import BITS, NIBBLES, OPERAND, WORDS
+from vqindex.kernels.cpu.program import BITS, NIBBLES, OPERAND, SPARSE, WORDS
 
 STEPS = 127 * 128  # of a table: bytes of up to 127, by which bounds are looked up, are 128 of them
+FINEST = 32767  # entry that meets outliers: 512 of up to 127 add up to less than 2**31
 
 
 @kernel
@@ -15,14 +16,15 @@ def quantize(queries, program, entries, seed, half, gamma, padded):
 
         query[j] ~ gamma * entry[j],                       entry int8 in [-127, 127]
         table[t, j] ~ gamma * (entry[t, j] + half share)   entry int32 in [0, STEPS]
+        of outliers, query[j] ~ gamma * entry[j],          entry int32 in [-FINEST, FINEST]
 
     queries             (nq, d) float32, d = bytes of a prepared query, zero where it is padded; the
-                        tables of a segment are the first quarter of its share
+                        int32 of a segment are the first quarter of its share
     entries             address of (nq, d) bytes
     seed, half, gamma   addresses of (segments, padded) int32, float32, float32: -ROW_BIAS * sum of
                         the entries, half that sum, and the scale; of a segment without codes 0, 1
                         and its entry as it is; of tables 0, the sum of their least entries in units
-                        of the scale, and the scale
+                        of the scale, and the scale; of outliers 0, 0 and the scale
     """
     for q in range(queries.shape[0]):
         for s in range(program.shape[0]):
@@ -32,6 +34,8 @@ def quantize(queries, program, entries, seed, half, gamma, padded):
             total = np.int64(0)
             if words == 0:
                 middle, unit = np.float32(1), simd.load_float(values)
+            elif bits == SPARSE:
+                middle, unit = np.float32(0), _fine(values, 64 * words, to)
             elif bits >= NIBBLES:
                 size = np.int64(16 if bits == NIBBLES else 256)
                 middle, unit = _tables(values, 256 * words, size, to)
@@ -57,6 +61,19 @@ def _integers(values, count, to):
         simd.store_byte(to + j, np.int64(entry))
         total += entry
     return total, unit
+
+
+@inlined
+def _fine(values, count, to):
+    """Write int32 entries in [-FINEST, FINEST]; gamma."""
+    limit, largest = np.float32(FINEST), np.float32(0)
+    for j in range(count):
+        largest = max(largest, abs(simd.load_float(values + 4 * j)))
+    unit = largest / limit
+    for j in range(count):
+        steps = simd.load_float(values + 4 * j) / unit if unit > 0 else np.float32(0)
+        simd.store_int(to + 4 * j, np.int32(min(max(np.rint(steps), -limit), limit)))
+    return unit
 
 
 @inlined

@@ -16,7 +16,8 @@ SLAB_ROWS = BLOCK * SLAB
     BITS,  # 1..8: bit planes; MIXED: of mixed bits; above, codes looked up in tables; below 1, see
     # CODE_ROWS
     WORDS,  # 64-byte vectors of a decoded row of this segment; 0 where its scale is all it has;
-    # of NIBBLES 64-bit words of a row, of OCTETS codes of a row: 256 entries of tables each
+    # of NIBBLES 64-bit words of a row, of OCTETS codes of a row: 256 entries of tables each; of
+    # SPARSE entries of a query over 64
     FIRST,  # its first 64-bit word in a row of the sign plane
     PLANE,  # column of the sign plane
     PLANE_WORDS,  # 64-bit words of a row in that column
@@ -30,16 +31,17 @@ SLAB_ROWS = BLOCK * SLAB
 ) = range(12)
 FIELDS = PLANES + 8
 (
-    CODES,  # codes of a row
+    CODES,  # codes of a row, or outliers
     GROUP,  # entries that a code stands for
     WINDOW,  # bits of a code
     STRIDE,  # bits from a code to the next
     EASY,  # codes from the first on that can be read by 4 bytes and written by 4 or 8
     LOOKUPS,  # address of tables to look up 64 codes at a time, or 0; see codebook.lookup_tables
-) = range(PLANES, PLANES + 6)  # of CODE_ROWS, which have no planes
+) = range(PLANES, PLANES + 6)  # of CODE_ROWS and SPARSE, which have no planes
 
 MIXED = 9
-NIBBLES, OCTETS = 16, 17  # codes of 4 bits in PLANE, laid out as signs; of 8 bits in REST
+# Codes of 4 bits in PLANE, laid out as signs, and in REST codes of 8 bits and a row's outliers.
+NIBBLES, OCTETS, SPARSE = 16, 17, 18
 # Codes that are decoded to integers, rows of integers, and rows of floats.
 CODE_ROWS, PYRAMID_ROWS, POLAR_ROWS, BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2, -3, -4, -5
 NONE = -1  # no such column
@@ -48,7 +50,8 @@ UNBOUND = 0  # ... once bound
 
 def looked_words(fields: npt.NDArray[np.int64]) -> int:
     """64-bit words of the codes that segments look up."""
-    words = np.where(fields[:, BITS] == OCTETS, -(-fields[:, WORDS] // 16), fields[:, WORDS])
+    in_rest = fields[:, BITS] >= OCTETS
+    words = np.where(in_rest, -(-fields[:, REST_BYTES] // 16), fields[:, WORDS])
     return int(words.sum())
 
 

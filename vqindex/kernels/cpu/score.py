@@ -8,7 +8,17 @@ one query or many, give the same bits. Arguments that are not arrays are address
 
 import numpy as np
 
-from vqindex.kernels.cpu import codebook, decoded, mixed, polar, pyramid, scalar, simd, tables
+from vqindex.kernels.cpu import (
+    codebook,
+    decoded,
+    mixed,
+    polar,
+    pyramid,
+    scalar,
+    simd,
+    sparse,
+    tables,
+)
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, field, float_at, segment_at
 from vqindex.kernels.cpu.program import (
@@ -27,6 +37,7 @@ from vqindex.kernels.cpu.program import (
     REST,
     REST_BYTES,
     SCALE,
+    SPARSE,
     UNBOUND,
     WORDS,
 )
@@ -62,9 +73,12 @@ def score_row(program, segments, bias, row, query, seed, half, gamma, step):
                 raw = pyramid.dot_row(rest, segment, operand)
             elif field(segment, BITS) == POLAR_ROWS:
                 raw = polar.dot_row(rest, segment, operand)
-            elif field(segment, BITS) == OCTETS:
+            elif field(segment, BITS) >= OCTETS:
                 codes = block_at(field(segment, REST), block, row_bytes)
-                raw = tables.raw_octets(codes, segment, inside, operand)
+                if field(segment, BITS) == SPARSE:
+                    raw = sparse.raw_row(codes, segment, inside, operand)
+                else:
+                    raw = tables.raw_octets(codes, segment, inside, operand)
             else:
                 plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
                 if field(segment, BITS) == NIBBLES:
@@ -92,7 +106,7 @@ def prefetch_row(program, segments, row):
         segment = segment_at(program, s)
         row_bytes = field(segment, REST_BYTES)
         rest = block_at(field(segment, REST), block, row_bytes)
-        if field(segment, BITS) == OCTETS:
+        if field(segment, BITS) >= OCTETS:
             for at in range(0, BLOCK * row_bytes, 64):
                 simd.prefetch(rest + at)
             continue
@@ -116,6 +130,9 @@ def decode_block(program, segments, block, out, stride):
         plane = np.int64(0)
         if field(segment, BITS) > CODE_ROWS:
             plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
+        if field(segment, BITS) == SPARSE:
+            sparse.copy_block(rest, segment, out + field(segment, OPERAND))
+            continue
         if field(segment, BITS) >= NIBBLES:
             codes, bytes_ = (
                 (rest, row_bytes)
@@ -162,6 +179,10 @@ def raw_tile(segment, levels, stride, packed, group, vectors, seed, out):
                 simd.dot_float_tile(levels + row * stride, stride, asked, each, words, to, LINE)
         return
     asked = packed + 16 * operand
+    if field(segment, BITS) == SPARSE:
+        for v in range(vectors):
+            sparse.raw_vector(levels, segment, asked + v * group, out + 64 * v, LINE)
+        return
     if field(segment, BITS) >= NIBBLES:
         for v in range(vectors):
             tables.raw_vector(levels, segment, asked + v * group, out + 64 * v, LINE)

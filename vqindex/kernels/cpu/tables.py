@@ -24,6 +24,7 @@ from vqindex.kernels.cpu.program import (
     OCTETS,
     OPERAND,
     PLANE_WORDS,
+    SPARSE,
     UNBOUND,
     WEIGHTS,
     WORDS,
@@ -43,6 +44,7 @@ def prepare(asked, program, signs, slack):
         of signs   unit = -gamma * R / 127,
                    base = (half - floor) * gamma + rounding, or slack for the first if it is more
         of codes   unit = gamma * 128,  base = half * gamma + rounding
+        of outliers   unit = gamma,  base = 0: S is the exact sum, the tables are the entries
 
     Entries count times the segment's weights where it has any, and half is half their sum.
 
@@ -59,7 +61,11 @@ def prepare(asked, program, signs, slack):
             start = asked.entries + q * asked.row_bytes + program[s, OPERAND]
             words, here = program[s, WORDS], 4 * (s * asked.padded + q)
             half, gamma = simd.load_float(asked.half + here), simd.load_float(asked.gamma + here)
-            if program[s, BITS] >= NIBBLES:
+            if program[s, BITS] == SPARSE:
+                for byte in range(0, TABLE_BYTES * words, 64):
+                    simd.store(at + byte, simd.load(start + byte))
+                middle, step, margin = np.float32(0), gamma, np.float32(0)
+            elif program[s, BITS] >= NIBBLES:
                 tables = 16 * words if program[s, BITS] == NIBBLES else words
                 middle, step, margin = _coarsen(start, words, tables, half, gamma, at)
             else:

@@ -46,6 +46,12 @@ def subtract(b, x, y):
     return b.sub(x, y)
 
 
+@operation(vector, vector, vector)
+def multiply(b, x, y):
+    """int32 products, which wrap."""
+    return b.mul(x, y)
+
+
 @operation(vector, vector)
 def high_bytes(b, x):
     """int32 lanes over 256, rounded down."""

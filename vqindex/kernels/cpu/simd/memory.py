@@ -14,6 +14,7 @@ from vqindex.kernels.cpu.simd.core import (
     F16,
     F32,
     FLOATS,
+    I1,
     I8,
     I16,
     I32,
@@ -21,6 +22,7 @@ from vqindex.kernels.cpu.simd.core import (
     INTS,
     POINTER,
     address,
+    call,
     const,
     operation,
     read,
@@ -70,6 +72,24 @@ def load(b, where):
 def store(b, where, value):
     """Write 64 bytes."""
     write(b, where, value)
+
+
+@operation(vector, address)
+def load_octets(b, where):
+    """Sixteen unsigned bytes as int32."""
+    return b.zext(read(b, where, vec(I8, 16)), INTS)
+
+
+@operation(vector, address, vector, types.int32)
+def gather(b, where, indexes, last):
+    """The int32 at each of sixteen indexes >= 0, `last` in the place of those beyond it."""
+    limit = spread(b, last, 16)
+    within = b.select(b.icmp_signed("<", indexes, limit), indexes, limit)
+    offsets = b.shl(b.zext(within, vec(I64, 16)), const(I64, 16, 2))
+    pointers = b.inttoptr(b.add(spread(b, where, 16), offsets), vec(POINTER, 16))
+    mask, align = const(I1, 16, 1), ir.Constant(I32, 1)
+    name = "llvm.masked.gather.v16i32.v16p0"
+    return call(b, name, INTS, pointers, align, mask, const(I32, 16, 0))
 
 
 @operation(types.uint64, address)
