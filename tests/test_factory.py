@@ -21,6 +21,7 @@ QUANTIZERS = [
     "VQ2", "VQ4(center=no,scale=biased,words=256)", "Ternary", "Levels5", "Levels11(center=no)",
     "OCT2", "OCT4(scale=biased)", "TCQ1", "TCQ2.5(center=no,window=10)", "PVQ1", "PVQ4(center=no)",
     "Polar", "Polar(center=no)",
+    "NUQ1", "NUQ4(outliers=0.0)", "NUQ8(center=no,outliers=0.125,scale=unbiased)",
 ]  # fmt: skip
 TRANSFORM_SPECS = [
     "None", "Haar", "Hadamard", "Hadamard(rounds=3)", "Calibrated", "Calibrated(rotation=Haar)",
@@ -35,7 +36,7 @@ def default(codec):
         return codec.partition("(")[0]
     if codec.startswith("SAQ"):
         return "PCA"
-    plain = codec.startswith(("F32", "F16", "SQ8", "QJL", "PQ", "RQ", "LVQ"))
+    plain = codec.startswith(("F32", "F16", "SQ8", "QJL", "PQ", "RQ", "LVQ", "NUQ"))
     return "None" if plain else "Hadamard"
 
 
@@ -112,6 +113,7 @@ PARTS = {
     "TCQ1.5": {"quantizer": vq.Trellis(1.5)},
     "PVQ2": {"quantizer": vq.Pyramid(2)},
     "Polar": {"quantizer": vq.Polar()},
+    "NUQ2(outliers=0.1)": {"quantizer": vq.NonUniform(2, 0.1)},
     "LeanVec6,LVQ4": {"quantizer": vq.LVQ(4), "transform": vq.LeanVec(6)},
 }
 
@@ -209,6 +211,9 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
         ("TCQ1.25", "TCQ takes 1 to 4 bits by halves, got 1.25"),
         ("PVQ9", "bits must be 1 to 4, got 9"),
         ("Polar4", "Polar takes no number, got Polar and 4"),
+        ("NUQ3", "NUQ takes 1, 2, 4 or 8 bits, got 3"),
+        ("NUQ4(outliers=half)", "outliers must be a share of the coordinates, got 'half'"),
+        ("NUQ4(outliers=0.5)", "outliers must be 0 to 0.25, got 0.5"),
         ("PCA4,EDEN4", "PCA takes no number, got PCA and 4"),
         ("LeanVec0,EDEN4", "LeanVec needs at least one dimension, got 0"),
         ("OPQ8,EDEN4", "OPQ needs its codes and their bits, such as OPQ48x4"),

@@ -16,12 +16,13 @@ from vqindex.errors import SpecError
 from vqindex.factory import parse
 from vqindex.indexes.scan import scores_of_blocks
 from vqindex.kernels.cpu import program
-from vqindex.kernels.cpu.operands import STEPS
+from vqindex.kernels.cpu.operands import FINEST, STEPS
 from vqindex.layouts.joined import Joined
 from vqindex.layouts.mixed import MixedCodes
 from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.scalar import ScalarCodes
 from vqindex.layouts.sign import SignCodes
+from vqindex.layouts.sparse import SparseCodes
 from vqindex.layouts.table import TableCodes
 from vqindex.quantizers import QUANTIZERS
 from vqindex.sketches import QJL
@@ -42,13 +43,15 @@ OPTIONS += ["TCQ1.5(center=no,window=8)", "TCQ3(scale=biased,window=10)"]
 OPTIONS += ["VQ2(center=no)", "VQ2(scale=biased,words=256)", "VQ4", "VQ4(words=256)"]
 OPTIONS += ["PVQ3(center=no)", "Polar(center=no)"]
 OPTIONS += ["PQ1x4", "PQ1x8(scale=unbiased)"]
+OPTIONS += ["NUQ4(center=no)", "NUQ4(outliers=0.0)", "NUQ8(outliers=0.1,scale=unbiased)"]
 OPTIONS += ["RQ2x4(beam=2)", "RQ3x4(center=no,scale=unbiased)", "RQ1x8"]
 MATCHED = [  # with the dimensions they are for; rotations of many take long to learn
     *product(["OPQ1x4(center=no)"], DIMS[:-1]), ("OPQ5x8(scale=length)+QJL", 7),
     ("PQ16x4", 64), ("PQ17x4(scale=length)", 65), ("PQ33x8", 65), ("OPQ12x4", 64),
     ("RQ6x4(groups=3)", 65), ("RQ4x8(groups=2,scale=unbiased)", 7), ("PQ7x4+QJL", 7),
 ]  # fmt: skip
-LEARNED = ("PQ", "OPQ", "RQ")  # their words are as long as the sample's rows, whatever a row is
+# Their words are as long as the sample's rows, whatever a row is.
+LEARNED = ("PQ", "OPQ", "RQ", "NUQ")
 
 
 def named():
@@ -143,6 +146,12 @@ def rounded(layout, i, operands, at, asked):
         return [entries], i + 1, at + size
     if isinstance(layout, TableCodes):
         return [tables(layout, i, operands, at, asked)], i + 1, at + size
+    if isinstance(layout, SparseCodes):
+        entries = operands.entries[:nq, at : at + size].view(np.int32)[:, : layout.dims]
+        unit = operands.gamma[i, :nq, None].astype(np.float64)
+        assert np.abs(entries).max() <= FINEST
+        assert (np.abs(entries * unit - asked) <= unit * (0.5 + FINEST * U)).all()
+        return [entries * unit], i + 1, at + size
     if operands.entries.dtype != np.int8:
         used = layout.spread(np.ones((1, asked.shape[1]), np.float32))[0] > 0
         assert (operands.entries[:nq, at : at + used.size][:, used] == asked).all()
@@ -197,9 +206,9 @@ def check_expand(term, columns, values, y, asked):
     s = term.operand(np.eye(d, dtype=np.float32))
     expanded = term.expand(columns).astype(np.float64)
     off = np.abs(expanded @ y.astype(np.float64).T - values @ asked.astype(np.float64).T)
-    if isinstance(term.layout, TableCodes):
-        sizes = values @ (np.abs(y.astype(np.float64)) @ np.abs(s)).T
-        assert (off <= 1.01 * U * (d + term.layout.parts + 1) * sizes).all()
+    if isinstance(layouts(term)[0], TableCodes):
+        sizes = np.abs(values) @ (np.abs(y.astype(np.float64)) @ np.abs(s)).T
+        assert (off <= 1.01 * U * (d + layouts(term)[0].parts + 2) * sizes).all()
         return
     mixing = 0 if np.array_equal(s, np.eye(d)) else 2 * (d + 3) * d**0.5
     norm = np.abs(s.T @ s).sum(axis=0).max() ** 0.5  # at least that of S
@@ -284,7 +293,8 @@ def test_scores_are_inner_products(spec, dim):
 @pytest.mark.parametrize(
     ("spec", "dim"),
     [
-        *product(("PQ1x4", "RQ2x4(beam=2)"), DIMS[:-1]), ("OPQ1x4(center=no)", 7),
+        *product(("PQ1x4", "RQ2x4(beam=2)", "NUQ4(outliers=0.0)"), DIMS[:-1]),
+        ("OPQ1x4(center=no)", 7),
         *(case for case in MATCHED if not case[0].endswith((")", "QJL"))), ("RQ6x4(groups=3)", 65),
     ],
 )  # fmt: skip

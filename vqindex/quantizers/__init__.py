@@ -4,6 +4,7 @@ from vqindex.quantizers.base import Quantizer
 from vqindex.quantizers.fractional import FractionalLevels
 from vqindex.quantizers.lloyd_max import LloydMax
 from vqindex.quantizers.lvq import LVQ
+from vqindex.quantizers.nonuniform import NonUniform
 from vqindex.quantizers.octahedral import Octahedral
 from vqindex.quantizers.originals import Originals
 from vqindex.quantizers.polar import Polar
@@ -29,6 +30,7 @@ QUANTIZERS: tuple[type[Quantizer], ...] = (
     Trellis,
     Pyramid,
     Polar,
+    NonUniform,
 )
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "SAQ",
     "FractionalLevels",
     "LloydMax",
+    "NonUniform",
     "Octahedral",
     "Originals",
     "Polar",
