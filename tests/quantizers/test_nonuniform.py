@@ -6,7 +6,7 @@ import pytest
 import vqindex as vq
 from vqindex.errors import CorruptFileError, ShapeError, SpecError
 from vqindex.quantizers.nonuniform import STEPS, NonUniform, best_levels
-from vqindex.quantizers.product import SCALES
+from vqindex.quantizers.words import SCALES
 
 DIMS = (1, 2, 3, 7, 64, 300)
 

@@ -10,7 +10,7 @@ no Fisher weight moves a level; and Q-Norm is the row's `scale` here, as of prod
 Coordinates are taken as they are. A rotation would make them alike and their tails short, and
 what is learned of each of them worth nothing.
 
-Source: Hooper et al., KVQuant, arXiv 2401.18079, sections 3.3 to 3.5.
+Source: Hooper et al., KVQuant, arXiv 2401.18079.
 """
 
 from collections.abc import Mapping
@@ -24,17 +24,18 @@ import numpy.typing as npt
 from vqindex.clustering import sample_rows
 from vqindex.errors import CorruptFileError, ShapeError, SpecError
 from vqindex.kernels.cpu import sparse
-from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.joined import Joined
 from vqindex.layouts.sparse import MOST, MOST_DIMS, SparseCodes
 from vqindex.layouts.table import TableCodes
 from vqindex.lazy import lazy
-from vqindex.quantizers.base import Encoded
-from vqindex.quantizers.product import SCALES, Scale, scales, shrink_of
+from vqindex.quantizers.options import Centering, check_choice, check_yes_or_no, spelled
+from vqindex.quantizers.words import SCALES, Ruled, Scale
 from vqindex.subspaces import Subspaces
 from vqindex.transforms.base import Number, stored
 
 BITS = (1, 2, 4, 8)
+OUTLIERS = 0.01
 MOST_OUTLIERS = 0.25  # of a row: beyond, more bits of all are worth more
 STEPS = 127  # of an outlier
 BINS = 256
@@ -43,7 +44,7 @@ ITERATIONS = 50
 
 @final
 @dataclass(frozen=True)
-class NonUniform:
+class NonUniform(Centering):
     """Recipe: `bits` (1, 2, 4 or 8) a coordinate.
 
     outliers  share of a row's coordinates that are kept apart, at 2 bytes each or, beyond 256
@@ -53,7 +54,7 @@ class NonUniform:
     """
 
     bits: int
-    outliers: float = 0.01
+    outliers: float = OUTLIERS
     scale: Scale = "none"
     center: bool = True
 
@@ -69,16 +70,9 @@ class NonUniform:
             raise SpecError(f"outliers must be a share of the coordinates, got {self.outliers!r}.")
         if not 0 <= self.outliers <= MOST_OUTLIERS:
             raise SpecError(f"outliers must be 0 to {MOST_OUTLIERS}, got {self.outliers}.")
-        if self.scale not in SCALES:
-            raise SpecError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}.")
-        if type(self.center) is not bool:
-            raise SpecError(f"center must be yes or no, got {self.center!r}.")
+        check_choice(SCALES, scale=self.scale)
+        check_yes_or_no(center=self.center)
         object.__setattr__(self, "outliers", float(self.outliers))
-
-    @property
-    def centered(self) -> bool:
-        """See Quantizer."""
-        return self.center
 
     @property
     def sample_size(self) -> int:
@@ -88,21 +82,18 @@ class NonUniform:
     @property
     def spec(self) -> str:
         """See Quantizer."""
-        options = [] if self.center else ["center=no"]
-        if self.outliers != 0.01:
-            options.append(f"outliers={self.outliers}")
-        if self.scale != "none":
-            options.append(f"scale={self.scale}")
-        return f"NUQ{self.bits}" + (f"({','.join(options)})" if options else "")
+        return spelled(
+            f"NUQ{self.bits}", center=(self.center, True),
+            outliers=(self.outliers, OUTLIERS), scale=(self.scale, "none"),
+        )  # fmt: skip
 
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "NonUniform":
         """The recipe of `NUQ<b>` with options `center`, `outliers` and `scale`."""
-        share = options.get("outliers", 0.01)
+        share = options.get("outliers", OUTLIERS)
         with suppress(ValueError):  # what is no number is refused below, as it was given
             share = float(share) if isinstance(share, str) else share
-        center, scale = options.get("center", True), options.get("scale", "none")
-        return cls(number, share, scale, center)  # type: ignore[arg-type]
+        return cls(number, **(dict(options) | {"outliers": share}))  # type: ignore[arg-type]
 
     def _count(self, dim: int) -> int:
         """Outliers of a row."""
@@ -173,7 +164,7 @@ def best_levels(values: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.f
 
 @final
 @dataclass(frozen=True, eq=False)
-class FittedNonUniform:
+class FittedNonUniform(Ruled):
     """Codes rows by levels of each coordinate and by outliers; see the module."""
 
     dim: int
@@ -182,7 +173,6 @@ class FittedNonUniform:
     rule: Scale
     levels: FloatArray  # (dim, size), ascending
     distortion: float
-    ratio: ClassVar[None] = None
 
     @lazy
     def _spaces(self) -> Subspaces:
@@ -224,24 +214,11 @@ class FittedNonUniform:
             return None
         return 2 * self._spaces.halves.reshape(-1)
 
-    @property
-    def scale(self) -> str | None:
-        """See FittedQuantizer."""
-        return None if self.rule == "none" else "scale"
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The codes, the outliers, and a float32 scale unless there is none."""
-        scale = (Column("scale", np.dtype(np.float32)),) if self.scale else ()
-        return (*self.layout.columns, *scale)
-
     def left(self, y: FloatArray) -> FloatArray:
         """What levels leave of rows (n, dim)."""
         return y - self._spaces.decode(self._spaces.encode(y))
 
-    def encode(self, y: FloatArray) -> Encoded:
-        """See FittedQuantizer."""
-        y = np.ascontiguousarray(y)
+    def _pack(self, y: FloatArray) -> dict[str, Array]:
         codes = self._spaces.encode(y)
         columns = self._table.pack(codes.astype(np.uint8))
         if self.count:
@@ -251,26 +228,13 @@ class FittedNonUniform:
             sizes = np.take_along_axis(left, found, 1).astype(np.float64)
             steps = np.rint(sizes / self.unit) if self.unit else 0 * sizes
             columns |= self._outliers.pack(found, np.clip(steps, -STEPS, STEPS).astype(np.int8))
-        if self.rule != "none":
-            columns["scale"] = scales(self.rule, y, self._decode(columns))
-        return Encoded(columns, self, rounded=self.rule == "none")
+        return columns
 
-    def _decode(self, columns: Mapping[str, Array]) -> FloatArray:
-        """Levels and outliers, (n, dim)."""
+    def _unscaled(self, columns: Mapping[str, Array]) -> FloatArray:
         rows = self._spaces.decode(self._table.unpack(columns))
         if self.count:
             rows += self._outliers.unpack(columns) * np.float32(self.unit)
         return rows
-
-    @property
-    def shrink(self) -> float:
-        """See FittedQuantizer."""
-        return shrink_of(self.rule, self.distortion)
-
-    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
-        """See FittedQuantizer."""
-        rows = self._decode(columns)
-        return rows * columns["scale"].reshape(-1, 1) if self.scale else rows
 
     def operand(self, y: FloatArray) -> FloatArray:
         """See FittedQuantizer: the tables, (nq, parts * size), and where there are outliers y."""

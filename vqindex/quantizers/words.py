@@ -9,7 +9,7 @@ Times one of
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -74,8 +74,71 @@ class WordQuantizer(Centering):
         return words, distortion
 
 
+class Ruled(ABC):
+    """Rows stand for what their codes are, times a scale by one of the rules above."""
+
+    layout: Any
+    rule: Scale
+    distortion: float
+    ratio: ClassVar[None] = None
+
+    @property
+    def scale(self) -> str | None:
+        """See FittedQuantizer."""
+        return None if self.rule == "none" else "scale"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The codes, and a float32 scale unless there is none."""
+        scale = (Column("scale", np.dtype(np.float32)),) if self.scale else ()
+        return (*self.layout.columns, *scale)
+
+    @abstractmethod
+    def _pack(self, y: FloatArray) -> dict[str, Array]:
+        """The layout's columns of rows (n, dim)."""
+
+    @abstractmethod
+    def _unscaled(self, columns: Mapping[str, Array]) -> FloatArray:
+        """What codes say of rows, (n, dim)."""
+
+    @abstractmethod
+    def operand(self, y: FloatArray) -> FloatArray:
+        """See FittedQuantizer."""
+
+    @abstractmethod
+    def arrays(self) -> dict[str, Array]:
+        """See FittedQuantizer."""
+
+    def encode(self, y: FloatArray) -> Encoded:
+        """See FittedQuantizer."""
+        y = np.ascontiguousarray(y)
+        columns = self._pack(y)
+        if self.rule != "none":
+            columns["scale"] = self._scales(y, self._unscaled(columns))
+        return Encoded(columns, self, rounded=self.rule == "none")
+
+    def _scales(self, y: FloatArray, decoded: FloatArray) -> FloatArray:
+        """What rows' codes are multiplied by, (n,), so that they stand for rows y (n, d)."""
+        if self.rule == "length":
+            return divide(row_norms(y), row_norms(decoded))
+        products = np.empty(len(y), np.float32)
+        encode.inner_products(y, decoded, products)
+        return divide(square_norms(y), products)
+
+    @property
+    def shrink(self) -> float:
+        """See FittedQuantizer. Words are means of rows: shorter by sqrt(1 - distortion)."""
+        powers = {"none": 0.0, "length": 0.5, "unbiased": 1.0}
+        return float((1 - self.distortion) ** powers[self.rule])
+
+    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
+        """See FittedQuantizer."""
+        rows = self._unscaled(columns)
+        return rows * columns["scale"].reshape(-1, 1) if self.scale else rows
+
+
 @dataclass(frozen=True, eq=False)
-class FittedWords(ABC):
+class FittedWords(Ruled):
     """Codes rows by words, whose products with a query are its tables."""
 
     dim: int
@@ -83,7 +146,6 @@ class FittedWords(ABC):
     rule: Scale
     words: FloatArray  # (spaces, stages * size, width), zero beyond a space's dimensions
     distortion: float
-    ratio: ClassVar[None] = None
 
     @lazy
     def layout(self) -> TableCodes:
@@ -99,17 +161,6 @@ class FittedWords(ABC):
     def _spaces(self) -> Subspaces:
         return Subspaces(self.dim, self.words)
 
-    @property
-    def scale(self) -> str | None:
-        """See FittedQuantizer."""
-        return None if self.rule == "none" else "scale"
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The codes, and a float32 scale unless there is none."""
-        scale = (Column("scale", np.dtype(np.float32)),) if self.scale else ()
-        return (*self.layout.columns, *scale)
-
     @abstractmethod
     def _codes(self, y: FloatArray) -> npt.NDArray[np.uint8]:
         """The codes of rows, (n, parts)."""
@@ -118,33 +169,11 @@ class FittedWords(ABC):
     def _decode(self, codes: npt.NDArray[np.uint8]) -> FloatArray:
         """What words say of rows, (n, dim)."""
 
-    def encode(self, y: FloatArray) -> Encoded:
-        """See FittedQuantizer."""
-        y = np.ascontiguousarray(y)
-        codes = self._codes(y)
-        columns = self.layout.pack(codes)
-        if self.rule != "none":
-            columns["scale"] = self._scales(y, self._decode(codes))
-        return Encoded(columns, self, rounded=self.rule == "none")
+    def _pack(self, y: FloatArray) -> dict[str, Array]:
+        return self.layout.pack(self._codes(y))
 
-    def _scales(self, y: FloatArray, decoded: FloatArray) -> FloatArray:
-        """What rows' words are multiplied by, (n,), so that they stand for rows y (n, d)."""
-        if self.rule == "length":
-            return divide(row_norms(y), row_norms(decoded))
-        products = np.empty(len(y), np.float32)
-        encode.inner_products(y, decoded, products)
-        return divide(square_norms(y), products)
-
-    @property
-    def shrink(self) -> float:
-        """See FittedQuantizer. Words are means of rows: shorter by sqrt(1 - distortion)."""
-        powers = {"none": 0.0, "length": 0.5, "unbiased": 1.0}
-        return float((1 - self.distortion) ** powers[self.rule])
-
-    def expand(self, columns: Mapping[str, Array]) -> FloatArray:
-        """See FittedQuantizer."""
-        rows = self._decode(self.layout.unpack(columns))
-        return rows * columns["scale"].reshape(-1, 1) if self.scale else rows
+    def _unscaled(self, columns: Mapping[str, Array]) -> FloatArray:
+        return self._decode(self.layout.unpack(columns))
 
     def operand(self, y: FloatArray) -> FloatArray:
         """See FittedQuantizer: the tables, (nq, parts * size)."""
