@@ -31,19 +31,34 @@ def halves(words: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Subspaces:
-    """The words of each run of `dim` dimensions, as `split` has them.
+    """The words of each run of dimensions.
 
+    starts  (parts + 1,): where each run begins, and where the last ends, as of `split`
     words   (parts, size, width) float32, zero beyond a run's dimensions, size a multiple of 4
+    order   (dim,) int64: the dimension in each place of the runs, None for places as they come
     A row comes out the same, bit for bit, alone or in a batch.
     """
 
-    dim: int
+    starts: Integers
     words: Floats
+    order: Integers | None = None
 
-    @lazy
-    def starts(self) -> Integers:
-        """See `split`."""
-        return split(self.dim, len(self.words))
+    @property
+    def dim(self) -> int:
+        """Dimensions of a row."""
+        return int(self.starts[-1])
+
+    def placed(self, rows: Floats) -> Floats:
+        """Rows (n, dim) with their dimensions in the runs' places, contiguous."""
+        return np.ascontiguousarray(rows if self.order is None else rows[:, self.order])
+
+    def unplaced(self, rows: Floats) -> Floats:
+        """What `placed` placed."""
+        if self.order is None:
+            return rows
+        out = np.empty_like(rows)
+        out[:, self.order] = rows
+        return out
 
     @lazy
     def halves(self) -> Floats:
@@ -57,18 +72,17 @@ class Subspaces:
     def encode(self, rows: Floats) -> npt.NDArray[np.int32]:
         """The number of the nearest word in each run, (n, parts), of rows (n, dim) float32."""
         numbers = np.empty((len(rows), len(self.words)), np.int32)
-        rows = np.ascontiguousarray(rows)
-        clusters.encode(rows, self.starts, self.words, self.halves, numbers)
+        clusters.encode(self.placed(rows), self.starts, self.words, self.halves, numbers)
         return numbers
 
     def decode(self, numbers: npt.NDArray[np.integer]) -> Floats:
-        """Words side by side, (n, dim) float32, by their numbers (n, parts)."""
+        """Words in their places, (n, dim) float32, by their numbers (n, parts)."""
         out = np.empty((len(numbers), self.dim), np.float32)
         clusters.decode(np.ascontiguousarray(numbers, np.int32), self.starts, self.words, out)
-        return out
+        return self.unplaced(out)
 
     def products(self, rows: Floats) -> Floats:
         """Inner products with every word, (n, parts, size) float32, of rows (n, dim)."""
         out = np.empty((len(rows), *self.words.shape[:2]), np.float32)
-        clusters.products(np.ascontiguousarray(rows), self.starts, self._lines, out)
+        clusters.products(self.placed(rows), self.starts, self._lines, out)
         return out

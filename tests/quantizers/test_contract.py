@@ -48,7 +48,8 @@ OPTIONS += ["RQ2x4(beam=2)", "RQ3x4(center=no,scale=unbiased)", "RQ1x8"]
 MATCHED = [  # with the dimensions they are for; rotations of many take long to learn
     *product(["OPQ1x4(center=no)"], DIMS[:-1]), ("OPQ5x8(scale=length)+QJL", 7),
     ("PQ16x4", 64), ("PQ17x4(scale=length)", 65), ("PQ33x8", 65), ("OPQ12x4", 64),
-    ("RQ6x4(groups=3)", 65), ("RQ4x8(groups=2,scale=unbiased)", 7), ("PQ7x4+QJL", 7),
+    ("RQ6x4(groups=3)", 65), ("RQ4x8(groups=2,scale=unbiased)", 7),
+    ("RQ6x4(groups=3,outliers=0.1)", 65), ("RQ2x4(groups=2,outliers=0.4)", 2), ("PQ7x4+QJL", 7),
 ]  # fmt: skip
 # Their words are as long as the sample's rows, whatever a row is.
 LEARNED = ("PQ", "OPQ", "RQ", "NUQ")
@@ -296,6 +297,7 @@ def test_scores_are_inner_products(spec, dim):
         *product(("PQ1x4", "RQ2x4(beam=2)", "NUQ4(outliers=0.0)"), DIMS[:-1]),
         ("OPQ1x4(center=no)", 7),
         *(case for case in MATCHED if not case[0].endswith((")", "QJL"))), ("RQ6x4(groups=3)", 65),
+        ("RQ6x4(groups=3,outliers=0.1)", 65),
     ],
 )  # fmt: skip
 def test_words_without_a_scale_give_their_own_distances(spec, dim):

@@ -121,8 +121,8 @@ def test_more_outliers_than_fit():
     [
         ({"bits": 3}, "1, 2, 4 or 8 bits, got 3"),
         ({"bits": 4.0}, "1, 2, 4 or 8 bits, got 4.0"),
-        ({"bits": 4, "outliers": True}, "a share of the coordinates, got True"),
-        ({"bits": 4, "outliers": float("nan")}, "must be 0 to 0.25, got nan"),
+        ({"bits": 4, "outliers": True}, "a share from 0 to 0.25, got True"),
+        ({"bits": 4, "outliers": float("nan")}, "a share from 0 to 0.25, got nan"),
         ({"bits": 4, "scale": "fixed"}, "one of none, unbiased, length, got 'fixed'"),
         ({"bits": 4, "center": "maybe"}, "center must be yes or no"),
     ],

@@ -12,6 +12,7 @@ from vqindex.kernels.reference import beam, table
 from vqindex.quantizers.product import Product
 from vqindex.quantizers.residual import Residual
 from vqindex.quantizers.words import SCALES
+from vqindex.subspaces import Subspaces
 
 SHAPES = [(1, Residual(2)), (7, Residual(6, groups=3)), (20, Residual(5)), (9, Residual(2, 8))]
 shapes = pytest.mark.parametrize(("dim", "recipe"), SHAPES, ids=str)
@@ -99,6 +100,35 @@ def test_few_and_equal_rows(n):
     assert 0 <= part.distortion < 1
 
 
+def far(dim, n=400, seed=0):
+    """Rows whose third of every four dimensions is ten times as large as others."""
+    return rows(dim, n, seed) * np.where(np.arange(dim) % 4 == 2, 10, 1).astype(np.float32)
+
+
+def test_outliers_are_the_dimensions_of_the_largest_squares():
+    """They come first, each group in order; and codes are those of rows that lie so already."""
+    x, y = far(20), far(20, 50, 1)
+    part = Residual(6, groups=3, outliers=0.25).fit(x, 20, 0)
+    order, starts = part.spaces.order, part.spaces.starts
+    assert order[:5].tolist() == [2, 6, 10, 14, 18]
+    assert (np.diff(order[5:]) > 0).all()
+    assert starts.tolist() == [0, 5, 12, 20]
+    assert (part.spaces.unplaced(part.spaces.placed(y)) == y).all()
+    plain = Residual(6, groups=3).fit(x[:, order], 20, 0)
+    again = type(plain)(Subspaces(starts, part.words), 4, "none", 0.0, 5)
+    want = again.encode(y[:, order])
+    assert (part.encode(y).columns["codes"] == want.columns["codes"]).all()
+    assert (part.encode(y).approximation[:, order] == want.approximation).all()
+    assert (part.operand(y) == again.operand(y[:, order])).all()
+
+
+def test_codes_of_their_own_are_worth_it_where_few_dimensions_are_large():
+    sizes = 0.9 ** np.arange(40, dtype=np.float32)
+    x, y = rows(40, 3000) * sizes, rows(40, 500, 1) * sizes
+    plain, apart = (Residual(8, groups=4, outliers=share).fit(x, 40, 0) for share in (0, 0.1))
+    assert error(y, apart) < 0.9 * error(y, plain)
+
+
 def test_specs():
     options = {"beam": "3", "groups": "2", "scale": "length", "center": False}
     recipe = Residual.from_spec("RQ", (8, 4), options)
@@ -115,6 +145,8 @@ def test_specs():
         ({"parts": 8, "beam": 0}, "beam must be an integer >= 1, got 0"),
         ({"parts": 8, "groups": 3}, "divide the 8 codes, got 3"),
         ({"parts": 8, "scale": "fixed"}, "one of none, unbiased, length, got 'fixed'"),
+        ({"parts": 8, "groups": 2, "outliers": 0.6}, "a share from 0 to 0.5, got 0.6"),
+        ({"parts": 8, "outliers": 0.1}, "a group of their own: use groups=2"),
         ({"parts": 8, "center": 1}, "center must be yes or no, got 1"),
         ({"parts": 32, "bits": 8}, "up to 4,096 words, got 8,192 .* use groups"),
     ],
@@ -131,6 +163,8 @@ def test_refused_options_and_rows():
         Residual.from_spec("RQ", 8, {})
     with pytest.raises(ShapeError, match=r"RQ8x4\(groups=8\) needs .* 8 groups, got rows of 7"):
         Residual(8, groups=8).fit(rows(7), 7, 0)
+    with pytest.raises(ShapeError, match=r"outliers=0.4\) needs .* 4 groups, got rows of 4"):
+        Residual(8, groups=4, outliers=0.4).fit(rows(4), 4, 0)
 
 
 def test_arrays_make_it_again():
@@ -139,6 +173,13 @@ def test_arrays_make_it_again():
     for again in (recipe.restore(part.arrays(), 12), pickle.loads(pickle.dumps(part))):
         for name, column in part.encode(y).columns.items():
             assert (again.encode(y).columns[name] == column).all()
+    apart = Residual(4, groups=2, outliers=0.3)
+    arrays = apart.fit(y, 12, 0).arrays()
+    again = apart.restore(arrays, 12)
+    assert (again.encode(y).approximation == apart.fit(y, 12, 0).encode(y).approximation).all()
+    for order in (np.zeros(12, np.int64), np.arange(11), np.arange(1, 13), np.arange(12.0), None):
+        with pytest.raises(CorruptFileError):
+            apart.restore(arrays | {"order": order}, 12)
     for damage in ({"words": part.words[:, 1:]}, {"distortion": np.array(1.0)}):
         with pytest.raises(CorruptFileError):
             recipe.restore(part.arrays() | damage, 12)

@@ -14,7 +14,6 @@ Source: Hooper et al., KVQuant, arXiv 2401.18079.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
@@ -29,9 +28,16 @@ from vqindex.layouts.joined import Joined
 from vqindex.layouts.sparse import MOST, MOST_DIMS, SparseCodes
 from vqindex.layouts.table import TableCodes
 from vqindex.lazy import lazy
-from vqindex.quantizers.options import Centering, check_choice, check_yes_or_no, spelled
+from vqindex.quantizers.options import (
+    Centering,
+    check_choice,
+    check_share,
+    check_yes_or_no,
+    decimal,
+    spelled,
+)
 from vqindex.quantizers.words import SCALES, Ruled, Scale
-from vqindex.subspaces import Subspaces
+from vqindex.subspaces import Subspaces, split
 from vqindex.transforms.base import Number, stored
 
 BITS = (1, 2, 4, 8)
@@ -66,13 +72,9 @@ class NonUniform(Centering):
     def __post_init__(self) -> None:
         if type(self.bits) is not int or self.bits not in BITS:
             raise SpecError(f"NUQ takes 1, 2, 4 or 8 bits, got {self.bits!r}.")
-        if isinstance(self.outliers, bool) or not isinstance(self.outliers, int | float):
-            raise SpecError(f"outliers must be a share of the coordinates, got {self.outliers!r}.")
-        if not 0 <= self.outliers <= MOST_OUTLIERS:
-            raise SpecError(f"outliers must be 0 to {MOST_OUTLIERS}, got {self.outliers}.")
+        check_share(MOST_OUTLIERS, outliers=self.outliers)
         check_choice(SCALES, scale=self.scale)
         check_yes_or_no(center=self.center)
-        object.__setattr__(self, "outliers", float(self.outliers))
 
     @property
     def sample_size(self) -> int:
@@ -90,10 +92,7 @@ class NonUniform(Centering):
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "NonUniform":
         """The recipe of `NUQ<b>` with options `center`, `outliers` and `scale`."""
-        share = options.get("outliers", OUTLIERS)
-        with suppress(ValueError):  # what is no number is refused below, as it was given
-            share = float(share) if isinstance(share, str) else share
-        return cls(number, **(dict(options) | {"outliers": share}))  # type: ignore[arg-type]
+        return cls(number, **decimal(options, "outliers"))  # type: ignore[arg-type]
 
     def _count(self, dim: int) -> int:
         """Outliers of a row."""
@@ -183,13 +182,13 @@ class FittedNonUniform(Ruled):
         size = self.levels.shape[1]
         bits = size.bit_length() - 1
         parts = -(-self.dim // max(4 // bits, 1))
-        starts = np.arange(parts + 1) * self.dim // parts
+        starts = split(self.dim, parts)
         words = np.zeros((parts, max(size, 16), -(-self.dim // parts)), np.float32)
         numbers = np.arange(words.shape[1])
         for i in range(words.shape[2]):
             have = np.flatnonzero(np.diff(starts) > i)
             words[have, :, i] = self.levels[starts[have] + i][:, numbers >> bits * i & size - 1]
-        return Subspaces(self.dim, words)
+        return Subspaces(starts, words)
 
     @lazy
     def _table(self) -> TableCodes:

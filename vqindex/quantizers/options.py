@@ -1,6 +1,7 @@
 """What recipes' options have in common."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from vqindex.errors import SpecError
@@ -38,12 +39,28 @@ def check_choice(known: Iterable[object], **options: object) -> None:
             raise SpecError(f"{name} must be one of {listed}, got {value!r}.")
 
 
+def check_share(most: float, **options: object) -> None:
+    """SpecError unless every option is a number from 0 to `most`."""
+    for name, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+            raise SpecError(f"{name} must be a share from 0 to {most}, got {value!r}.")
+
+
 def whole(options: Mapping[str, object], *names: str) -> dict[str, Any]:
     """The options, those named as integers where they are written as such."""
     return {
         key: int(str(value)) if key in names and str(value).isdecimal() else value
         for key, value in options.items()
     }
+
+
+def decimal(options: Mapping[str, object], *names: str) -> dict[str, Any]:
+    """The options, those named as numbers where they are written as such."""
+    found = dict(options)
+    for name in names:
+        with suppress(ValueError, KeyError):  # others are refused by who knows what is needed
+            found[name] = float(str(found[name]))
+    return found
 
 
 def spelled(name: str, **options: tuple[object, object]) -> str:

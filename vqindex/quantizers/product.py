@@ -20,7 +20,7 @@ from vqindex.errors import ShapeError
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.quantizers.options import check_yes_or_no, spelled
 from vqindex.quantizers.words import FittedWords, Scale, WordQuantizer, codes_of
-from vqindex.subspaces import split
+from vqindex.subspaces import Subspaces, split
 from vqindex.transforms.base import Number
 
 
@@ -73,15 +73,17 @@ class Product(WordQuantizer):
                 f"{self.spec} needs a dimension for each of {self.parts} codes, got rows of {dim}: "
                 f"use {dim} codes or fewer."
             )
-        found = codebooks(sample, split(dim, self.parts), 1 << self.bits, seed)
+        starts = split(dim, self.parts)
+        found = codebooks(sample, starts, 1 << self.bits, seed)
         distortion = min(found.distortion, 1 - 2.0**-20)
-        return FittedProduct(dim, self.bits, self.scale, found.words, distortion)
+        return FittedProduct(Subspaces(starts, found.words), self.bits, self.scale, distortion)
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedProduct":
         """See Quantizer."""
         want = (self.parts, 1 << self.bits, -(-dim // self.parts))
         words, distortion = self._restored(arrays, want, self.parts <= dim)
-        return FittedProduct(dim, self.bits, self.scale, words, distortion)
+        spaces = Subspaces(split(dim, self.parts), words)
+        return FittedProduct(spaces, self.bits, self.scale, distortion)
 
 
 @final
@@ -92,10 +94,10 @@ class FittedProduct(FittedWords):
     @property
     def squares(self) -> FloatArray | None:
         """What each entry of the tables adds to |x~|^2, (parts * size,); None under a scale."""
-        return 2 * self._spaces.halves.reshape(-1) if self.rule == "none" else None
+        return 2 * self.spaces.halves.reshape(-1) if self.rule == "none" else None
 
     def _codes(self, y: FloatArray) -> npt.NDArray[np.uint8]:
-        return self._spaces.encode(y).astype(np.uint8)
+        return self.spaces.encode(y).astype(np.uint8)
 
     def _decode(self, codes: npt.NDArray[np.uint8]) -> FloatArray:
-        return self._spaces.decode(codes)
+        return self.spaces.decode(codes)

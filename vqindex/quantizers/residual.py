@@ -1,12 +1,15 @@
 """Residual quantization: codebooks in stages, each for what those before leave.
 
 A row stands for the sum of a word of each stage, found by a beam search. With groups, runs of
-dimensions have stages of their own (GRVQ): as many groups as codes is product quantization. Words
-of different stages are not orthogonal, so |x~|^2 is no sum of look-ups. Times a scale; see words.
+dimensions have stages of their own (GRVQ): as many groups as codes is product quantization. The
+`outliers` share of dimensions, those of the largest squares, may be a group by themselves, which
+has as many codes for few dimensions as others for many (VPTQ, whose outliers are the columns of a
+weight matrix that cost a model most). Words of different stages are not orthogonal, so |x~|^2 is
+no sum of look-ups. Times a scale; see words.
 
 Sources: Chen et al., Approximate nearest neighbor search by residual vector quantization, 2010;
 Babenko and Lempitsky, Additive quantization, 2014 (beam search); HiFi-Codec, arXiv 2305.02765
-(groups).
+(groups); VPTQ, arXiv 2409.17066 (outliers).
 """
 
 from collections.abc import Mapping
@@ -20,16 +23,17 @@ import numpy.typing as npt
 
 from vqindex import threads as pool
 from vqindex.clustering import kmeans, leading_words
-from vqindex.errors import ShapeError, SpecError
+from vqindex.errors import CorruptFileError, ShapeError, SpecError
 from vqindex.kernels.cpu import beam, hadamard
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.lazy import lazy
-from vqindex.quantizers.options import spelled, whole
+from vqindex.quantizers.options import check_share, decimal, spelled, whole
 from vqindex.quantizers.words import FittedWords, Scale, WordQuantizer, codes_of
-from vqindex.subspaces import halves, split
-from vqindex.transforms.base import Number
+from vqindex.subspaces import Integers, Subspaces, halves, split
+from vqindex.transforms.base import Number, stored
 
 MOST_WORDS = 4096  # of a group: the products of its words with each other are 64 MB
+MOST_OUTLIERS = 0.5  # of the dimensions: beyond, the others are fewer
 ITERATIONS = 10  # of k-means at each stage
 CHUNK = 1024  # rows of one task of fitting
 ROWS = 256  # searched at a time
@@ -42,6 +46,7 @@ class Residual(WordQuantizer):
 
     beam     sums kept at each stage
     groups   runs of dimensions with codes of their own; a divisor of `parts`
+    outliers share of dimensions that are the first group, 0 for groups alike; rounded, one at least
     scale    "none", "unbiased" or "length"; 4 bytes a row but for none
     center   take the mean of the first rows off all rows
     """
@@ -52,9 +57,10 @@ class Residual(WordQuantizer):
     groups: int = 1
     scale: Scale = "none"
     center: bool = True
+    outliers: float = 0.0
 
     names: ClassVar[tuple[str, ...]] = ("RQ",)
-    options: ClassVar[tuple[str, ...]] = ("beam", "center", "groups", "scale")
+    options: ClassVar[tuple[str, ...]] = ("beam", "center", "groups", "outliers", "scale")
     rotation: ClassVar[str] = "None"
 
     def __post_init__(self) -> None:
@@ -65,6 +71,9 @@ class Residual(WordQuantizer):
                 raise SpecError(f"{name} must be an integer >= 1, got {value!r}.")
         if self.parts % self.groups:
             raise SpecError(f"groups must divide the {self.parts} codes, got {self.groups}.")
+        check_share(MOST_OUTLIERS, outliers=self.outliers)
+        if self.outliers and self.groups < 2:
+            raise SpecError("outliers are a group of their own: use groups=2 or more.")
         if self._words > MOST_WORDS:
             raise SpecError(
                 f"a group of a residual quantizer has up to {MOST_WORDS:,} words, got "
@@ -82,31 +91,43 @@ class Residual(WordQuantizer):
         return spelled(
             f"RQ{self.parts}x{self.bits}",
             beam=(self.beam, 5), center=(self.center, True),
-            groups=(self.groups, 1), scale=(self.scale, "none"),
+            groups=(self.groups, 1), outliers=(self.outliers, 0), scale=(self.scale, "none"),
         )  # fmt: skip
 
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "Residual":
-        """The recipe of `RQ<m>x<bits>` with options `beam`, `center`, `groups` and `scale`."""
+        """The recipe of `RQ<m>x<bits>` with its options."""
         parts, bits = codes_of(name, number)
-        return cls(parts, bits, **whole(options, "beam", "groups"))
+        return cls(parts, bits, **decimal(whole(options, "beam", "groups"), "outliers"))
+
+    def _starts(self, dim: int) -> Integers:
+        """Where each group begins, and where the last ends."""
+        few = max(1, round(self.outliers * dim)) if self.outliers else 0
+        if self.groups - (few > 0) > dim - few:
+            raise ShapeError(
+                f"{self.spec} needs a dimension for each of {self.groups} groups, got rows of "
+                f"{dim}: use {dim} groups or fewer."
+            )
+        if not few:
+            return split(dim, self.groups)
+        return np.append(0, few + split(dim - few, self.groups - 1))
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedResidual":
         """See Quantizer."""
         if sample is None:
             raise ValueError(f"{self.spec} learns its codebooks: it needs a sample, got None.")
-        if self.groups > dim:
-            raise ShapeError(
-                f"{self.spec} needs a dimension for each of {self.groups} groups, got rows of "
-                f"{dim}: use {dim} groups or fewer."
-            )
-        starts, x = split(dim, self.groups), sample[: self.sample_size]
-        words = np.zeros((self.groups, self._words, -(-dim // self.groups)), np.float32)
+        starts, x, order = self._starts(dim), sample[: self.sample_size], None
+        if self.outliers:
+            largest = np.argsort(-np.square(x, dtype=np.float64).sum(axis=0), kind="stable")
+            order = np.concatenate([np.sort(part) for part in np.split(largest, starts[1:2])])
+        words = np.zeros((self.groups, self._words, np.diff(starts).max()), np.float32)
+        spaces = Subspaces(starts, words, order)
+        placed = spaces.placed(x)
         for group, (start, stop) in enumerate(pairwise(starts)):
-            part = np.ascontiguousarray(x[:, start:stop])
+            part = np.ascontiguousarray(placed[:, start:stop])
             stages = self._words >> self.bits
             words[group, :, : stop - start] = _stages(part, stages, 1 << self.bits, self.beam, seed)
-        plain = FittedResidual(dim, self.bits, "none", words, 0.0, self.beam)
+        plain = FittedResidual(spaces, self.bits, "none", 0.0, self.beam)
         error = float(np.square(x - plain.encode(x).approximation, dtype=np.float64).sum())
         total = float(np.square(x, dtype=np.float64).sum())
         distortion = min(error / total, 1 - 2.0**-20) if total else 0.0
@@ -114,9 +135,15 @@ class Residual(WordQuantizer):
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedResidual":
         """See Quantizer."""
-        want = (self.groups, self._words, -(-dim // self.groups))
+        starts, order = self._starts(dim), None
+        want = self.groups, self._words, int(np.diff(starts).max())
         words, distortion = self._restored(arrays, want, self.groups <= dim)
-        return FittedResidual(dim, self.bits, self.scale, words, distortion, self.beam)
+        if self.outliers:
+            order = stored(arrays, "order", np.int64, 1)
+            if not np.array_equal(np.sort(order), np.arange(dim)):
+                raise CorruptFileError(f"'order' must be the numbers below {dim}, each once.")
+        spaces = Subspaces(starts, words, order)
+        return FittedResidual(spaces, self.bits, self.scale, distortion, self.beam)
 
 
 def _stages(x: FloatArray, stages: int, size: int, width: int, seed: int) -> FloatArray:
@@ -156,7 +183,7 @@ class FittedResidual(FittedWords):
     def _groups(self) -> list[tuple[FloatArray, FloatArray]]:
         """For each group its words as the right operand of `matmul`, and their products."""
         found = []
-        for words, width in zip(self.words, np.diff(self._spaces.starts), strict=True):
+        for words, width in zip(self.words, np.diff(self.spaces.starts), strict=True):
             own = np.ascontiguousarray(words[:, :width])
             right = hadamard.pad(own.T[None])
             gram = np.empty((len(own), len(own)), np.float32)
@@ -165,10 +192,10 @@ class FittedResidual(FittedWords):
         return found
 
     def _codes(self, y: FloatArray) -> npt.NDArray[np.uint8]:
-        starts, stages = self._spaces.starts, self._stages
+        y, starts, stages = self.spaces.placed(y), self.spaces.starts, self._stages
         codes = np.empty((len(y), self.layout.parts), np.uint8)
         for a in range(0, len(y), ROWS):
-            for group, half in enumerate(self._spaces.halves):
+            for group, half in enumerate(self.spaces.halves):
                 rows = np.ascontiguousarray(y[a : a + ROWS, starts[group] : starts[group + 1]])
                 codes[a : a + ROWS, stages * group : stages * (group + 1)] = self._search(
                     rows, half, *self._groups[group]
@@ -191,6 +218,6 @@ class FittedResidual(FittedWords):
 
     def _decode(self, codes: npt.NDArray[np.uint8]) -> FloatArray:
         codes = np.ascontiguousarray(codes)
-        out = np.empty((len(codes), self.dim), np.float32)
-        beam.decode(codes, 1 << self.bits, self._spaces.starts, self.words, out)
-        return out
+        out = np.empty((len(codes), self.spaces.dim), np.float32)
+        beam.decode(codes, 1 << self.bits, self.spaces.starts, self.words, out)
+        return self.spaces.unplaced(out)

@@ -141,11 +141,15 @@ class Ruled(ABC):
 class FittedWords(Ruled):
     """Codes rows by words, whose products with a query are its tables."""
 
-    dim: int
+    spaces: Subspaces  # words (spaces, stages * size, width)
     bits: int
     rule: Scale
-    words: FloatArray  # (spaces, stages * size, width), zero beyond a space's dimensions
     distortion: float
+
+    @property
+    def words(self) -> FloatArray:
+        """Of each space, stage by stage."""
+        return self.spaces.words
 
     @lazy
     def layout(self) -> TableCodes:
@@ -156,10 +160,6 @@ class FittedWords(Ruled):
     def _stages(self) -> int:
         """Codes of a space."""
         return int(self.words.shape[1]) >> self.bits
-
-    @lazy
-    def _spaces(self) -> Subspaces:
-        return Subspaces(self.dim, self.words)
 
     @abstractmethod
     def _codes(self, y: FloatArray) -> npt.NDArray[np.uint8]:
@@ -177,8 +177,11 @@ class FittedWords(Ruled):
 
     def operand(self, y: FloatArray) -> FloatArray:
         """See FittedQuantizer: the tables, (nq, parts * size)."""
-        return self._spaces.products(y).reshape(len(y), -1)
+        return self.spaces.products(y).reshape(len(y), -1)
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""
-        return {"words": self.words, "distortion": np.array(self.distortion)}
+        arrays: dict[str, Array] = {
+            "words": self.words, "distortion": np.array(self.distortion)
+        }  # fmt: skip
+        return arrays if self.spaces.order is None else arrays | {"order": self.spaces.order}

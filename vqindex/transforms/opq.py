@@ -105,7 +105,7 @@ class LearnedRotation:
                 y, starts, 1 << self.bits, seed, iterations=1 if turn else FIRST, words=words
             )
             words = found.words
-            spaces = Subspaces(dim, words)
+            spaces = Subspaces(starts, words)
             coded = spaces.decode(spaces.encode(y))
             u, _, v = np.linalg.svd((x.T @ coded).astype(np.float64))
             matrix = (u @ v).astype(np.float32)
