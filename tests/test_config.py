@@ -71,6 +71,7 @@ more = ("EDEN3(scale=biased)", "RaBitQ1", "RaBitQ5+QJL", "RaBitQ4(error=yes,sear
         "LVQ3+QJL9", "LVQ4x2", "SAQ0.5", "SAQ1+QJL9", "SAQ4.5", "PQ5x4(scale=length)", "PQ37x8",
         "PQ8x4+QJL", "OPQ4x4", "RQ4x4(groups=2)", "RQ3x8(beam=1,scale=unbiased)", "VQ4+QJL",
         "VQ2(words=256)", "Ternary", "Levels11", "OCT3", "TCQ1(window=8)", "PVQ3+QJL9", "Polar",
+        "NUQ4", "NUQ8(outliers=0.1)+QJL", "RQ4x4(groups=2,outliers=0.2)",
         "Calibrated,EDEN3", "LeanVec9,LVQ4", "OPQ3x8,RaBitQ3", "PCA,F16")
 recipes = [parse(spec, "l2", 0) for spec in specs + more]
 assert {type(recipe.quantizer) for recipe in recipes} == {*QUANTIZERS, QJL}
