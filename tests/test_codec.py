@@ -419,3 +419,86 @@ def test_spread_about_the_estimate_from_signs(spec, share):
     error = 4 * squares.std() / squares.size**0.5
     assert error < 0.07 * squares.mean()
     assert abs(squares.mean() - share * codec.scorer.error**2) <= error
+
+
+RESIDUAL = ["EDEN1", "EDEN4", "SAQ2", "EDEN2+QJL", "PQ3x4", "RQ2x4", "F16", "LVQ4", "SQ8"]
+
+
+def from_origins(spec, metric):
+    """A codec of residuals, rows and what they are coded from: noisy copies of a few points."""
+    points = 3 * normal(4, 33, 8) + 1
+    x = points[np.arange(300) % 4] + normal(300, 33)
+
+    def origins(rows):
+        near = rows + normal(len(rows), 33, 9) * (norms(rows) / 24)[:, None]
+        return near.astype(np.float32)
+
+    codec = parse(spec, metric, 3).fit(x, 33, origins=origins)
+    r = codec.centred(x)
+    return codec, x, r, origins(r)
+
+
+@metrics
+@pytest.mark.parametrize("spec", RESIDUAL)
+def test_scores_of_residuals_want_their_origins_added(spec, metric):
+    """They are then nearer to the truth than those of whole rows, less so where codes fit a sample:
+
+    origins leave them little to learn.
+    """
+    share = 0.85 if spec in ("SAQ2", "RQ2x4", "PQ3x4") else 0.5
+    codec, x, _, origins = from_origins(spec, metric)
+    q = x[:20] + normal(20, 33, 5) / 4
+    want = truth(metric, x, q)
+    codes = Codes(codec.columns)
+    codes.append(codec.encode(x, origins) | {ID: np.arange(len(x))})
+    operands = codec.operands(q)
+    found = scores_of_blocks(codes, codec, operands, 0, codes.nblocks) + operands.alpha
+    found = found + origins @ codec.asked(q).T
+    plain = parse(spec, metric, 3).fit(x, 33)
+    whole = scored(plain, x, q)[0]
+    assert np.abs(found - want).mean() < share * np.abs(whole - want).mean()
+    columns = codes.take(np.arange(len(x)))
+    target = unit(x) if metric == "cosine" else x
+    errors = np.square(codec.decode(columns, origins) - target).sum()
+    assert errors < share * np.square(plain.decode(plain.encode(x)) - target).sum()
+
+
+@pytest.mark.parametrize("spec", ["EDEN1", "EDEN4", "RaBitQ3"])
+def test_the_error_along_an_origin_is_taken_away(spec):
+    """A row that is asked has its true score: unbiased codes err by nothing along what they code.
+
+    Under l2, but for what a rotation rounds.
+    """
+    codec, x, r, origins = from_origins(spec, "l2")
+    columns = codec.encode(x, origins)
+    a = codec.asked(x)
+    expanded = codec.quantizer.expand(columns).astype(np.float64)
+    found = (codec.transform.apply_query(a) * expanded).sum(axis=1) + (a * origins).sum(axis=1)
+    rounding = 4 * U * (33 + 3) * 33**0.5 * (norms(r) + norms(expanded)) * norms(a)
+    assert (np.abs(found + columns["bias"] - norms(r) ** 2) <= rounding).all()
+    without = np.abs(((codec.transform.apply(r - origins) - expanded) * a).sum(axis=1))
+    assert (without > rounding).mean() > 0.9
+
+
+@pytest.mark.parametrize("metric", ["ip", "cosine"])
+def test_scales_take_most_of_it_away_elsewhere(metric):
+    codec, x, _, origins = from_origins("EDEN2", metric)
+    columns = codec.encode(x, origins)
+    a = codec.asked(x + normal(300, 33, 5) / 8)
+    y = codec.transform.apply(codec.centred(x) - origins).astype(np.float64)
+    plain = codec.quantizer.encode(y.astype(np.float32)).columns
+    errors = [
+        ((codec.transform.apply_query(a) * (codec.quantizer.expand(c) - y)).sum(axis=1) ** 2).mean()
+        for c in (columns, plain)
+    ]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_words_have_their_own_distances_from_origins_too():
+    codec, x, _, origins = from_origins("PQ3x4", "l2")
+    columns = codec.encode(x, origins)
+    decoded = codec.decode(columns, origins).astype(np.float64)
+    a = codec.asked(x[::-1])
+    found = (a * (decoded - codec.center)).sum(axis=1) - norms(a) ** 2 / 4 + columns["bias"]
+    want = -((decoded - x[::-1]) ** 2).sum(axis=1)
+    assert np.abs(found - want).max() <= 40 * U * (norms(a) + norms(decoded)).max() ** 2

@@ -9,9 +9,13 @@ With r = x - c the centred row and T the transform:
 The norm in the bias is the row's own, not its reconstruction's, so that an unbiased estimate of
 the inner product gives an unbiased distance. Codes that round rows and estimate nothing have that
 of their reconstruction: distances to it err less, as they do in proportion to |q - x|.
+
+A row may be coded from a point near it, its origin o: as r - o. Scores then want <a, o> added, with
+a = q, or 2 (q - c) under l2: `Codec.asked`. Near neighbours are near the same origin, and how codes
+err along it is known when they are made: under l2 the bias takes that away, else the scale does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -31,6 +35,7 @@ from vqindex.quantizers.base import (
     Summed,
     Uneven,
     divide,
+    inner_products,
     row_norms,
     square_norms,
 )
@@ -43,7 +48,11 @@ MOST_NOISE = 0.25  # of a sketch, for the other signs to bound the score without
 BIAS = "bias"
 FEWEST_SIGNS = 64  # dimensions from which a sum of signs is near enough to normal
 MOST_DIMS = 131_072  # of a segment: 128 * 127 * 131,072 < 2**31
+MOST_AIM = 2  # times a residual's scale may be longer or shorter for the sake of the whole row
 MOST_SQUARE = 2.0**120  # of a norm: sums of a few products of two such stay finite in float32
+
+
+Origins = Callable[[FloatArray], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -81,12 +90,18 @@ class Recipe:
         return max(int(self.transform.sample_size), int(self.quantizer.sample_size))
 
     def fit(
-        self, sample: FloatArray | None, dim: int, queries: FloatArray | None = None
+        self,
+        sample: FloatArray | None,
+        dim: int,
+        queries: FloatArray | None = None,
+        origins: Origins | None = None,
     ) -> "Codec":
         """Fit every part.
 
         sample    (n, dim) float32, or None if nothing is learned
         queries   (nq, dim) float32 such as will be asked, or None if none are known
+        origins   from rows (n, dim), as the metric sees them and centred, to the points (n, dim)
+                  that they are coded from; or None to code whole rows
         """
         center = None
         if sample is not None:
@@ -94,6 +109,8 @@ class Recipe:
             if self.quantizer.centered:
                 center = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
                 sample = sample - center
+            if origins is not None:
+                sample = sample - origins(sample)
         if queries is not None:
             shift = center if self.metric == "l2" else None
             queries = _measured(queries, self.metric, shift)
@@ -104,10 +121,12 @@ class Recipe:
         sketch = None
         if self.sketch is not None:
             sketch = self.sketch.fit(None, transform.dim_out, self.seed, "sketch_")
-        return Codec(self.metric, dim, center, transform, quantizer, sketch, self.keep)
+        return Codec(
+            self.metric, dim, center, transform, quantizer, sketch, self.keep, origins is not None
+        )
 
-    def restore(self, arrays: Mapping[str, Array], dim: int) -> "Codec":
-        """The codec whose `arrays()` these are."""
+    def restore(self, arrays: Mapping[str, Array], dim: int, residual: bool = False) -> "Codec":
+        """The codec whose `arrays()` these are; see Codec for `residual`."""
 
         def part(name: str) -> dict[str, Array]:
             start = f"{name}."
@@ -123,7 +142,7 @@ class Recipe:
             center = stored(arrays, "center", np.float32, 1)
             if center.shape != (dim,):
                 raise CorruptFileError(f"'center' must have shape {(dim,)}, got {center.shape}.")
-        return Codec(self.metric, dim, center, transform, quantizer, sketch, self.keep)
+        return Codec(self.metric, dim, center, transform, quantizer, sketch, self.keep, residual)
 
 
 @dataclass(frozen=True)
@@ -151,7 +170,10 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Codec:
-    """A fitted codec: turns rows into columns, queries into operands, columns into rows."""
+    """A fitted codec: turns rows into columns, queries into operands, columns into rows.
+
+    residual   whether rows are coded from origins, which `encode` and `decode` are then given
+    """
 
     metric: str
     dim: int
@@ -160,6 +182,7 @@ class Codec:
     quantizer: FittedQuantizer
     sketch: FittedQuantizer | None
     keep: str | None
+    residual: bool = False
 
     def __post_init__(self) -> None:
         integer = self.scorer.fields[:, program.BITS] >= program.BYTE_ROWS
@@ -189,7 +212,7 @@ class Codec:
     @lazy
     def _squares(self) -> FloatArray | None:
         """What tables take of a score under l2 in the place of a bias: norms of decoded rows."""
-        if self.metric != "l2" or self.sketch is not None:
+        if self.metric != "l2" or self.sketch is not None or self.residual:
             return None
         if not (isinstance(self.quantizer, Summed) and isinstance(self.transform, Orthogonal)):
             return None
@@ -258,14 +281,30 @@ class Codec:
         residual = self.quantizer.distortion / self.quantizer.shrink
         return residual * share / (np.pi / 2 - 1)
 
-    def encode(self, x: FloatArray) -> dict[str, Array]:
-        """The columns of rows (n, dim) float32, all but the ids."""
-        r = _measured(x, self.metric, self.center)
-        y = self.transform.apply(r)
+    def centred(self, x: FloatArray) -> FloatArray:
+        """Rows (n, dim) float32 as the metric sees them, less the centre; may be x itself."""
+        return _measured(x, self.metric, self.center)
+
+    def encode(self, x: FloatArray, origins: FloatArray | None = None) -> dict[str, Array]:
+        """The columns of rows (n, dim) float32, all but the ids.
+
+        origins   (n, dim) float32, of a residual codec: what is taken off the `centred` rows
+        """
+        r, shift = self.centred(x), None
+        if origins is None:
+            y = self.transform.apply(r)
+        else:
+            y = self.transform.apply(r - origins)
+            whole = origins
+            if self.metric != "l2" and self.center is not None:
+                whole = origins + self.center
+            shift = self.transform.apply_query(whole)
         encoded = self.quantizer.encode(y)
         columns = dict(encoded.columns)
-        if self._reweighed:
-            self._reweigh(y, columns)
+        if self._unbiased and self.transform.weights is not None:
+            self._reweigh(y, self._unbiased, columns)
+        if self._unbiased and shift is not None and self.metric != "l2":
+            self._aim(y, shift, self._unbiased, columns)
         if self.sketch is not None:
             residual = self.quantizer.expand(columns)
             np.subtract(y, residual, out=residual)
@@ -274,26 +313,47 @@ class Codec:
             squares = square_norms(r)
             if encoded.rounded and self.sketch is None:
                 squares += square_norms(encoded.approximation) - square_norms(y)
+            if shift is not None:
+                squares += 2 * inner_products(shift, self._expand(columns) - y)
             columns[BIAS] = -squares
         if self._kept is not None:
             columns.update(self._kept.pack(to_half(x) if self.keep == "f16" else x))
         return columns
 
-    @property
-    def _reweighed(self) -> bool:
-        """Whether the quantizer's scale is unbiased but for weights that it does not know."""
-        unbiased = self.quantizer.shrink != 1 and self.quantizer.scale is not None
-        return unbiased and self.transform.weights is not None
+    def _expand(self, columns: Mapping[str, Array]) -> FloatArray:
+        """What the scores of coded rows stand for, (n, dim_out) float32, but for their origins."""
+        y = self.quantizer.expand(columns)
+        return y if self.sketch is None else y + self.sketch.expand(columns)
 
-    def _reweigh(self, y: FloatArray, columns: dict[str, Array]) -> None:
+    @property
+    def _unbiased(self) -> str | None:
+        """The column of an unbiased scale, if that is what the quantizer has."""
+        return self.quantizer.scale if self.quantizer.shrink != 1 else None
+
+    def _reweigh(self, y: FloatArray, name: str, columns: dict[str, Array]) -> None:
         """Make the error of each row orthogonal to it where coordinates have weights.
 
         That leaves no error in the score of a query that is the row itself.
         """
-        name = str(self.quantizer.scale)
         own = y * np.asarray(self.transform.weights, np.float64)
         whole, coded = ((own * x).sum(axis=1) for x in (y, self.quantizer.expand(columns)))
         factor = divide(whole, coded).reshape(columns[name].shape)
+        columns[name] = columns[name] * factor
+
+    def _aim(self, y: FloatArray, shift: FloatArray, name: str, columns: dict[str, Array]) -> None:
+        """Scale codes u of residuals y for whole rows x = shift + y, all (n, dim_out).
+
+        By the factor s of least <x, s u - y>^2 + |y|^2 / d |s u - y|^2: what scores are expected
+        to err by where queries are off x by as much as y is long, in any direction.
+        """
+        weights = 1.0 if self.transform.weights is None else self.transform.weights
+        u = self.quantizer.expand(columns).astype(np.float64)
+        own = y * np.asarray(weights, np.float64)
+        whole, coded = (((shift + own) * v).sum(axis=1) for v in (y, u))
+        square = (own * y).sum(axis=1) / y.shape[1]
+        best = whole * coded + square * (own * u).sum(axis=1)
+        factor = divide(best, coded**2 + square * (u * u * weights).sum(axis=1))
+        factor = np.clip(factor, 1 / MOST_AIM, MOST_AIM).reshape(columns[name].shape)
         columns[name] = columns[name] * factor
 
     def kept(self, columns: Mapping[str, Array]) -> dict[str, Array]:
@@ -301,18 +361,22 @@ class Codec:
         names = [column.name for column in self._kept.columns] if self._kept else []
         return {name: columns[name] for name in names}
 
+    def asked(self, queries: FloatArray) -> FloatArray:
+        """What meets centred rows and their origins, (nq, dim), of queries (nq, dim) float32."""
+        if self.metric != "l2":
+            return _measured(queries, self.metric)
+        return _measured(queries, "l2", self.center) * np.float32(2)
+
     def operands(self, queries: FloatArray) -> Operands:
         """Prepared queries, from (nq, dim) float32."""
-        q = _measured(queries, self.metric)
+        q = self.asked(queries)
+        y = self.transform.apply_query(q)
         if self.metric == "l2":
-            r = q if self.center is None else q - self.center
-            alpha = -square_norms(r)
-            y = self.transform.apply_query(r) * np.float32(2)
+            alpha = square_norms(q) * np.float32(-0.25)
         else:
             alpha = np.zeros(len(q), np.float32)
             if self.center is not None:
                 encode.dots(q, address(self.center), alpha)
-            y = self.transform.apply_query(q)
         entries = [term.operand(y) for term in self._terms]
         if self._squares is not None:
             entries[0] -= self._squares
@@ -322,18 +386,25 @@ class Codec:
             y = y * self._sign_errors
         return prepare(self.scorer.fields, values, alpha, square_norms(y))
 
-    def reconstruct(self, columns: Mapping[str, Array]) -> FloatArray:
+    def reconstruct(
+        self, columns: Mapping[str, Array], origins: FloatArray | None = None
+    ) -> FloatArray:
         """Rows, (n, dim) float32: the originals where they are kept, else as decoded."""
-        return self.decode(columns) if self._kept is None else self._kept.unpack(columns)
+        return self.decode(columns, origins) if self._kept is None else self._kept.unpack(columns)
 
-    def decode(self, columns: Mapping[str, Array]) -> FloatArray:
-        """The least-error reconstruction of rows, (n, dim) float32; unit vectors under cosine."""
+    def decode(self, columns: Mapping[str, Array], origins: FloatArray | None = None) -> FloatArray:
+        """The least-error reconstruction of rows, (n, dim) float32; unit vectors under cosine.
+
+        origins   as `encode` was given them
+        """
         y = self.quantizer.expand(columns)
         excess = 1 / self.quantizer.shrink - 1  # of the square norm, where scores are unbiased
         if self.sketch is not None:
             y = y + self.sketch.expand(columns) * np.float32(self.sketch.shrink)
             excess *= self.sketch.distortion
         x = self.transform.inverse(y / np.float32(1 + excess))
+        if origins is not None:
+            x = x + origins
         return x if self.center is None else x + self.center
 
     def arrays(self) -> dict[str, Array]:

@@ -18,11 +18,10 @@ import numpy as np
 
 from vqindex.clustering import codebooks, sample_rows
 from vqindex.errors import CorruptFileError, ShapeError, SpecError
-from vqindex.kernels.cpu import encode
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.table import TableCodes
 from vqindex.lazy import lazy
-from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
+from vqindex.quantizers.base import Encoded, divide, inner_products, row_norms, square_norms
 from vqindex.subspaces import Subspaces, split
 from vqindex.transforms.base import Number, stored
 
@@ -128,9 +127,7 @@ def scales(rule: Scale, y: FloatArray, decoded: FloatArray) -> FloatArray:
     """What rows' words are multiplied by, (n,), so that they stand for rows y (n, d)."""
     if rule == "length":
         return divide(row_norms(y), row_norms(decoded))
-    products = np.empty(len(y), np.float32)
-    encode.inner_products(y, decoded, products)
-    return divide(square_norms(y), products)
+    return divide(square_norms(y), inner_products(y, decoded))
 
 
 def shrink_of(rule: Scale, distortion: float) -> float:
