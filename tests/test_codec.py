@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vqindex.codec import ID, MOST_NOISE
+from vqindex.codec import ID
 from vqindex.codes import Codes
 from vqindex.errors import CorruptFileError, NonFiniteError
 from vqindex.factory import parse
@@ -15,6 +15,7 @@ from vqindex.indexes.scan import scores_of_blocks
 from vqindex.kernels.cpu import program
 from vqindex.quantizers import LloydMax
 from vqindex.quantizers.levels import scalar_levels, uniform_levels
+from vqindex.scoring import MOST_NOISE
 from vqindex.sketches.qjl import FittedQJL
 
 U = 2.0**-24
@@ -425,13 +426,11 @@ RESIDUAL = ["EDEN1", "EDEN4", "SAQ2", "EDEN2+QJL", "PQ3x4", "RQ2x4", "F16", "LVQ
 
 
 def from_origins(spec, metric):
-    """A codec of residuals, rows and what they are coded from: noisy copies of a few points."""
-    points = 3 * normal(4, 33, 8) + 1
-    x = points[np.arange(300) % 4] + normal(300, 33)
+    """A codec of residuals, rows about four points, those rows as it sees them, their points."""
+    x = (3 * normal(4, 33, 8) + 1)[np.arange(300) % 4] + normal(300, 33) / 2
 
     def origins(rows):
-        near = rows + normal(len(rows), 33, 9) * (norms(rows) / 24)[:, None]
-        return near.astype(np.float32)
+        return np.stack([rows[i::4].mean(axis=0) for i in range(4)])[np.arange(len(rows)) % 4]
 
     codec = parse(spec, metric, 3).fit(x, 33, origins=origins)
     r = codec.centred(x)
@@ -441,11 +440,11 @@ def from_origins(spec, metric):
 @metrics
 @pytest.mark.parametrize("spec", RESIDUAL)
 def test_scores_of_residuals_want_their_origins_added(spec, metric):
-    """They are then nearer to the truth than those of whole rows, less so where codes fit a sample:
+    """They are then nearer to the truth than those of whole rows.
 
-    origins leave them little to learn.
+    Not so where codes fit a sample: they find four points themselves.
     """
-    share = 0.85 if spec in ("SAQ2", "RQ2x4", "PQ3x4") else 0.5
+    share = 1.2 if spec in ("SAQ2", "RQ2x4", "PQ3x4") else 0.7
     codec, x, _, origins = from_origins(spec, metric)
     q = x[:20] + normal(20, 33, 5) / 4
     want = truth(metric, x, q)
@@ -463,35 +462,23 @@ def test_scores_of_residuals_want_their_origins_added(spec, metric):
     assert errors < share * np.square(plain.decode(plain.encode(x)) - target).sum()
 
 
+@metrics
 @pytest.mark.parametrize("spec", ["EDEN1", "EDEN4", "RaBitQ3"])
-def test_the_error_along_an_origin_is_taken_away(spec):
+def test_the_error_along_an_origin_is_taken_away(spec, metric):
     """A row that is asked has its true score: unbiased codes err by nothing along what they code.
 
-    Under l2, but for what a rotation rounds.
+    But for what a rotation rounds.
     """
-    codec, x, r, origins = from_origins(spec, "l2")
+    codec, x, r, origins = from_origins(spec, metric)
     columns = codec.encode(x, origins)
     a = codec.asked(x)
     expanded = codec.quantizer.expand(columns).astype(np.float64)
     found = (codec.transform.apply_query(a) * expanded).sum(axis=1) + (a * origins).sum(axis=1)
+    want = (a.astype(np.float64) * r).sum(axis=1) - (metric == "l2") * norms(r) ** 2
     rounding = 4 * U * (33 + 3) * 33**0.5 * (norms(r) + norms(expanded)) * norms(a)
-    assert (np.abs(found + columns["bias"] - norms(r) ** 2) <= rounding).all()
+    assert (np.abs(found + columns["bias"] - want) <= rounding).all()
     without = np.abs(((codec.transform.apply(r - origins) - expanded) * a).sum(axis=1))
     assert (without > rounding).mean() > 0.9
-
-
-@pytest.mark.parametrize("metric", ["ip", "cosine"])
-def test_scales_take_most_of_it_away_elsewhere(metric):
-    codec, x, _, origins = from_origins("EDEN2", metric)
-    columns = codec.encode(x, origins)
-    a = codec.asked(x + normal(300, 33, 5) / 8)
-    y = codec.transform.apply(codec.centred(x) - origins).astype(np.float64)
-    plain = codec.quantizer.encode(y.astype(np.float32)).columns
-    errors = [
-        ((codec.transform.apply_query(a) * (codec.quantizer.expand(c) - y)).sum(axis=1) ** 2).mean()
-        for c in (columns, plain)
-    ]
-    assert errors[0] < 0.5 * errors[1]
 
 
 def test_words_have_their_own_distances_from_origins_too():

@@ -17,6 +17,7 @@ from vqindex.io import inspect, load, verify
 from vqindex.quantizers import (
     LVQ,
     SAQ,
+    Coarse,
     FractionalLevels,
     LloydMax,
     Octahedral,
@@ -48,6 +49,7 @@ __all__ = [
     "QJL",
     "SAQ",
     "Calibration",
+    "Coarse",
     "CorruptFileError",
     "DenseRotation",
     "DtypeError",

@@ -11,8 +11,10 @@ the inner product gives an unbiased distance. Codes that round rows and estimate
 of their reconstruction: distances to it err less, as they do in proportion to |q - x|.
 
 A row may be coded from a point near it, its origin o: as r - o. Scores then want <a, o> added, with
-a = q, or 2 (q - c) under l2: `Codec.asked`. Near neighbours are near the same origin, and how codes
-err along it is known when they are made: under l2 the bias takes that away, else the scale does.
+a = q, or 2 (q - c) under l2: `Codec.asked`. Coarse codes are origins, with tables of <a, o> as one
+more term. Near neighbours are near the same origin, and what codes err by along it, and under other
+metrics along c, is known when they are made: the bias takes it away. What is left is the error of
+what a query and a row do not share.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +22,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError, NonFiniteError, ShapeError, SpecError
 from vqindex.kernels.cpu import encode, program
@@ -33,22 +34,19 @@ from vqindex.quantizers.base import (
     FittedQuantizer,
     Quantizer,
     Summed,
-    Uneven,
     divide,
     inner_products,
     row_norms,
     square_norms,
 )
+from vqindex.quantizers.coarse import Coarse, FittedCoarse
 from vqindex.quantizers.originals import to_half
+from vqindex.scoring import BIAS, Scorer, scorer, sign_errors
 from vqindex.sketches.qjl import QJL
 from vqindex.transforms.base import FittedTransform, Orthogonal, Transform, stored
 
 ID = "id"
-MOST_NOISE = 0.25  # of a sketch, for the other signs to bound the score without its own
-BIAS = "bias"
-FEWEST_SIGNS = 64  # dimensions from which a sum of signs is near enough to normal
 MOST_DIMS = 131_072  # of a segment: 128 * 127 * 131,072 < 2**31
-MOST_AIM = 2  # times a residual's scale may be longer or shorter for the sake of the whole row
 MOST_SQUARE = 2.0**120  # of a norm: sums of a few products of two such stay finite in float32
 
 
@@ -65,12 +63,16 @@ class Recipe:
     sketch: QJL | None
     keep: str | None
     seed: int
+    coarse: Coarse | None = None
 
     def __post_init__(self) -> None:
-        if self.sketch is not None and not self.quantizer.sketchable:
+        if (self.sketch or self.coarse) and not self.quantizer.sketchable:
+            other, extra = "sketch", f"+{self.sketch.spec}" if self.sketch else ""
+            if self.coarse:
+                other, extra = "coarse code", f"{self.coarse.spec},"
             raise SpecError(
-                f"{self.quantizer.spec} takes no sketch: it meets float32 queries and a sketch "
-                f"int8 ones; leave +{self.sketch.spec} out."
+                f"{self.quantizer.spec} takes no {other}: it meets float32 queries and a {other} "
+                f"integer ones; leave {extra} out."
             )
 
     @property
@@ -78,6 +80,8 @@ class Recipe:
         """The factory string of such an index."""
         default = self.quantizer.rotation
         parts = [] if self.transform.spec == default else [self.transform.spec]
+        if self.coarse:
+            parts.append(self.coarse.spec)
         sketch = f"+{self.sketch.spec}" if self.sketch else ""
         parts.append(f"{self.quantizer.spec}{sketch}")
         if self.keep:
@@ -87,7 +91,8 @@ class Recipe:
     @property
     def sample_size(self) -> int:
         """Rows that fitting wants; 0 when nothing is learned from data."""
-        return max(int(self.transform.sample_size), int(self.quantizer.sample_size))
+        parts = self.transform, self.quantizer, self.coarse
+        return max(int(part.sample_size) for part in parts if part is not None)
 
     def fit(
         self,
@@ -103,7 +108,7 @@ class Recipe:
         origins   from rows (n, dim), as the metric sees them and centred, to the points (n, dim)
                   that they are coded from; or None to code whole rows
         """
-        center = None
+        center = coarse = None
         if sample is not None:
             sample = _measured(sample, self.metric)
             if self.quantizer.centered:
@@ -111,6 +116,9 @@ class Recipe:
                 sample = sample - center
             if origins is not None:
                 sample = sample - origins(sample)
+            if self.coarse is not None:
+                coarse = self.coarse.fit(sample, dim, self.seed)
+                sample = sample - coarse.points(coarse.encode(sample))
         if queries is not None:
             shift = center if self.metric == "l2" else None
             queries = _measured(queries, self.metric, shift)
@@ -121,9 +129,8 @@ class Recipe:
         sketch = None
         if self.sketch is not None:
             sketch = self.sketch.fit(None, transform.dim_out, self.seed, "sketch_")
-        return Codec(
-            self.metric, dim, center, transform, quantizer, sketch, self.keep, origins is not None
-        )
+        parts = center, transform, quantizer, sketch, self.keep
+        return Codec(self.metric, dim, *parts, origins is not None, coarse)
 
     def restore(self, arrays: Mapping[str, Array], dim: int, residual: bool = False) -> "Codec":
         """The codec whose `arrays()` these are; see Codec for `residual`."""
@@ -142,30 +149,9 @@ class Recipe:
             center = stored(arrays, "center", np.float32, 1)
             if center.shape != (dim,):
                 raise CorruptFileError(f"'center' must have shape {(dim,)}, got {center.shape}.")
-        return Codec(self.metric, dim, center, transform, quantizer, sketch, self.keep, residual)
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """What kernels need to score the codes of one codec.
-
-    fields   (segments, FIELDS) of every term
-    bias     column of the bias, or program.NONE
-    ratio    column of the signs' ratio, or program.NONE
-    signs    segments whose signs bound a score, 0 where signs tell too little
-    rated    those of them that the ratio belongs to: the quantizer's
-    by_table whether codes are looked up, not multiplied
-    error    spread of a score about its estimate from signs, over |q| * scale * ratio, where q is
-             the rotated query or, with errors of each coordinate, what they make of it
-    """
-
-    fields: npt.NDArray[np.int64]
-    bias: int
-    ratio: int
-    signs: int
-    rated: int
-    by_table: bool
-    error: float
+        coarse = self.coarse.restore(part("coarse"), dim) if self.coarse else None
+        parts = center, transform, quantizer, sketch, self.keep
+        return Codec(self.metric, dim, *parts, residual, coarse)
 
 
 @dataclass(frozen=True)
@@ -173,6 +159,7 @@ class Codec:
     """A fitted codec: turns rows into columns, queries into operands, columns into rows.
 
     residual   whether rows are coded from origins, which `encode` and `decode` are then given
+    coarse     what finds them origins, or further ones: its codes are one more term
     """
 
     metric: str
@@ -183,6 +170,7 @@ class Codec:
     sketch: FittedQuantizer | None
     keep: str | None
     residual: bool = False
+    coarse: FittedCoarse | None = None
 
     def __post_init__(self) -> None:
         integer = self.scorer.fields[:, program.BITS] >= program.BYTE_ROWS
@@ -202,17 +190,27 @@ class Codec:
 
     @lazy
     def columns(self) -> tuple[Column, ...]:
-        """Every column of a row: terms, the bias under l2, the kept original, the id."""
+        """Every column of a row: terms, the bias if any, the kept original, the id."""
         columns = [column for term in self._terms for column in term.columns]
-        if self.metric == "l2" and self._squares is None:
+        if self.coarse is not None:
+            columns += self.coarse.columns
+        if self._biased:
             columns.append(Column(BIAS, np.dtype(np.float32)))
         kept = self._kept.columns if self._kept else ()
         return (*columns, *kept, Column(ID, np.dtype(np.int64)))
 
+    @property
+    def _from_origins(self) -> bool:
+        return self.residual or self.coarse is not None
+
+    @property
+    def _biased(self) -> bool:
+        return self._from_origins or (self.metric == "l2" and self._squares is None)
+
     @lazy
     def _squares(self) -> FloatArray | None:
         """What tables take of a score under l2 in the place of a bias: norms of decoded rows."""
-        if self.metric != "l2" or self.sketch is not None or self.residual:
+        if self.metric != "l2" or self.sketch is not None or self._from_origins:
             return None
         if not (isinstance(self.quantizer, Summed) and isinstance(self.transform, Orthogonal)):
             return None
@@ -225,61 +223,11 @@ class Codec:
     @lazy
     def scorer(self) -> Scorer:
         """See Scorer."""
-        index = {column.name: i for i, column in enumerate(self.columns)}
-        parts, operand = [], 0
-        for term in self._terms:
-            scale = index.get(term.scale, program.NONE) if term.scale else program.NONE
-            parts.append(term.layout.program(index, scale, operand))
-            operand += term.layout.operand_bytes
-        ratio = self.quantizer.ratio
-        signs, error = self._signs(parts)
-        return Scorer(
-            np.concatenate(parts),
-            index.get(BIAS, program.NONE),
-            index[ratio] if ratio else program.NONE,
-            signs,
-            len(parts[0]),
-            bool((parts[0][:, program.BITS] >= program.NIBBLES).any()),
-            error,
-        )
-
-    def _signs(self, parts: list[npt.NDArray[np.int64]]) -> tuple[int, float]:
-        """How many segments' signs bound a score, and the error of the estimate they give.
-
-        Signs stand for +-1/2 and err by sqrt(1 - 2 / pi) of a coordinate, those of codes of one
-        bit not at all. A sketch's own signs are looked up where they would add much noise else.
-        """
-        if self._sign_errors is not None:
-            return 1, 1.0
-        bits, words = parts[0][:, program.BITS], parts[0][:, program.WORDS]
-        everything = sum(map(len, parts))
-        if ((bits == 1) | (bits >= program.NIBBLES) | (words == 0)).all():
-            return everything, 0.0
-        mixed = self.transform.isotropic and self.transform.dim_out >= FEWEST_SIGNS
-        if not (bits > 0).all() or not mixed or not self.quantizer.ratio:
-            return 0, 0.0  # an estimate from signs need not err like a normal variable
-        error, noise = 0.5 * float(np.sqrt(1 - 2 / np.pi)), self._sketch_noise
-        if noise > MOST_NOISE:
-            return everything, error
-        return len(parts[0]), error * float(np.sqrt(1 + noise))
+        return scorer(self.columns, self.transform, self.quantizer, self.sketch, self.coarse)
 
     @lazy
     def _sign_errors(self) -> FloatArray | None:
-        uneven = isinstance(self.quantizer, Uneven) and self.sketch is None
-        return self.quantizer.sign_errors if uneven else None  # type: ignore[attr-defined]
-
-    @property
-    def _sketch_noise(self) -> float:
-        """Variance that the sketch adds to a score, over that of an estimate from signs.
-
-        An unbiased estimate of distortion D has relative variance D / (1 - D), which is pi/2 - 1
-        for signs; the sketch's is relative to the residual that it codes.
-        """
-        if self.sketch is None:
-            return 0.0
-        share = self.sketch.distortion / (1 - self.sketch.distortion)
-        residual = self.quantizer.distortion / self.quantizer.shrink
-        return residual * share / (np.pi / 2 - 1)
+        return sign_errors(self.quantizer, self.sketch)
 
     def centred(self, x: FloatArray) -> FloatArray:
         """Rows (n, dim) float32 as the metric sees them, less the centre; may be x itself."""
@@ -290,70 +238,66 @@ class Codec:
 
         origins   (n, dim) float32, of a residual codec: what is taken off the `centred` rows
         """
-        r, shift = self.centred(x), None
-        if origins is None:
-            y = self.transform.apply(r)
-        else:
-            y = self.transform.apply(r - origins)
-            whole = origins
-            if self.metric != "l2" and self.center is not None:
-                whole = origins + self.center
-            shift = self.transform.apply_query(whole)
+        r = self.centred(x)
+        coarse, origins = self._origins(r, origins)
+        y = self.transform.apply(r if origins is None else r - origins)
         encoded = self.quantizer.encode(y)
-        columns = dict(encoded.columns)
-        if self._unbiased and self.transform.weights is not None:
-            self._reweigh(y, self._unbiased, columns)
-        if self._unbiased and shift is not None and self.metric != "l2":
-            self._aim(y, shift, self._unbiased, columns)
+        columns = coarse | encoded.columns
+        if self._reweighed:
+            self._reweigh(y, columns)
         if self.sketch is not None:
             residual = self.quantizer.expand(columns)
             np.subtract(y, residual, out=residual)
             columns.update(self.sketch.encode(residual).columns)
-        if self.metric == "l2" and self._squares is None:
-            squares = square_norms(r)
-            if encoded.rounded and self.sketch is None:
-                squares += square_norms(encoded.approximation) - square_norms(y)
-            if shift is not None:
-                squares += 2 * inner_products(shift, self._expand(columns) - y)
-            columns[BIAS] = -squares
+        if self._biased:
+            bias = np.zeros(len(r), np.float32)
+            if self.metric == "l2":
+                bias -= square_norms(r)
+                if encoded.rounded and self.sketch is None:
+                    bias -= square_norms(encoded.approximation) - square_norms(y)
+            if origins is not None:
+                bias -= self._known_error(y, origins, columns)
+            columns[BIAS] = bias
         if self._kept is not None:
             columns.update(self._kept.pack(to_half(x) if self.keep == "f16" else x))
         return columns
 
-    def _expand(self, columns: Mapping[str, Array]) -> FloatArray:
-        """What the scores of coded rows stand for, (n, dim_out) float32, but for their origins."""
-        y = self.quantizer.expand(columns)
-        return y if self.sketch is None else y + self.sketch.expand(columns)
+    def _origins(
+        self, r: FloatArray, origins: FloatArray | None
+    ) -> tuple[dict[str, Array], FloatArray | None]:
+        """The coarse columns of centred rows, and what these are then coded from."""
+        if self.coarse is None:
+            return {}, origins
+        columns = self.coarse.encode(r if origins is None else r - origins)
+        points = self.coarse.points(columns)
+        return columns, points if origins is None else points + origins
+
+    def _known_error(
+        self, y: FloatArray, origins: FloatArray, columns: Mapping[str, Array]
+    ) -> FloatArray:
+        """What scores of residuals y err by for queries that are at their origins, (n,) float32."""
+        off = 0 if self.center is None else self.center
+        asked = origins * np.float32(2) if self.metric == "l2" else origins + off
+        error = self.quantizer.expand(columns) - y
+        if self.sketch is not None:
+            error += self.sketch.expand(columns)
+        return inner_products(self.transform.apply_query(asked), error)
 
     @property
-    def _unbiased(self) -> str | None:
-        """The column of an unbiased scale, if that is what the quantizer has."""
-        return self.quantizer.scale if self.quantizer.shrink != 1 else None
+    def _reweighed(self) -> bool:
+        """Whether the quantizer's scale is unbiased but for weights that it does not know."""
+        unbiased = self.quantizer.shrink != 1 and self.quantizer.scale is not None
+        return unbiased and self.transform.weights is not None
 
-    def _reweigh(self, y: FloatArray, name: str, columns: dict[str, Array]) -> None:
+    def _reweigh(self, y: FloatArray, columns: dict[str, Array]) -> None:
         """Make the error of each row orthogonal to it where coordinates have weights.
 
         That leaves no error in the score of a query that is the row itself.
         """
+        name = str(self.quantizer.scale)
         own = y * np.asarray(self.transform.weights, np.float64)
         whole, coded = ((own * x).sum(axis=1) for x in (y, self.quantizer.expand(columns)))
         factor = divide(whole, coded).reshape(columns[name].shape)
-        columns[name] = columns[name] * factor
-
-    def _aim(self, y: FloatArray, shift: FloatArray, name: str, columns: dict[str, Array]) -> None:
-        """Scale codes u of residuals y for whole rows x = shift + y, all (n, dim_out).
-
-        By the factor s of least <x, s u - y>^2 + |y|^2 / d |s u - y|^2: what scores are expected
-        to err by where queries are off x by as much as y is long, in any direction.
-        """
-        weights = 1.0 if self.transform.weights is None else self.transform.weights
-        u = self.quantizer.expand(columns).astype(np.float64)
-        own = y * np.asarray(weights, np.float64)
-        whole, coded = (((shift + own) * v).sum(axis=1) for v in (y, u))
-        square = (own * y).sum(axis=1) / y.shape[1]
-        best = whole * coded + square * (own * u).sum(axis=1)
-        factor = divide(best, coded**2 + square * (u * u * weights).sum(axis=1))
-        factor = np.clip(factor, 1 / MOST_AIM, MOST_AIM).reshape(columns[name].shape)
         columns[name] = columns[name] * factor
 
     def kept(self, columns: Mapping[str, Array]) -> dict[str, Array]:
@@ -381,6 +325,8 @@ class Codec:
         if self._squares is not None:
             entries[0] -= self._squares
         spread = [term.layout.spread(part) for term, part in zip(self._terms, entries, strict=True)]
+        if self.coarse is not None:
+            spread.append(self.coarse.layout.spread(self.coarse.operand(q)))
         values = spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
         if self._sign_errors is not None:
             y = y * self._sign_errors
@@ -403,6 +349,8 @@ class Codec:
             y = y + self.sketch.expand(columns) * np.float32(self.sketch.shrink)
             excess *= self.sketch.distortion
         x = self.transform.inverse(y / np.float32(1 + excess))
+        if self.coarse is not None:
+            x = x + self.coarse.points(columns)
         if origins is not None:
             x = x + origins
         return x if self.center is None else x + self.center
@@ -412,6 +360,8 @@ class Codec:
         parts = {"transform": self.transform.arrays(), "quantizer": self.quantizer.arrays()}
         if self.sketch is not None:
             parts["sketch"] = self.sketch.arrays()
+        if self.coarse is not None:
+            parts["coarse"] = self.coarse.arrays()
         out = {f"{name}.{key}": a for name, part in parts.items() for key, a in part.items()}
         if self.center is not None:
             out["center"] = self.center
