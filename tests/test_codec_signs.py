@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.test_codec import normal, scored
-from vqindex.codec import MOST_NOISE
 from vqindex.factory import parse
 from vqindex.kernels.cpu import program
 from vqindex.quantizers.levels import scalar_levels, uniform_levels
+from vqindex.scoring import MOST_NOISE
 
 DIM = 768
 D = {bits: scalar_levels(bits, DIM).distortion for bits in (2, 4)}

@@ -19,6 +19,7 @@ LAYERS = [
     "layouts subspaces",
     "codes container clustering",
     "transforms quantizers sketches",
+    "scoring",
     "codec",
     "results",
     "indexes",

@@ -17,6 +17,7 @@ from vqindex.io import inspect, load, verify
 from vqindex.quantizers import (
     LVQ,
     SAQ,
+    Coarse,
     FractionalLevels,
     LloydMax,
     NonUniform,
@@ -49,6 +50,7 @@ __all__ = [
     "QJL",
     "SAQ",
     "Calibration",
+    "Coarse",
     "CorruptFileError",
     "DenseRotation",
     "DtypeError",

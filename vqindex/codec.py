@@ -19,14 +19,19 @@ of least error (scale=biased):
                     EDEN1         EDEN2         EDEN4
     250,000 SIFT    .379  .414    .584  .608    .795  .809
     10,000 texts    .680  .675    .831  .829    .952  .953
+
+A row may be coded from a point near it, its origin o: as r - o. Scores then want <a, o> added, with
+a = q, or 2 (q - c) under l2: `Codec.asked`. Coarse codes are origins, with tables of <a, o> as one
+more term. Near neighbours are near the same origin, and what codes err by along it, and under other
+metrics along c, is known when they are made: the bias takes it away. What is left is the error of
+what a query and a row do not share.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError, NonFiniteError, ShapeError, SpecError
 from vqindex.kernels.cpu import encode, program
@@ -39,21 +44,23 @@ from vqindex.quantizers.base import (
     FittedQuantizer,
     Quantizer,
     Summed,
-    Uneven,
     divide,
+    inner_products,
     row_norms,
     square_norms,
 )
+from vqindex.quantizers.coarse import Coarse, FittedCoarse
 from vqindex.quantizers.originals import to_half
+from vqindex.scoring import BIAS, Scorer, scorer, sign_errors
 from vqindex.sketches.qjl import QJL
 from vqindex.transforms.base import FittedTransform, Orthogonal, Transform, stored
 
 ID = "id"
-MOST_NOISE = 0.25  # of a sketch, for the other signs to bound the score without its own
-BIAS = "bias"
-FEWEST_SIGNS = 64  # dimensions from which a sum of signs is near enough to normal
 MOST_DIMS = 131_072  # of a segment: 128 * 127 * 131,072 < 2**31
 MOST_SQUARE = 2.0**120  # of a norm: sums of a few products of two such stay finite in float32
+
+
+Origins = Callable[[FloatArray], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,16 @@ class Recipe:
     sketch: QJL | None
     keep: str | None
     seed: int
+    coarse: Coarse | None = None
 
     def __post_init__(self) -> None:
-        if self.sketch is not None and not self.quantizer.sketchable:
+        if (self.sketch or self.coarse) and not self.quantizer.sketchable:
+            other, extra = "sketch", f"+{self.sketch.spec}" if self.sketch else ""
+            if self.coarse:
+                other, extra = "coarse code", f"{self.coarse.spec},"
             raise SpecError(
-                f"{self.quantizer.spec} takes no sketch: it meets float32 queries and a sketch "
-                f"int8 ones; leave +{self.sketch.spec} out."
+                f"{self.quantizer.spec} takes no {other}: it meets float32 queries and a {other} "
+                f"integer ones; leave {extra} out."
             )
 
     @property
@@ -79,6 +90,8 @@ class Recipe:
         """The factory string of such an index."""
         default = self.quantizer.rotation
         parts = [] if self.transform.spec == default else [self.transform.spec]
+        if self.coarse:
+            parts.append(self.coarse.spec)
         sketch = f"+{self.sketch.spec}" if self.sketch else ""
         parts.append(f"{self.quantizer.spec}{sketch}")
         if self.keep:
@@ -88,22 +101,34 @@ class Recipe:
     @property
     def sample_size(self) -> int:
         """Rows that fitting wants; 0 when nothing is learned from data."""
-        return max(int(self.transform.sample_size), int(self.quantizer.sample_size))
+        parts = self.transform, self.quantizer, self.coarse
+        return max(int(part.sample_size) for part in parts if part is not None)
 
     def fit(
-        self, sample: FloatArray | None, dim: int, queries: FloatArray | None = None
+        self,
+        sample: FloatArray | None,
+        dim: int,
+        queries: FloatArray | None = None,
+        origins: Origins | None = None,
     ) -> "Codec":
         """Fit every part.
 
         sample    (n, dim) float32, or None if nothing is learned
         queries   (nq, dim) float32 such as will be asked, or None if none are known
+        origins   from rows (n, dim), as the metric sees them and centred, to the points (n, dim)
+                  that they are coded from; or None to code whole rows
         """
-        center = None
+        center = coarse = None
         if sample is not None:
             sample = _measured(sample, self.metric)
             if self.quantizer.centered:
                 center = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
                 sample = sample - center
+            if origins is not None:
+                sample = sample - origins(sample)
+            if self.coarse is not None:
+                coarse = self.coarse.fit(sample, dim, self.seed)
+                sample = sample - coarse.points(coarse.encode(sample))
         if queries is not None:
             shift = center if self.metric == "l2" else None
             queries = _measured(queries, self.metric, shift)
@@ -114,10 +139,11 @@ class Recipe:
         sketch = None
         if self.sketch is not None:
             sketch = self.sketch.fit(None, transform.dim_out, self.seed, "sketch_")
-        return Codec(self.metric, dim, center, transform, quantizer, sketch, self.keep)
+        parts = center, transform, quantizer, sketch, self.keep
+        return Codec(self.metric, dim, *parts, origins is not None, coarse)
 
-    def restore(self, arrays: Mapping[str, Array], dim: int) -> "Codec":
-        """The codec whose `arrays()` these are."""
+    def restore(self, arrays: Mapping[str, Array], dim: int, residual: bool = False) -> "Codec":
+        """The codec whose `arrays()` these are; see Codec for `residual`."""
 
         def part(name: str) -> dict[str, Array]:
             start = f"{name}."
@@ -133,35 +159,18 @@ class Recipe:
             center = stored(arrays, "center", np.float32, 1)
             if center.shape != (dim,):
                 raise CorruptFileError(f"'center' must have shape {(dim,)}, got {center.shape}.")
-        return Codec(self.metric, dim, center, transform, quantizer, sketch, self.keep)
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """What kernels need to score the codes of one codec.
-
-    fields   (segments, FIELDS) of every term
-    bias     column of the bias, or program.NONE
-    ratio    column of the signs' ratio, or program.NONE
-    signs    segments whose signs bound a score, 0 where signs tell too little
-    rated    those of them that the ratio belongs to: the quantizer's
-    by_table whether codes are looked up, not multiplied
-    error    spread of a score about its estimate from signs, over |q| * scale * ratio, where q is
-             the rotated query or, with errors of each coordinate, what they make of it
-    """
-
-    fields: npt.NDArray[np.int64]
-    bias: int
-    ratio: int
-    signs: int
-    rated: int
-    by_table: bool
-    error: float
+        coarse = self.coarse.restore(part("coarse"), dim) if self.coarse else None
+        parts = center, transform, quantizer, sketch, self.keep
+        return Codec(self.metric, dim, *parts, residual, coarse)
 
 
 @dataclass(frozen=True)
 class Codec:
-    """A fitted codec: turns rows into columns, queries into operands, columns into rows."""
+    """A fitted codec: turns rows into columns, queries into operands, columns into rows.
+
+    residual   whether rows are coded from origins, which `encode` and `decode` are then given
+    coarse     what finds them origins, or further ones: its codes are one more term
+    """
 
     metric: str
     dim: int
@@ -170,6 +179,8 @@ class Codec:
     quantizer: FittedQuantizer
     sketch: FittedQuantizer | None
     keep: str | None
+    residual: bool = False
+    coarse: FittedCoarse | None = None
 
     def __post_init__(self) -> None:
         integer = self.scorer.fields[:, program.BITS] >= program.BYTE_ROWS
@@ -189,17 +200,27 @@ class Codec:
 
     @lazy
     def columns(self) -> tuple[Column, ...]:
-        """Every column of a row: terms, the bias under l2, the kept original, the id."""
+        """Every column of a row: terms, the bias if any, the kept original, the id."""
         columns = [column for term in self._terms for column in term.columns]
-        if self.metric == "l2" and self._squares is None:
+        if self.coarse is not None:
+            columns += self.coarse.columns
+        if self._biased:
             columns.append(Column(BIAS, np.dtype(np.float32)))
         kept = self._kept.columns if self._kept else ()
         return (*columns, *kept, Column(ID, np.dtype(np.int64)))
 
+    @property
+    def _from_origins(self) -> bool:
+        return self.residual or self.coarse is not None
+
+    @property
+    def _biased(self) -> bool:
+        return self._from_origins or (self.metric == "l2" and self._squares is None)
+
     @lazy
     def _squares(self) -> FloatArray | None:
         """What tables take of a score under l2 in the place of a bias: norms of decoded rows."""
-        if self.metric != "l2" or self.sketch is not None:
+        if self.metric != "l2" or self.sketch is not None or self._from_origins:
             return None
         if not (isinstance(self.quantizer, Summed) and isinstance(self.transform, Orthogonal)):
             return None
@@ -212,82 +233,65 @@ class Codec:
     @lazy
     def scorer(self) -> Scorer:
         """See Scorer."""
-        index = {column.name: i for i, column in enumerate(self.columns)}
-        parts, operand = [], 0
-        for term in self._terms:
-            scale = index.get(term.scale, program.NONE) if term.scale else program.NONE
-            parts.append(term.layout.program(index, scale, operand))
-            operand += term.layout.operand_bytes
-        ratio = self.quantizer.ratio
-        signs, error = self._signs(parts)
-        return Scorer(
-            np.concatenate(parts),
-            index.get(BIAS, program.NONE),
-            index[ratio] if ratio else program.NONE,
-            signs,
-            len(parts[0]),
-            bool((parts[0][:, program.BITS] >= program.NIBBLES).any()),
-            error,
-        )
-
-    def _signs(self, parts: list[npt.NDArray[np.int64]]) -> tuple[int, float]:
-        """How many segments' signs bound a score, and the error of the estimate they give.
-
-        Signs stand for +-1/2 and err by sqrt(1 - 2 / pi) of a coordinate, those of codes of one
-        bit not at all. A sketch's own signs are looked up where they would add much noise else.
-        """
-        if self._sign_errors is not None:
-            return 1, 1.0
-        bits, words = parts[0][:, program.BITS], parts[0][:, program.WORDS]
-        everything = sum(map(len, parts))
-        if ((bits == 1) | (bits >= program.NIBBLES) | (words == 0)).all():
-            return everything, 0.0
-        mixed = self.transform.isotropic and self.transform.dim_out >= FEWEST_SIGNS
-        if not (bits > 0).all() or not mixed or not self.quantizer.ratio:
-            return 0, 0.0  # an estimate from signs need not err like a normal variable
-        error, noise = 0.5 * float(np.sqrt(1 - 2 / np.pi)), self._sketch_noise
-        if noise > MOST_NOISE:
-            return everything, error
-        return len(parts[0]), error * float(np.sqrt(1 + noise))
+        return scorer(self.columns, self.transform, self.quantizer, self.sketch, self.coarse)
 
     @lazy
     def _sign_errors(self) -> FloatArray | None:
-        uneven = isinstance(self.quantizer, Uneven) and self.sketch is None
-        return self.quantizer.sign_errors if uneven else None  # type: ignore[attr-defined]
+        return sign_errors(self.quantizer, self.sketch)
 
-    @property
-    def _sketch_noise(self) -> float:
-        """Variance that the sketch adds to a score, over that of an estimate from signs.
+    def centred(self, x: FloatArray) -> FloatArray:
+        """Rows (n, dim) float32 as the metric sees them, less the centre; may be x itself."""
+        return _measured(x, self.metric, self.center)
 
-        An unbiased estimate of distortion D has relative variance D / (1 - D), which is pi/2 - 1
-        for signs; the sketch's is relative to the residual that it codes.
+    def encode(self, x: FloatArray, origins: FloatArray | None = None) -> dict[str, Array]:
+        """The columns of rows (n, dim) float32, all but the ids.
+
+        origins   (n, dim) float32, of a residual codec: what is taken off the `centred` rows
         """
-        if self.sketch is None:
-            return 0.0
-        share = self.sketch.distortion / (1 - self.sketch.distortion)
-        residual = self.quantizer.distortion / self.quantizer.shrink
-        return residual * share / (np.pi / 2 - 1)
-
-    def encode(self, x: FloatArray) -> dict[str, Array]:
-        """The columns of rows (n, dim) float32, all but the ids."""
-        r = _measured(x, self.metric, self.center)
-        y = self.transform.apply(r)
+        r = self.centred(x)
+        coarse, origins = self._origins(r, origins)
+        y = self.transform.apply(r if origins is None else r - origins)
         encoded = self.quantizer.encode(y)
-        columns = dict(encoded.columns)
+        columns = coarse | encoded.columns
         if self._reweighed:
             self._reweigh(y, columns)
         if self.sketch is not None:
             residual = self.quantizer.expand(columns)
             np.subtract(y, residual, out=residual)
             columns.update(self.sketch.encode(residual).columns)
-        if self.metric == "l2" and self._squares is None:
-            squares = square_norms(r)
-            if encoded.rounded and self.sketch is None:
-                squares += square_norms(encoded.approximation) - square_norms(y)
-            columns[BIAS] = -squares
+        if self._biased:
+            bias = np.zeros(len(r), np.float32)
+            if self.metric == "l2":
+                bias -= square_norms(r)
+                if encoded.rounded and self.sketch is None:
+                    bias -= square_norms(encoded.approximation) - square_norms(y)
+            if origins is not None:
+                bias -= self._known_error(y, origins, columns)
+            columns[BIAS] = bias
         if self._kept is not None:
             columns.update(self._kept.pack(to_half(x) if self.keep == "f16" else x))
         return columns
+
+    def _origins(
+        self, r: FloatArray, origins: FloatArray | None
+    ) -> tuple[dict[str, Array], FloatArray | None]:
+        """The coarse columns of centred rows, and what these are then coded from."""
+        if self.coarse is None:
+            return {}, origins
+        columns = self.coarse.encode(r if origins is None else r - origins)
+        points = self.coarse.points(columns)
+        return columns, points if origins is None else points + origins
+
+    def _known_error(
+        self, y: FloatArray, origins: FloatArray, columns: Mapping[str, Array]
+    ) -> FloatArray:
+        """What scores of residuals y err by for queries that are at their origins, (n,) float32."""
+        off = 0 if self.center is None else self.center
+        asked = origins * np.float32(2) if self.metric == "l2" else origins + off
+        error = self.quantizer.expand(columns) - y
+        if self.sketch is not None:
+            error += self.sketch.expand(columns)
+        return inner_products(self.transform.apply_query(asked), error)
 
     @property
     def _reweighed(self) -> bool:
@@ -311,39 +315,54 @@ class Codec:
         names = [column.name for column in self._kept.columns] if self._kept else []
         return {name: columns[name] for name in names}
 
+    def asked(self, queries: FloatArray) -> FloatArray:
+        """What meets centred rows and their origins, (nq, dim), of queries (nq, dim) float32."""
+        if self.metric != "l2":
+            return _measured(queries, self.metric)
+        return _measured(queries, "l2", self.center) * np.float32(2)
+
     def operands(self, queries: FloatArray) -> Operands:
         """Prepared queries, from (nq, dim) float32."""
-        q = _measured(queries, self.metric)
+        q = self.asked(queries)
+        y = self.transform.apply_query(q)
         if self.metric == "l2":
-            r = q if self.center is None else q - self.center
-            alpha = -square_norms(r)
-            y = self.transform.apply_query(r) * np.float32(2)
+            alpha = square_norms(q) * np.float32(-0.25)
         else:
             alpha = np.zeros(len(q), np.float32)
             if self.center is not None:
                 encode.dots(q, address(self.center), alpha)
-            y = self.transform.apply_query(q)
         entries = [term.operand(y) for term in self._terms]
         if self._squares is not None:
             entries[0] -= self._squares
         spread = [term.layout.spread(part) for term, part in zip(self._terms, entries, strict=True)]
+        if self.coarse is not None:
+            spread.append(self.coarse.layout.spread(self.coarse.operand(q)))
         values = spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
         if self._sign_errors is not None:
             y = y * self._sign_errors
         return prepare(self.scorer.fields, values, alpha, square_norms(y))
 
-    def reconstruct(self, columns: Mapping[str, Array]) -> FloatArray:
+    def reconstruct(
+        self, columns: Mapping[str, Array], origins: FloatArray | None = None
+    ) -> FloatArray:
         """Rows, (n, dim) float32: the originals where they are kept, else as decoded."""
-        return self.decode(columns) if self._kept is None else self._kept.unpack(columns)
+        return self.decode(columns, origins) if self._kept is None else self._kept.unpack(columns)
 
-    def decode(self, columns: Mapping[str, Array]) -> FloatArray:
-        """The least-error reconstruction of rows, (n, dim) float32; unit vectors under cosine."""
+    def decode(self, columns: Mapping[str, Array], origins: FloatArray | None = None) -> FloatArray:
+        """The least-error reconstruction of rows, (n, dim) float32; unit vectors under cosine.
+
+        origins   as `encode` was given them
+        """
         y = self.quantizer.expand(columns)
         excess = 1 / self.quantizer.shrink - 1  # of the square norm, where scores are unbiased
         if self.sketch is not None:
             y = y + self.sketch.expand(columns) * np.float32(self.sketch.shrink)
             excess *= self.sketch.distortion
         x = self.transform.inverse(y / np.float32(1 + excess))
+        if self.coarse is not None:
+            x = x + self.coarse.points(columns)
+        if origins is not None:
+            x = x + origins
         return x if self.center is None else x + self.center
 
     def arrays(self) -> dict[str, Array]:
@@ -351,6 +370,8 @@ class Codec:
         parts = {"transform": self.transform.arrays(), "quantizer": self.quantizer.arrays()}
         if self.sketch is not None:
             parts["sketch"] = self.sketch.arrays()
+        if self.coarse is not None:
+            parts["coarse"] = self.coarse.arrays()
         out = {f"{name}.{key}": a for name, part in parts.items() for key, a in part.items()}
         if self.center is not None:
             out["center"] = self.center

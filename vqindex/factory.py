@@ -1,11 +1,14 @@
 """Factory strings to recipes and back.
 
-    [transform,]codec[+QJL<bits>][,Keep(f32|f16)]
+    [transform,][Coarse<k>[x<k>],]codec[+QJL<bits>][,Keep(f32|f16)]
 
     transform   None Haar Hadamard Calibrated PCA LeanVec<k> OPQ<m>x<4|8>
     codec       F32 F16 SQ8 EDEN<b> TQ<b> TQprod<b> QJL<m> SAQ<b>
                 RaBitQ<b> LVQ<b> LVQ<b>x<b> PQ<m>x<4|8> OPQ<m>x<4|8> RQ<m>x<4|8>
                 VQ2 VQ4 Ternary Levels5 Levels11 OCT<b> TCQ<b> PVQ<b> Polar
+
+Coarse codes are taken off rows before the transform, which fits what they leave, as do lists; they
+stand where lists do.
 
 A part takes options in brackets: `EDEN4(center=no)`, `QJL64(projection=gaussian)`. QJL without a
 number has a bit for each dimension, and `TQprod<b>` is `TQ<b - 1>+QJL`. The `spec` of an index
@@ -19,19 +22,20 @@ from vqindex import arrays
 from vqindex.codec import Recipe
 from vqindex.errors import SpecError
 from vqindex.indexes.flat import FlatIndex
-from vqindex.quantizers import QUANTIZERS, Quantizer
+from vqindex.quantizers import QUANTIZERS, Coarse, Quantizer
 from vqindex.sketches import QJL
 from vqindex.transforms import TRANSFORMS, default_transform
 from vqindex.transforms.base import Number
 
 _KINDS: tuple[Any, ...] = (*QUANTIZERS, QJL)
 CODECS = {name: kind for kind in _KINDS for name in kind.names}
-_NAMES = sorted([*CODECS, *TRANSFORMS, "TQprod", "Keep"], key=len, reverse=True)
+_NAMES = sorted([*CODECS, *TRANSFORMS, *Coarse.names, "TQprod", "Keep"], key=len, reverse=True)
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,6}|(?:x[0-9]{1,9})+)?"
 _PART = re.compile(rf"({'|'.join(_NAMES)})({_NUMBER})?(?:\(([^()]*)\))?")
 
 GRAMMAR = (
-    f"[transform,]codec[+QJL<bits>][,Keep(f32|f16)]; transforms: {', '.join(TRANSFORMS)}; "
+    f"[transform,][Coarse<k>,]codec[+QJL<bits>][,Keep(f32|f16)]; "
+    f"transforms: {', '.join(TRANSFORMS)}; "
     f"codecs: {', '.join([*CODECS, 'TQprod'])}, such as EDEN4 or Haar,TQ2+QJL"
 )
 
@@ -46,7 +50,7 @@ def index_factory(spec: str, metric: str = "cosine", seed: int = 0) -> FlatIndex
     recipe = parse(spec, metric, seed)
     return FlatIndex(
         metric=recipe.metric, transform=recipe.transform, quantizer=recipe.quantizer,
-        sketch=recipe.sketch, keep=recipe.keep, seed=recipe.seed,
+        sketch=recipe.sketch, keep=recipe.keep, seed=recipe.seed, coarse=recipe.coarse,
     )  # fmt: skip
 
 
@@ -62,12 +66,17 @@ def parse(spec: str, metric: str, seed: int) -> Recipe:
     if len(parts) > 1 and _match(parts[0], spec)[0] in TRANSFORMS:
         name, number, options = _match(parts.pop(0), spec)
         transform = TRANSFORMS[name].from_spec(name, number, options)
+    coarse = None
+    if len(parts) > 1 and _match(parts[0], spec)[0] in Coarse.names:
+        coarse = _made(Coarse, *_match(parts.pop(0), spec))
     if len(parts) != 1:
         raise _unknown(spec)
     quantizer, sketch = _codec(parts[0], spec)
     if transform is None:
         transform = default_transform(quantizer.rotation)
-    return Recipe(arrays.metric(metric), transform, quantizer, sketch, keep, arrays.seed(seed))
+    return Recipe(
+        arrays.metric(metric), transform, quantizer, sketch, keep, arrays.seed(seed), coarse
+    )
 
 
 def _unknown(spec: str) -> SpecError:

@@ -37,6 +37,10 @@ MATCHED = [  # with the dimensions they are for; rotations of many take long to 
     ("RQ6x4(groups=3)", 65), ("RQ4x8(groups=2,scale=unbiased)", 7),
     ("RQ6x4(groups=3,outliers=0.1)", 65), ("RQ2x4(groups=2,outliers=0.4)", 2), ("PQ7x4+QJL", 7),
 ]  # fmt: skip
+COARSE = [
+    "Coarse2,EDEN1", "Coarse16,EDEN4", "Coarse5x3,SAQ2", "Coarse16,EDEN2+QJL", "Coarse3,LVQ4x4",
+    "Coarse4,PQ1x4", "Coarse16x16,RQ2x4(beam=2)", "Coarse7,TCQ2",
+]  # fmt: skip
 # Their words are as long as the sample's rows, whatever a row is.
 LEARNED = ("PQ", "OPQ", "RQ", "NUQ")
 
@@ -56,11 +60,18 @@ ALONE = list(named())
 SKETCHED = [f"{spec}+QJL" for spec in ALONE if spec not in FLOATS] + ["EDEN2+QJL70"]
 
 quantizers = pytest.mark.parametrize("spec", ALONE)
-codecs = pytest.mark.parametrize("spec", ALONE + SKETCHED)
+codecs = pytest.mark.parametrize("spec", ALONE + SKETCHED + COARSE)
 dims = pytest.mark.parametrize("dim", DIMS)
 cases = pytest.mark.parametrize(
     ("spec", "dim"),
-    [*product(ALONE, DIMS), *product(SKETCHED, (1, 2, 7, 65)), ("EDEN8", 1), ("TQ8", 65), *MATCHED],
+    [
+        *product(ALONE, DIMS),
+        *product(SKETCHED, (1, 2, 7, 65)),
+        ("EDEN8", 1),
+        ("TQ8", 65),
+        *MATCHED,
+        *product(COARSE, (1, 2, 7, 65)),
+    ],
 )
 
 

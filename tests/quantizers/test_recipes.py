@@ -15,7 +15,8 @@ def test_recipes_are_frozen_and_pickle(spec):
     recipe, codec = parse(spec, "l2", 3), fitted(spec, 7)
     assert pickle.loads(pickle.dumps(recipe)) == recipe
     parts = [recipe, recipe.quantizer, recipe.transform, codec, codec.quantizer, codec.transform]
-    for part in parts + ([recipe.sketch, codec.sketch] if recipe.sketch else []):
+    parts += [recipe.sketch, codec.sketch] if recipe.sketch else []
+    for part in parts + ([recipe.coarse, codec.coarse] if recipe.coarse else []):
         name = next((f.name for f in dataclasses.fields(part)), "anything")
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(part, name, None)

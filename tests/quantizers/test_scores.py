@@ -34,8 +34,7 @@ def coded(term, columns):
         if isinstance(layout, SignCodes):
             values = np.where(layout.unpack(columns), -0.5, 0.5)
         elif isinstance(layout, TableCodes):
-            hits = layout.unpack(columns)[:, :, None] == np.arange(layout.size)
-            values = hits.reshape(len(hits), -1).astype(np.float64)
+            values = hits_of(layout, columns)
         else:
             decode = layout.levels if isinstance(layout, LEVELLED) else layout.unpack
             values = decode(columns).astype(np.float64)
@@ -44,19 +43,32 @@ def coded(term, columns):
     return np.concatenate(found, axis=1)
 
 
-def rounded(layout, i, operands, at, asked):
-    """What the operand of a layout that begins at segment i and entry `at` stands for, checked.
+def hits_of(layout, columns):
+    """One for each entry of the tables that a row looks up, (n, entries) float64."""
+    found = layout.unpack(columns)[:, :, None] == np.arange(layout.size)
+    return found.reshape(len(found), -1).astype(np.float64)
 
-    For each segment, and then the segment and the entry where the next layout begins. Segments
+
+def table_words(coarse):
+    """The centroid that each entry of the tables is of, (entries, dim) float64."""
+    levels = np.split(coarse.words, np.cumsum(coarse.sizes)[:-1])
+    return np.concatenate([w[np.arange(256) * (np.arange(256) < len(w))] for w in levels])
+
+
+def rounded(layout, operands, at, asked):
+    """What the operand of a layout that begins at entry `at` stands for, checked.
+
+    For each segment, with its number, and then the entry where the next layout begins. Segments
     beyond the first add to its entries, and are finer.
     """
-    nq, size = len(asked), layout.operand_bytes
+    nq, size, starts = len(asked), layout.operand_bytes, operands.program[:, program.OPERAND]
+    here = np.flatnonzero((starts >= at) & (starts < at + size))
     if isinstance(layout, OffsetColumn):
-        entries = operands.gamma[i, :nq, None].astype(np.float64)
+        entries = operands.gamma[here[0], :nq, None].astype(np.float64)
         assert (entries == asked).all()
-        return [entries], i + 1, at + size
+        return [(here[0], entries)], at + size
     if isinstance(layout, TableCodes):
-        return [tables(layout, i, operands, at, asked)], i + 1, at + size
+        return [(here[0], tables(layout, here[0], operands, at, asked))], at + size
     if isinstance(layout, SparseCodes):
         entries = operands.entries[:nq, at : at + size].view(np.int32)[:, : layout.dims]
         unit = operands.gamma[i, :nq, None].astype(np.float64)
@@ -66,11 +78,10 @@ def rounded(layout, i, operands, at, asked):
     if operands.entries.dtype != np.int8:
         used = layout.spread(np.ones((1, asked.shape[1]), np.float32))[0] > 0
         assert (operands.entries[:nq, at : at + used.size][:, used] == asked).all()
-        return [asked.astype(np.float64)], i + 1, at + used.size
+        return [(0, asked.astype(np.float64))], at + used.size
     parts, allowed = [], np.zeros(asked.shape)
-    fields = operands.program[(operands.program[:, program.OPERAND] >= at)]
-    for s, segment in enumerate(fields[fields[:, program.OPERAND] < at + size], i):
-        first, width = segment[program.OPERAND], 64 * segment[program.WORDS]
+    for s in here:
+        first, width = starts[s], 64 * operands.program[s, program.WORDS]
         unit = operands.gamma[s, :nq, None].astype(np.float64)
         parts.append(np.zeros(asked.shape))
         parts[-1][:, :width] = (operands.entries[:nq, first : first + width] * unit)[
@@ -78,7 +89,7 @@ def rounded(layout, i, operands, at, asked):
         ]
         allowed[:, :width] = unit * (0.5 + 256 * U)
     assert (np.abs(sum(parts) - asked) <= allowed + 4 * U * np.abs(asked)).all()
-    return parts, s + 1, at + size
+    return list(zip(here, parts, strict=True)), at + size
 
 
 def tables(layout, i, operands, at, asked):
@@ -138,23 +149,35 @@ def test_scores_are_inner_products(spec, dim):
     x, q = rows(dim), rows(dim + 1)[:, :dim].copy()
     found, operands, columns = scored(codec, x, q)
     y = codec.transform.apply_query(q)
-    want = bound = np.zeros(found.shape)
-    i = at = 0
+    terms, at = [], 0
     for term in (t for t in (codec.quantizer, codec.sketch) if t is not None):
         asked, values = term.operand(y), coded(term, columns)
         first = 0
         for layout in layouts(term):
             here = slice(first, first + layout.dims)
-            segments, i, at = rounded(layout, i, operands, at, asked[:, here])
-            each = layout.dims * (U if operands.entries.dtype == np.float32 else U * U)
-            for entries in segments:
-                part = values[:, here] @ entries.T
-                bound = bound + (np.abs(want).max() > 0) * U * np.abs(want + part)
-                want = want + part
-                bound = bound + 4 * U * np.abs(part)
-                bound = bound + each * (np.abs(values[:, here]) @ np.abs(entries).T)
+            segments, at = rounded(layout, operands, at, asked[:, here])
+            terms += [(s, values[:, here], entries) for s, entries in segments]
             first = here.stop
         check_expand(term, columns, values, y, asked)
+    if codec.coarse is not None:
+        asked, values = codec.coarse.operand(q), hits_of(codec.coarse.layout, columns)
+        [(s, entries)], _at = rounded(codec.coarse.layout, operands, at, asked)
+        terms.append((s, values, entries))
+        points = codec.coarse.points(columns).astype(np.float64)
+        sizes = values @ (np.abs(q) @ np.abs(table_words(codec.coarse)).T).T
+        off = np.abs(values @ asked.astype(np.float64).T - points @ q.astype(np.float64).T)
+        assert (off <= U * (dim + 3) * sizes).all()
+    want = bound = np.zeros(found.shape)
+    for _s, values, entries in sorted(terms, key=lambda term: term[0]):
+        each = values.shape[1] * (U if operands.entries.dtype == np.float32 else U * U)
+        part = values @ entries.T
+        bound = bound + (np.abs(want).max() > 0) * U * np.abs(want + part)
+        want = want + part
+        bound = bound + 4 * U * np.abs(part)
+        bound = bound + each * (np.abs(values) @ np.abs(entries).T)
+    if codec.coarse is not None:
+        want = want + columns[BIAS]
+        bound = bound + U * np.abs(want)
     assert (np.abs(found - want) <= bound).all()
 
 

@@ -23,6 +23,7 @@ from vqindex.locks import ReadWriteLock
 from vqindex.memory import address
 from vqindex.progress import Progress, ProgressLike
 from vqindex.quantizers.base import Quantizer
+from vqindex.quantizers.coarse import Coarse
 from vqindex.quantizers.lloyd_max import LloydMax
 from vqindex.results import SearchResult
 from vqindex.sketches.qjl import QJL
@@ -43,6 +44,7 @@ class FlatIndex:
     transform   a rotation or other map before coding; the quantizer's own choice if None
     quantizer   the recipe of the codes, LloydMax(bits=4) unless given
     sketch      a residual sketch, QJL(bits), scored as one more term
+    coarse      centroids from which rows are coded, Coarse((256,))
     keep        "f32" or "f16" keeps the originals beside the codes, for `reconstruct`
     seed        of everything random
 
@@ -60,9 +62,13 @@ class FlatIndex:
         sketch: QJL | None = None,
         keep: str | None = None,
         seed: int = 0,
+        coarse: Coarse | None = None,
     ) -> None:
         quantizer = LloydMax() if quantizer is None else quantizer
-        for name, part in (("transform", transform), ("quantizer", quantizer), ("sketch", sketch)):
+        given = {
+            "transform": transform, "quantizer": quantizer, "sketch": sketch, "coarse": coarse
+        }  # fmt: skip
+        for name, part in given.items():
             if part is not None and (isinstance(part, type) or not hasattr(part, "fit")):
                 raise TypeError(
                     f"{name} must be a recipe such as vq.LloydMax(bits=4), got {part!r}; "
@@ -77,6 +83,7 @@ class FlatIndex:
             sketch,
             keep,
             arrays.seed(seed),
+            coarse,
         )
         self._rows: Rows | None = None
         self._settings = Settings()
@@ -356,7 +363,7 @@ class FlatIndex:
         """The index that a file describes; CorruptFileError where it does not fit the recipe."""
         index = cls(
             metric=recipe.metric, transform=recipe.transform, quantizer=recipe.quantizer,
-            sketch=recipe.sketch, keep=recipe.keep, seed=recipe.seed,
+            sketch=recipe.sketch, keep=recipe.keep, seed=recipe.seed, coarse=recipe.coarse,
         )  # fmt: skip
         index._rows, settings = state.restore(recipe, contents, writable)
         index._settings = state.checked_settings(settings, index._with)

@@ -17,15 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex import threads as pool
-from vqindex.codec import ID, Codec, Scorer
+from vqindex.codec import ID, Codec
 from vqindex.codes import Blocks, Codes
 from vqindex.kernels.cpu import records, score, search, select, signs, simd
 from vqindex.kernels.cpu import rows as rows_
-from vqindex.kernels.cpu.program import BITS, BLOCK, MIXED, bind, looked_words, table
+from vqindex.kernels.cpu.program import BITS, BLOCK, MIXED, NIBBLES, bind, looked_words, table
 from vqindex.kernels.cpu.records import Answers, Asked, Held, Stored
 from vqindex.layouts.base import FloatArray
 from vqindex.layouts.operands import GROUP, Operands
 from vqindex.memory import address, workspace
+from vqindex.scoring import Scorer
 
 BATCH = 8  # queries from which a decoded block is worth its decoding, where there are no bounds
 LISTED = 16  # a query reads listed rows when one row in so many passes its filter
@@ -88,7 +89,9 @@ class Scan:
         self.codes = codes
         self.k = min(k, codes.n)
         self._width = min(settings.eps0 * codec.scorer.error, WIDEST)
+        fields = codec.scorer.fields[: codec.scorer.signs]
         self._dense = DENSE_MIXED if codec.scorer.fields[0, BITS] == MIXED else DENSE
+        self._dense *= looked_words(fields[fields[:, BITS] < NIBBLES])
         self._by_table = codec.scorer.by_table
         self._held = stored(codes, codec.scorer)
         self.stored: Stored = self._held.at
@@ -155,7 +158,7 @@ class Scan:
             return self._signed(operands, blocks, threads, answers)
         # Whichever way is taken, the answers are the same: see how much signs spare.
         probe = self._signed(operands.select(0, PROBE), blocks, threads, answers)
-        much = probe > self._dense * self.stored.words * PROBE * self.codes.n
+        much = probe > self._dense * PROBE * self.codes.n
         way = self._multiplied if much else self._signed
         return probe + way(operands.select(PROBE, nq), blocks, threads, answers.after(PROBE))
 

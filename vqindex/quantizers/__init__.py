@@ -1,6 +1,7 @@
 """Quantizers: recipes for codes. A new one is a file here and a line below."""
 
 from vqindex.quantizers.base import Quantizer
+from vqindex.quantizers.coarse import Coarse
 from vqindex.quantizers.fractional import FractionalLevels
 from vqindex.quantizers.lloyd_max import LloydMax
 from vqindex.quantizers.lvq import LVQ
@@ -37,6 +38,7 @@ __all__ = [
     "LVQ",
     "QUANTIZERS",
     "SAQ",
+    "Coarse",
     "FractionalLevels",
     "LloydMax",
     "NonUniform",

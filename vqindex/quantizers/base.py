@@ -156,6 +156,13 @@ def square_norms(y: FloatArray) -> FloatArray:
     return out
 
 
+def inner_products(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Inner product of each row of x with that of y, (n,) float32, in a fixed order."""
+    out = np.empty(len(x), np.float32)
+    encode.inner_products(np.ascontiguousarray(x), np.ascontiguousarray(y), out)
+    return out
+
+
 def row_norms(y: FloatArray) -> FloatArray:
     """Euclidean norm of each row, (n,) float32, in a fixed order."""
     return np.sqrt(square_norms(y))
