@@ -71,10 +71,10 @@ def rounded(layout, operands, at, asked):
         return [(here[0], tables(layout, here[0], operands, at, asked))], at + size
     if isinstance(layout, SparseCodes):
         entries = operands.entries[:nq, at : at + size].view(np.int32)[:, : layout.dims]
-        unit = operands.gamma[i, :nq, None].astype(np.float64)
+        unit = operands.gamma[here[0], :nq, None].astype(np.float64)
         assert np.abs(entries).max() <= FINEST
         assert (np.abs(entries * unit - asked) <= unit * (0.5 + FINEST * U)).all()
-        return [entries * unit], i + 1, at + size
+        return [(here[0], entries * unit)], at + size
     if operands.entries.dtype != np.int8:
         used = layout.spread(np.ones((1, asked.shape[1]), np.float32))[0] > 0
         assert (operands.entries[:nq, at : at + used.size][:, used] == asked).all()
