@@ -106,7 +106,7 @@ class Recipe:
         center = None
         if sample is not None:
             sample = _measured(sample, self.metric)
-            if self.quantizer.centered:
+            if self._centered(origins is not None):
                 center = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
                 sample = sample - center
             if origins is not None:
@@ -125,6 +125,10 @@ class Recipe:
             self.metric, dim, center, transform, quantizer, sketch, self.keep, origins is not None
         )
 
+    def _centered(self, residual: bool) -> bool:
+        """Whether rows are centred: origins do as much, but queries are centred under l2 too."""
+        return self.quantizer.centered and (self.metric == "l2" or not residual)
+
     def restore(self, arrays: Mapping[str, Array], dim: int, residual: bool = False) -> "Codec":
         """The codec whose `arrays()` these are; see Codec for `residual`."""
 
@@ -138,7 +142,7 @@ class Recipe:
         if self.sketch is not None:
             sketch = self.sketch.restore(part("sketch"), transform.dim_out, "sketch_")
         center = None
-        if self.quantizer.centered:
+        if self._centered(residual):
             center = stored(arrays, "center", np.float32, 1)
             if center.shape != (dim,):
                 raise CorruptFileError(f"'center' must have shape {(dim,)}, got {center.shape}.")
