@@ -151,7 +151,7 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
         vq.index_factory(spec)
     message = str(caught.value)
     assert message.startswith(
-        f"unknown index spec {spec!r}; needed: [transform,][IVF<nlist>,]codec[+QJL<bits>]"
+        f"unknown index spec {spec!r}; needed: [transform,][IVF<nlist>,]codec"
     )
     for name in (*CODECS, *TRANSFORMS, "TQprod", "Keep(f32|f16)"):
         assert name in message

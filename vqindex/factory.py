@@ -35,7 +35,8 @@ _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,6}|(?:x[0-9]{1,9})+)?"
 _PART = re.compile(rf"({'|'.join(_NAMES)})({_NUMBER})?(?:\(([^()]*)\))?")
 
 GRAMMAR = (
-    f"[transform,][IVF<nlist>,]codec[+QJL<bits>][,Rerank(codec)][,Keep(f32|f16)]; transforms: {', '.join(TRANSFORMS)}; "
+    "[transform,][IVF<nlist>,]codec[+QJL<bits>][,Rerank(codec)][,Keep(f32|f16)]; "
+    f"transforms: {', '.join(TRANSFORMS)}; "
     f"codecs: {', '.join([*CODECS, 'TQprod'])}, such as EDEN4 or Haar,TQ2+QJL"
 )
 

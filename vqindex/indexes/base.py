@@ -58,7 +58,8 @@ class Index(ABC):
             return 0 <= int(id) < 2**63 and bool(self._rows.ids.find(np.array([int(id)]))[0] >= 0)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.spec!r}, metric={self.metric!r}, n={len(self)}, dim={self.dim})"
+        kind = type(self).__name__
+        return f"{kind}({self.spec!r}, metric={self.metric!r}, n={len(self)}, dim={self.dim})"
 
     @property
     def dim(self) -> int | None:

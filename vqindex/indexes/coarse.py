@@ -83,7 +83,7 @@ class Coarse:
     @property
     def dim(self) -> int:
         """Dimension of the origins."""
-        return self.entries.shape[1]
+        return int(self.entries.shape[1])
 
     @lazy
     def padded(self) -> int:

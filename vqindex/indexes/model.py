@@ -1,4 +1,4 @@
-"""Model: what an index has learned: how rows are coded, in lists or not, and again for reranking."""
+"""Model: what an index has learned: how rows are coded, in lists or not, and once more."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from vqindex import threads as pool
 from vqindex.indexes.coarse import Coarse
@@ -15,6 +16,8 @@ from vqindex.kernels.cpu.program import UNBOUND
 from vqindex.kernels.cpu.records import Answers
 from vqindex.layouts.operands import GROUP
 from vqindex.memory import address
+
+Masks = npt.NDArray[np.uint32]
 
 
 class Probe(Scan):
@@ -50,7 +53,7 @@ class Probe(Scan):
             self._looked += looked
 
     def _is_few(self, lists: Lists, allowed: Mask | None) -> bool:
-        """Whether looking at every row that may be found is no more work than looking into lists."""
+        """Whether looking at every row that may be found is no more work."""
         if self._nprobe >= lists.count:
             return True
         if allowed is None:
@@ -58,15 +61,15 @@ class Probe(Scan):
         return int(np.count_nonzero(allowed)) * lists.count <= self._nprobe * lists.n
 
     @staticmethod
-    def _masks(lists: Lists, allowed: Mask) -> "np.typing.NDArray[np.uint32]":
+    def _masks(lists: Lists, allowed: Mask) -> Masks:
         """The rows of each block that may be found, as bits."""
         places = np.zeros(32 * lists.blocks, np.bool_)
         places[lists.slots] = allowed
         return np.packbits(places, bitorder="little").view("<u4").astype(np.uint32)
 
     def _probe(
-        self, lists: Lists, coarse: Coarse, asking: Questions, masks, answers: Answers
-    ) -> "np.typing.NDArray[np.int64]":
+        self, lists: Lists, coarse: Coarse, asking: Questions, masks: Masks | None, answers: Answers
+    ) -> npt.NDArray[np.int64]:
         asked, looked = self._asked(asking), np.zeros(3, np.int64)
         kept = records.kept(asking.nq, asked.padded, self.k)
         slab = min(lists.blocks, signs.SLAB_BLOCKS)

@@ -21,9 +21,9 @@ MOST_LISTS = 65_536
 @final
 @dataclass(frozen=True)
 class InvertedFile:
-    """Lists of an index: nlist of them, or None for 4 sqrt(n) of the n rows that they are fitted to.
+    """Lists of an index: nlist, or None for 4 sqrt(n) of the n rows that they are fitted to.
 
-    That is 1,024 where `fit` is not called, for fitting then waits for 65,536 rows.
+    Those are 1,024 where `fit` is not called, for fitting then waits for 65,536 rows.
     """
 
     nlist: int | None = None

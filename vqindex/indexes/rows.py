@@ -210,17 +210,13 @@ class Rows:
 
         def write(a: int, b: int) -> None:
             here = order[a:b]
-            x = (
-                vectors.chunk(start + a, start + b)
-                if numbers is None
-                else vectors.take(start + here)
-            )
-            part = None if numbers is None else numbers[here]
-            columns = self.model.encode(x, part) | {ID: ids[start + here]}
+            named = {ID: ids[start + here]}
             if numbers is None:
-                self.codes.write(int(slots[a]), columns)
+                x = vectors.chunk(start + a, start + b)
+                self.codes.write(int(slots[a]), self.model.encode(x, None) | named)
             else:
-                self.codes.put(slots[here], columns)
+                x = vectors.take(start + here)
+                self.codes.put(slots[here], self.model.encode(x, numbers[here]) | named)
 
         edges, step = self._edges(0, len(slots)), AHEAD * threads if threads > 1 else 1
         for first in range(0, len(edges), step):

@@ -38,7 +38,7 @@ def dump(
             "n": rows.n, "dim": rows.dim, "fitted": rows.fitted,
             "next_id": rows.ids.next_id,
         }  # fmt: skip
-        arrays = rows.model.arrays()
+        arrays |= rows.model.arrays()
         if rows.lists is not None:
             arrays |= {f"lists.{name}": array for name, array in rows.lists.arrays().items()}
         for column in rows.codes.columns:

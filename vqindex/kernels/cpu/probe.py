@@ -27,9 +27,9 @@ def top_k_lists(stored, lists, asked, nprobe, allowed, chosen, k, kept, highest,
     for query in range(asked.nq):
         at, alpha = asked.shares + 4 * query * asked.lists, simd.load_float(asked.alpha + 4 * query)
         wanted, rows, count = nprobe, np.int64(-1), np.int64(0)
-        while rows < 0 or (rows < k and wanted < lists.count):
+        while rows < 0 or (rows < k and wanted < lists.lists):
             if rows >= 0:
-                wanted = min(2 * wanted, lists.count)
+                wanted = min(2 * wanted, lists.lists)
             choose(lists, at, alpha, wanted, chosen)
             count = gather(lists, chosen, allowed, blocks, masks)
             rows = np.int64(0)

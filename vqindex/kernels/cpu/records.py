@@ -74,8 +74,7 @@ class Asked(NamedTuple):
 class Lists(NamedTuple):
     """Lists of rows, each a chain of blocks that are full but for the first.
 
-    count            of lists
-    blocks           of all lists
+    lists, blocks    how many there are
     sizes            (lists,) int64: rows of each
     heads, nexts     (lists,) and (blocks,) int64: a list's first block, and that after a block; -1
                      for none
@@ -84,7 +83,7 @@ class Lists(NamedTuple):
     numbers          slab table of the numbers of lists
     """
 
-    count: int
+    lists: int
     blocks: int
     sizes: int
     heads: int

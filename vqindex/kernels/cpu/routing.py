@@ -78,7 +78,7 @@ def choose(lists, at, alpha, nprobe, chosen):
     simd.store_int64(chosen.counts, first)
     simd.store_float(chosen.thresholds, np.float32(-np.inf))
     more = simd.splat_float(alpha)
-    for start in range(0, lists.count, 16):
+    for start in range(0, lists.lists, 16):
         score = simd.add_float(simd.load(at + 4 * start), more)
         score = simd.multiply_float(score, simd.load(lists.weights + 4 * start))
         score = simd.add_float(score, simd.load(lists.offsets + 4 * start))
@@ -87,7 +87,7 @@ def choose(lists, at, alpha, nprobe, chosen):
             lane = simd.lowest_bit(hits)
             hits &= hits - np.uint32(1)
             number = start + np.int64(lane)
-            if number < lists.count and simd.load_int64(lists.sizes + 8 * number) > 0:
+            if number < lists.lists and simd.load_int64(lists.sizes + 8 * number) > 0:
                 one = (simd.load_float(at + 4 * number) + alpha) * simd.load_float(
                     lists.weights + 4 * number
                 ) + simd.load_float(lists.offsets + 4 * number)
