@@ -152,7 +152,9 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
     with pytest.raises(vq.SpecError) as caught:
         vq.index_factory(spec)
     message = str(caught.value)
-    assert message.startswith(f"unknown index spec {spec!r}; needed: [transform,][Coarse<k>,]codec")
+    assert message.startswith(
+        f"unknown index spec {spec!r}; needed: [transform,][IVF<nlist>,][Coarse<k>,]codec"
+    )
     for name in (*CODECS, *TRANSFORMS, "TQprod", "Keep(f32|f16)"):
         assert name in message
 

@@ -13,6 +13,7 @@ from vqindex.errors import (
 )
 from vqindex.factory import index_factory
 from vqindex.indexes.flat import FlatIndex
+from vqindex.indexes.ivf import IVFIndex
 from vqindex.io import inspect, load, verify
 from vqindex.quantizers import (
     LVQ,
@@ -58,6 +59,7 @@ __all__ = [
     "FormatVersionError",
     "FractionalLevels",
     "HadamardRotation",
+    "IVFIndex",
     "IdError",
     "Identity",
     "LeanVec",

@@ -55,6 +55,16 @@ class Vectors:
             self._refuse(part, rows, start)
         return rows
 
+    def take(self, which: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Some rows (m,), in any order, as `chunk` returns them."""
+        if isinstance(self.source, np.ndarray):
+            return Vectors(self.source[which], len(which), self.dim, self.name).chunk(0, len(which))
+        order = np.argsort(which, kind="stable")  # files are read from front to back
+        ascending = Vectors(self.source[which[order]], len(which), self.dim, self.name)
+        out = np.empty((len(which), self.dim), np.float32)
+        out[order] = ascending.chunk(0, len(which))
+        return out
+
     def chunks(self, rows: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """(start, chunk) for all rows in order, at most `rows` at a time."""
         for start in range(0, self.n, rows):

@@ -121,7 +121,7 @@ class Recipe:
         center = coarse = None
         if sample is not None:
             sample = _measured(sample, self.metric)
-            if self.quantizer.centered:
+            if self._centered(origins is not None):
                 center = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
                 sample = sample - center
             if origins is not None:
@@ -142,6 +142,10 @@ class Recipe:
         parts = center, transform, quantizer, sketch, self.keep
         return Codec(self.metric, dim, *parts, origins is not None, coarse)
 
+    def _centered(self, residual: bool) -> bool:
+        """Whether rows are centred: origins do as much, but queries are centred under l2 too."""
+        return self.quantizer.centered and (self.metric == "l2" or not residual)
+
     def restore(self, arrays: Mapping[str, Array], dim: int, residual: bool = False) -> "Codec":
         """The codec whose `arrays()` these are; see Codec for `residual`."""
 
@@ -155,7 +159,7 @@ class Recipe:
         if self.sketch is not None:
             sketch = self.sketch.restore(part("sketch"), transform.dim_out, "sketch_")
         center = None
-        if self.quantizer.centered:
+        if self._centered(residual):
             center = stored(arrays, "center", np.float32, 1)
             if center.shape != (dim,):
                 raise CorruptFileError(f"'center' must have shape {(dim,)}, got {center.shape}.")

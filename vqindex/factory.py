@@ -1,6 +1,6 @@
 """Factory strings to recipes and back.
 
-    [transform,][Coarse<k>[x<k>],]codec[+QJL<bits>][,Keep(f32|f16)]
+    [transform,][IVF<nlist>,][Coarse<k>[x<k>],]codec[+QJL<bits>][,Rerank(<codec>)][,Keep(f32|f16)]
 
     transform   None Haar Hadamard Calibrated PCA LeanVec<k> OPQ<m>x<4|8>
     codec       F32 F16 SQ8 EDEN<b> TQ<b> TQprod<b> QJL<m> SAQ<b>
@@ -16,12 +16,16 @@ makes such an index again.
 """
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from vqindex import arrays
 from vqindex.codec import Recipe
 from vqindex.errors import SpecError
+from vqindex.indexes.base import Index
 from vqindex.indexes.flat import FlatIndex
+from vqindex.indexes.ivf import IVFIndex
+from vqindex.indexes.recipe import IndexRecipe, InvertedFile
 from vqindex.quantizers import QUANTIZERS, Coarse, Quantizer
 from vqindex.sketches import QJL
 from vqindex.transforms import TRANSFORMS, default_transform
@@ -29,36 +33,60 @@ from vqindex.transforms.base import Number
 
 _KINDS: tuple[Any, ...] = (*QUANTIZERS, QJL)
 CODECS = {name: kind for kind in _KINDS for name in kind.names}
-_NAMES = sorted([*CODECS, *TRANSFORMS, *Coarse.names, "TQprod", "Keep"], key=len, reverse=True)
+_OTHERS = (*Coarse.names, "TQprod", "Keep", "IVF")
+_NAMES = sorted([*CODECS, *TRANSFORMS, *_OTHERS], key=len, reverse=True)
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,6}|(?:x[0-9]{1,9})+)?"
 _PART = re.compile(rf"({'|'.join(_NAMES)})({_NUMBER})?(?:\(([^()]*)\))?")
 
 GRAMMAR = (
-    f"[transform,][Coarse<k>,]codec[+QJL<bits>][,Keep(f32|f16)]; "
+    "[transform,][IVF<nlist>,][Coarse<k>,]codec[+QJL<bits>][,Rerank(codec)][,Keep(f32|f16)]; "
     f"transforms: {', '.join(TRANSFORMS)}; "
     f"codecs: {', '.join([*CODECS, 'TQprod'])}, such as EDEN4 or Haar,TQ2+QJL"
 )
 
 
-def index_factory(spec: str, metric: str = "cosine", seed: int = 0) -> FlatIndex:
+def index_factory(spec: str, metric: str = "cosine", seed: int = 0) -> Index:
     """An empty index from a factory string; see the module for the grammar.
 
     metric   "l2" (squared Euclidean distance), "ip" (inner product) or "cosine"
     seed     of everything random
     Raises SpecError, naming what is known.
     """
-    recipe = parse(spec, metric, seed)
-    return FlatIndex(
-        metric=recipe.metric, transform=recipe.transform, quantizer=recipe.quantizer,
-        sketch=recipe.sketch, keep=recipe.keep, seed=recipe.seed, coarse=recipe.coarse,
-    )  # fmt: skip
+    return index_of(parse_index(spec, metric, seed))
+
+
+def index_of(recipe: IndexRecipe) -> Index:
+    """An empty index of a recipe."""
+    return kind_of(recipe).of(recipe)
+
+
+def kind_of(recipe: IndexRecipe) -> type[Index]:
+    """What index a recipe is for."""
+    return FlatIndex if recipe.lists is None else IVFIndex
+
+
+def parse_index(spec: str, metric: str, seed: int) -> IndexRecipe:
+    """The recipe of a factory string."""
+    parts = _parts(spec)
+    keep = _keep(parts.pop(), spec) if parts[-1].startswith("Keep") else None
+    rerank = _rerank(parts.pop(), spec) if parts[-1:] and parts[-1].startswith("Rerank") else None
+    lists = next((part for part in parts if part.startswith("IVF")), None)
+    if (lists is not None and parts.index(lists) != len(parts) - 2) or not parts:
+        raise _unknown(spec)
+    codec = parse(",".join(part for part in parts if part != lists), metric, seed)
+    inverted = None if lists is None else _lists(lists, spec)
+    return IndexRecipe(replace(codec, keep=keep), inverted, rerank)
+
+
+def _parts(spec: str) -> list[str]:
+    if not isinstance(spec, str):
+        raise SpecError(f"an index spec must be a string, got {spec!r}.")
+    return [part.strip() for part in re.split(r",(?![^()]*\))", spec)]
 
 
 def parse(spec: str, metric: str, seed: int) -> Recipe:
-    """The recipe of a factory string."""
-    if not isinstance(spec, str):
-        raise SpecError(f"an index spec must be a string, got {spec!r}.")
-    parts = [part.strip() for part in re.split(r",(?![^()]*\))", spec)]
+    """The recipe of a codec: a factory string of a transform, a codec and what is kept, no more."""
+    parts = _parts(spec)
     keep = None
     if parts[-1].startswith("Keep"):
         keep = _keep(parts.pop(), spec)
@@ -77,6 +105,24 @@ def parse(spec: str, metric: str, seed: int) -> Recipe:
     return Recipe(
         arrays.metric(metric), transform, quantizer, sketch, keep, arrays.seed(seed), coarse
     )
+
+
+def _lists(part: str, spec: str) -> InvertedFile:
+    name, number, options = _match(part, spec)
+    if name != "IVF" or options or not (number is None or isinstance(number, int)):
+        raise SpecError(f"IVF takes a number of lists or none, got {part!r} in {spec!r}.")
+    return InvertedFile(number)
+
+
+def _rerank(part: str, spec: str) -> Quantizer:
+    found = re.fullmatch(r"Rerank\((.+)\)", part)
+    if found is None:
+        raise SpecError(f"Rerank takes a codec, such as Rerank(f16), got {part!r} in {spec!r}.")
+    inside = found[1].strip()
+    quantizer, sketch = _codec(inside.upper() if inside in ("f32", "f16") else inside, spec)
+    if sketch is not None:
+        raise SpecError(f"Rerank takes a codec without a sketch, got {part!r} in {spec!r}.")
+    return quantizer
 
 
 def _unknown(spec: str) -> SpecError:

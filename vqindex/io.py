@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from vqindex import container, factory
-from vqindex.codec import Recipe
 from vqindex.container.reading import Verify
 from vqindex.errors import CorruptFileError
 from vqindex.indexes import state
-from vqindex.indexes.flat import FlatIndex
+from vqindex.indexes.base import Index
+from vqindex.indexes.recipe import IndexRecipe
 
 Path = str | os.PathLike[str]
 
 
-def load(path: Path, mmap: bool = False, verify: Verify = "full") -> FlatIndex:
+def load(path: Path, mmap: bool = False, verify: Verify = "full") -> Index:
     """The index that was saved to a file.
 
     mmap     leave codes in the file and read them as they are needed; the index cannot change
@@ -24,13 +24,14 @@ def load(path: Path, mmap: bool = False, verify: Verify = "full") -> FlatIndex:
     """
     contents = container.read(path, mmap=mmap, verify=verify)
     with _naming(path):
-        return FlatIndex.restore(_recipe(contents), contents, writable=not mmap)
+        recipe = _recipe(contents)
+        return factory.kind_of(recipe).restore(recipe, contents, writable=not mmap)
 
 
-def _recipe(contents: container.Contents) -> Recipe:
+def _recipe(contents: container.Contents) -> IndexRecipe:
     about = state.describe(contents.metadata)
     try:
-        return factory.parse(about["spec"], about["metric"], about["seed"])
+        return factory.parse_index(about["spec"], about["metric"], about["seed"])
     except (TypeError, ValueError) as error:
         raise CorruptFileError(f"an index of no known kind: {error}") from error
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import vqindex as vq
 from vqindex.codes import Blocks
-from vqindex.indexes.scan import Settings
+from vqindex.indexes.settings import Settings
 
 STAGED = ["EDEN2", "EDEN4", "EDEN8", "TQ4", "EDEN4(scale=biased)", "TQprod4", "TQ3+QJL200"]
 D = 70

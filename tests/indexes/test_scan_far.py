@@ -12,7 +12,8 @@ import pytest
 import vqindex as vq
 from tests.kernels.cases import empty, finished
 from vqindex.codes import Blocks
-from vqindex.indexes.scan import Scan, Settings, scores_of_blocks
+from vqindex.indexes.scan import Questions, Scan, scores_of_blocks
+from vqindex.indexes.settings import Settings
 from vqindex.kernels.cpu import records, search, signs
 from vqindex.kernels.cpu import rows as rows_
 from vqindex.kernels.cpu.program import BLOCK, SLAB, SLAB_ROWS
@@ -70,10 +71,12 @@ def listed(scan, asked, blocks, masks, kept):
 def test_far_rows_are_found_as_near_ones(rows, way, nq):
     operands, found = queries(rows, nq), []
     for codes, first in both(rows):
-        scan = Scan(codes, rows.codec, K, Settings())
+        there = copy(rows)
+        there.codes = codes
+        scan = Scan(there, K, Settings())
         if way is signed and not scan.stored.signs:
             pytest.skip("no signs bound the scores of this index")
-        asked = scan._asked(operands, packed=way is multiplied)
+        asked = scan._asked(Questions(operands, None, None), packed=way is multiplied)
         kept = empty(nq, K, asked.padded)
         blocks = first // BLOCK + np.arange(-(-N // BLOCK))
         way(scan, asked, blocks, Blocks.of(np.ones(N, bool)).masks, kept.at)

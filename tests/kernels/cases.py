@@ -214,7 +214,7 @@ class Case:
         signs = self.program.signs
         self.stored = Stored(
             self.bound.ctypes.data, len(self.bound), bias, ids, ratio, signs, self.rated,
-            looked_words(self.bound[:signs]),
+            looked_words(self.bound[:signs]), 0,
         )  # fmt: skip
         self.unbounded = self.stored._replace(signs=0, words=0)
         self.blocks = np.arange(self.codes.nblocks)

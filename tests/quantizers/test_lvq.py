@@ -6,7 +6,7 @@ import pytest
 import vqindex as vq
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.factory import parse
-from vqindex.indexes.scan import Settings
+from vqindex.indexes.settings import Settings
 from vqindex.quantizers import LVQ
 
 U = 2.0**-24

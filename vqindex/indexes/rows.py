@@ -1,4 +1,4 @@
-"""Rows: what an index holds, whatever it does with it: codes, ids, and the codec they share.
+"""Rows: what an index holds, whatever it does with it: codes, ids, and the codecs they share.
 
 A codec that learns is fitted from `fit(sample)` or else from exactly the first rows added, as
 many as it asks for; until then rows are kept as float32 and searched exactly. So how rows are
@@ -15,14 +15,16 @@ import numpy.typing as npt
 
 from vqindex import threads as pool
 from vqindex.arrays import Vectors
-from vqindex.codec import ID, Codec, Recipe
-from vqindex.codes import Codes
+from vqindex.codec import ID, Codec
+from vqindex.codes import Blocks, Codes
 from vqindex.errors import IdError
 from vqindex.indexes.id_map import IdMap, plan_removal
+from vqindex.indexes.lists import Lists
+from vqindex.indexes.model import Model
+from vqindex.indexes.recipe import IndexRecipe
 from vqindex.interrupts import uninterrupted
+from vqindex.kernels.cpu.program import BLOCK
 from vqindex.layouts.base import Array, FloatArray
-from vqindex.quantizers.originals import Originals
-from vqindex.transforms.identity import Identity
 
 CHUNK = 1 << 19  # numbers encoded at a time: few enough for a cache, and worth the calls
 CHUNK_ROWS = 2048  # at most
@@ -33,21 +35,44 @@ Ids = npt.NDArray[np.int64]
 
 @final
 class Rows:
-    """Codes and ids of an index; not safe for threads by itself."""
+    """Codes and ids of an index; not safe for threads by itself.
 
-    def __init__(self, recipe: Recipe, dim: int) -> None:
+    A row's slot is its place in the codes. Slots are 0..n-1 but for rows in lists, which share
+    blocks: those end with places for rows to come.
+    """
+
+    def __init__(self, recipe: IndexRecipe, dim: int) -> None:
         self.recipe = recipe
         self.dim = dim
         self.fitted = recipe.sample_size == 0
-        self.codec = recipe.fit(None, dim) if self.fitted else self.waiting.fit(None, dim)
-        self.codes = Codes(self.codec.columns)
+        self.model = Model.fit(recipe if self.fitted else recipe.waiting, None, dim)
+        self.codes = Codes(self.model.columns)
+        self.lists: Lists | None = None
         self.ids = IdMap()
 
+    @classmethod
+    def restore(
+        cls, recipe: IndexRecipe, dim: int, fitted: bool, model: Model, codes: Codes,
+        lists: Lists | None, next_id: int,
+    ) -> "Rows":  # fmt: skip
+        """Rows as a file holds them; CorruptFileError where their ids are not."""
+        rows = cls.__new__(cls)
+        rows.recipe, rows.dim, rows.fitted, rows.model = recipe, dim, fitted, model
+        rows.codes, rows.lists = codes, lists
+        rows.ids = IdMap.rebuild(rows.id_column, next_id)
+        if lists is not None:
+            rows.ids.assign(rows.id_column, rows.slots)
+        return rows
+
     @property
-    def waiting(self) -> Recipe:
-        """Rows as they come, for as long as there are too few to fit."""
-        own = self.recipe
-        return Recipe(own.metric, Identity(), Originals("F32"), None, own.keep, own.seed)
+    def codec(self) -> Codec:
+        """How rows are coded."""
+        return self.model.codec
+
+    @property
+    def n(self) -> int:
+        """How many rows there are."""
+        return self.codes.n if self.lists is None else self.lists.n
 
     @property
     def chunk(self) -> int:
@@ -55,122 +80,235 @@ class Rows:
         return max(1, min(CHUNK // self.dim, CHUNK_ROWS))
 
     @property
+    def slots(self) -> Ids:
+        """Where each row is, (n,), ascending."""
+        return np.arange(self.codes.n) if self.lists is None else self.lists.slots
+
+    @property
     def id_column(self) -> Ids:
-        """The id of each row, (n,)."""
-        return self.codes.column(ID)
+        """The id of each row, (n,), in the order of slots."""
+        column = self.codes.column(ID)
+        return column if self.lists is None else column[self.lists.slots]
+
+    def blocks(self, allowed: npt.NDArray[np.bool_] | None) -> Blocks:
+        """The blocks of the rows that are allowed, (n,) bool in the order of slots, or of all."""
+        if self.lists is None:
+            return self.codes.blocks if allowed is None else Blocks.of(allowed)
+        if allowed is None:
+            return Blocks(np.arange(self.lists.blocks), self.lists.masks)
+        places = np.zeros(self.codes.n, np.bool_)
+        places[self.lists.slots] = allowed
+        return Blocks.of(places)
+
+    def owners(self, slots: Ids) -> Ids | None:
+        """The list of each slot."""
+        return None if self.lists is None else self.lists.owners[slots // BLOCK].astype(np.int64)
 
     def fit(self, sample: FloatArray, queries: FloatArray | None = None) -> None:
-        """Fit the codec from a sample (m, dim) and encode what is there; queries (nq, dim)."""
-        self._adopt(self.recipe.fit(sample, self.dim, queries))
+        """Fit the model from a sample (m, dim) and encode what is there; queries (nq, dim)."""
+        self._adopt(Model.fit(self.recipe, sample, self.dim, queries))
 
-    def _adopt(self, codec: Codec) -> None:
-        """Encode every row anew, by a codec that takes the place of the waiting one."""
-        old, codes = self.codes, Codes(codec.columns)
-        for start in range(0, old.n, self.chunk):
-            rows = old.take(np.arange(start, min(start + self.chunk, old.n)))
-            encoded = codec.encode(self.codec.decode(rows)) | self.codec.kept(rows)
-            codes.append(encoded | {ID: rows[ID]})
-        self.codes, self.codec, self.fitted = codes, codec, True
+    def _adopt(self, model: Model) -> None:
+        """Encode every row anew, by a model that takes the place of the waiting one."""
+        old, codes, ids = self.codes, Codes(model.columns), self.id_column
+        edges = self._edges(0, old.n)
+        numbers, lists, slots = None, None, np.arange(old.n)
+        if model.centroids is not None:
+            parts = [self._nearest(model, self._waiting(a, b)) for a, b in edges]
+            numbers = np.concatenate([np.empty(0, np.int64), *parts])
+            lists, slots = Lists.empty(model.centroids.lists).grown(numbers)
+        codes.extend(old.n if lists is None else BLOCK * lists.blocks)
+        for a, b in edges:
+            kept = self.codec.kept(old.take(np.arange(a, b)))
+            part = None if numbers is None else numbers[a:b]
+            encoded = model.encode(self._waiting(a, b), part) | kept
+            codes.put(slots[a:b], encoded | {ID: ids[a:b]})
+        self.codes, self.model, self.lists, self.fitted = codes, model, lists, True
+        self.ids.assign(ids, slots)
+
+    def _waiting(self, a: int, b: int) -> FloatArray:
+        """Rows a..b-1 of those that are kept exactly."""
+        return self.codec.decode(self.codes.take(np.arange(a, b)))
+
+    @staticmethod
+    def _nearest(model: Model, x: FloatArray) -> Ids:
+        """The list of each row."""
+        assert model.centroids is not None
+        return model.centroids.assign(model.codec.centred(x))
 
     def append(
         self, vectors: Vectors, ids: Ids, threads: int, progress: Callable[[int], None]
     ) -> None:
         """Add rows under ids that are not there yet; on any failure nothing has changed."""
-        n = self.codes.n
         with self._all_or_nothing():
-            self._extend(vectors, ids, threads, progress)
+            slots = self._extend(vectors, ids, threads, progress)
             with uninterrupted():
-                self.ids.insert(ids, n)
+                self._name(ids, slots)
+
+    def _name(self, ids: Ids, slots: Ids) -> None:
+        """Let new ids stand for the rows in some slots."""
+        self.ids.insert(ids, int(slots[0]) if len(slots) else 0)
+        if self.lists is not None:
+            self.ids.assign(ids, slots)
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
         """Whatever fails or interrupts what adds rows, those that were there are as they were."""
-        before = self.codes, self.codec, self.fitted, self.codes.n
+        before = self.codes, self.model, self.lists, self.fitted, self.codes.n
         try:
             yield
         except BaseException:
             with uninterrupted():
-                self.codes, self.codec, self.fitted, n = before
+                fitted_since = self.codes is not before[0]
+                self.codes, self.model, self.lists, self.fitted, n = before
                 self.codes.truncate(n)
+                if fitted_since:
+                    self.ids.assign(self.id_column, np.arange(n))
             raise
 
     def _extend(
         self, vectors: Vectors, ids: Ids, threads: int, progress: Callable[[int], None]
-    ) -> None:
-        start, chunks = 0, AHEAD * threads if threads > 1 else 1
+    ) -> Ids:
+        """Code rows and write them; the slots they have in the end, (n,)."""
+        start, slots = 0, np.empty(vectors.n, np.int64)
         while start < vectors.n:
-            stop = min(start + chunks * self.chunk, vectors.n)
+            stop = vectors.n
             if not self.fitted:
                 stop = min(stop, start + self.recipe.sample_size - self.codes.n)
-            self._write(vectors, ids, start, stop, threads)
-            if not self.fitted and self.codes.n == self.recipe.sample_size:
-                rows = self.codes.take(np.arange(self.codes.n))
-                self.fit(self.codec.decode(rows))
+            slots[start:stop] = self._write(vectors, ids, start, stop, threads, progress)
             start = stop
-            progress(start)
+            if not self.fitted and self.codes.n == self.recipe.sample_size:
+                before = self.codes.n - start
+                self.fit(self._waiting(0, self.codes.n))
+                if self.lists is not None:  # in their order: where ids lie that are not named yet
+                    order = np.argsort(self.id_column, kind="stable")
+                    found = np.searchsorted(self.id_column, ids[:stop], sorter=order)
+                    slots[:stop] = self.lists.slots[order[found]]
+                else:
+                    slots[:stop] = np.arange(before, before + stop)
+        return slots
 
-    def _write(self, vectors: Vectors, ids: Ids, start: int, stop: int, threads: int) -> None:
-        """Encode rows start..stop-1 and write them after the last, a chunk at a time."""
-        shift = self.codes.extend(stop - start) - start
+    def _write(
+        self, vectors: Vectors, ids: Ids, start: int, stop: int, threads: int,
+        progress: Callable[[int], None],
+    ) -> Ids:  # fmt: skip
+        """Encode rows start..stop-1 and write them into slots of their own, chunk by chunk."""
+        numbers, lists = None, None
+        if self.lists is None:
+            slots = self.codes.n + np.arange(stop - start)
+            self.codes.extend(len(slots))
+        else:
+
+            def nearest(a: int, b: int) -> Ids:
+                return self._nearest(self.model, vectors.chunk(a, b))
+
+            tasks = [partial(nearest, a, b) for a, b in self._edges(start, stop)]
+            numbers = np.concatenate([np.empty(0, np.int64), *pool.run(tasks, threads)])
+            lists, slots = self.lists.grown(numbers)
+            self.codes.extend(BLOCK * lists.blocks - self.codes.n)
+        order = np.argsort(slots)  # those of one list together
 
         def write(a: int, b: int) -> None:
-            self.codes.write(shift + a, self._encoded(vectors, ids, a, b))
+            here = order[a:b]
+            named = {ID: ids[start + here]}
+            if numbers is None:
+                x = vectors.chunk(start + a, start + b)
+                self.codes.write(int(slots[a]), self.model.encode(x, None) | named)
+            else:
+                x = vectors.take(start + here)
+                self.codes.put(slots[here], self.model.encode(x, numbers[here]) | named)
 
-        pool.run([partial(write, a, b) for a, b in self._edges(start, stop)], threads)
+        edges, step = self._edges(0, len(slots)), AHEAD * threads if threads > 1 else 1
+        for first in range(0, len(edges), step):
+            some = edges[first : first + step]
+            pool.run([partial(write, a, b) for a, b in some], threads)
+            progress(start + some[-1][1])
+        self.lists = lists
+        return slots
 
     def _edges(self, start: int, stop: int) -> list[tuple[int, int]]:
         """Where each chunk of rows start..stop-1 begins and ends."""
         return [(a, min(a + self.chunk, stop)) for a in range(start, stop, self.chunk)]
 
-    def _encoded(self, vectors: Vectors, ids: Ids, a: int, b: int) -> dict[str, Array]:
-        """The columns of rows a..b-1."""
-        return self.codec.encode(vectors.chunk(a, b)) | {ID: ids[a:b]}
-
     def replace(
         self, vectors: Vectors, ids: Ids, threads: int, progress: Callable[[int], None]
     ) -> None:
         """Add rows, or write over those whose ids are there; on failure nothing has changed."""
-        rows, n = self.ids.find(ids), self.codes.n
-        old, new = rows >= 0, rows < 0
+        old = self.ids.find(ids) >= 0
         whole = vectors.chunk(0, vectors.n)
         fresh, changed = (
-            Vectors(part, len(part), self.dim, vectors.name) for part in (whole[new], whole[old])
+            Vectors(part, len(part), self.dim, vectors.name) for part in (whole[~old], whole[old])
         )
         with self._all_or_nothing():
-            self._extend(fresh, ids[new], threads, progress)
-            # All of them before any is written over: a row may be refused.
-            edges = self._edges(0, changed.n)
-            tasks = [partial(self._encoded, changed, ids[old], a, b) for a, b in edges]
-            encoded = pool.run(tasks, threads)
+            slots = self._extend(fresh, ids[~old], threads, progress)
+            if self.lists is None:
+                # All of them before any is written over: a row may be refused.
+                edges = self._edges(0, changed.n)
+                tasks = [partial(self._encoded, changed, ids[old], a, b) for a, b in edges]
+                encoded = pool.run(tasks, threads)
+                with uninterrupted():
+                    self._name(ids[~old], slots)
+                    rows = self.ids.find(ids[old])
+                    for (a, b), values in zip(edges, encoded, strict=True):
+                        self.codes.put(rows[a:b], values)
+            else:
+                places = self._extend(changed, ids[old], threads, _silent)
+                with uninterrupted():
+                    rows = self.ids.find(ids[old])
+                    self._name(ids[~old], slots)
+                    self.ids.assign(ids[old], places)
+                    self._drop(rows)
             if changed.n:
                 progress(vectors.n)
-            with uninterrupted():
-                self.ids.insert(ids[new], n)
-                for (a, b), values in zip(edges, encoded, strict=True):
-                    self.codes.put(rows[old][a:b], values)
+
+    def _encoded(self, vectors: Vectors, ids: Ids, a: int, b: int) -> dict[str, Array]:
+        """The columns of rows a..b-1."""
+        return self.model.encode(vectors.chunk(a, b), None) | {ID: ids[a:b]}
 
     def remove(self, ids: Ids) -> int:
-        """Drop the rows of these ids, if there; the last rows fill their places."""
-        rows = self.ids.find(ids)
-        found = np.unique(rows[rows >= 0])
+        """Drop the rows of these ids, if there; others fill their places."""
+        slots = self.ids.find(ids)
+        found = np.unique(slots[slots >= 0])
         if not len(found):
             return 0
-        removed = self.codes.take(found)[ID].ravel()
-        targets, sources = plan_removal(found, self.codes.n)
-        moved = self.codes.take(sources)
+        removed = self.codes.take(found, [ID])[ID].ravel()
         with uninterrupted():
-            self.codes.put(targets, moved)
-            self.codes.truncate(self.codes.n - len(found))
             self.ids.remove(removed)
-            self.ids.assign(moved[ID].ravel(), targets)
+            self._drop(found)
         return len(found)
+
+    def _drop(self, slots: Ids) -> None:
+        """Let rows take the places of some that no id stands for any more."""
+        if not len(slots):
+            return
+        if self.lists is None:
+            targets, sources = plan_removal(np.sort(slots), self.codes.n)
+            self._move(targets, sources)
+            self.codes.truncate(self.codes.n - len(slots))
+            return
+        self.lists, moves = self.lists.without(slots)
+        self._move(moves.targets, moves.sources)
+        inside = np.arange(BLOCK)
+        into, out = (
+            (BLOCK * blocks[:, None] + inside).ravel()
+            for blocks in (moves.block_targets, moves.block_sources)
+        )
+        self.codes.put(into, self.codes.take(out))
+        self.codes.truncate(BLOCK * self.lists.blocks)
+        there = np.flatnonzero(np.isin(into, self.lists.slots))
+        self.ids.assign(self.codes.take(into[there], [ID])[ID].ravel(), into[there])
+
+    def _move(self, targets: Ids, sources: Ids) -> None:
+        moved = self.codes.take(sources)
+        self.codes.put(targets, moved)
+        self.ids.assign(moved[ID].ravel(), targets)
 
     def reconstruct(self, ids: Ids) -> FloatArray:
         """The rows of these ids, (m, dim) float32."""
-        rows = self.ids.find(ids)
-        if (rows < 0).any():
-            raise KeyError(f"id {int(ids[rows < 0][0])} is not in the index.")
-        return self.codec.reconstruct(self.codes.take(rows))
+        slots = self.ids.find(ids)
+        if (slots < 0).any():
+            raise KeyError(f"id {int(ids[slots < 0][0])} is not in the index.")
+        return self.model.reconstruct(self.codes.take(slots), self.owners(slots))
 
     def check_new(self, ids: Ids) -> None:
         """Raise IdError if an id is already there."""
@@ -179,3 +317,7 @@ class Rows:
             raise IdError(
                 f"id {int(ids[rows >= 0][0])} is already in the index; use upsert to replace rows."
             )
+
+
+def _silent(_: int) -> None:
+    """No progress to tell."""

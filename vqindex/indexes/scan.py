@@ -6,12 +6,14 @@
 
 Where signs bound scores, a row counts by the smaller of its score and its bound, whichever way is
 taken, however threads share the work and queries are split among calls. So the answers are the
-same bits; a row is left out only when its bound fails.
+same bits; a row is left out only when its bound fails. Where there are finer codes, the best rows
+by the first ones are scored again by those.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +21,21 @@ import numpy.typing as npt
 from vqindex import threads as pool
 from vqindex.codec import ID, Codec
 from vqindex.codes import Blocks, Codes
-from vqindex.kernels.cpu import records, score, search, select, signs, simd
+from vqindex.indexes.model import Model
+from vqindex.indexes.rows import Rows
+from vqindex.indexes.settings import Settings
+from vqindex.kernels.cpu import probe, records, score, search, select, signs, simd
 from vqindex.kernels.cpu import rows as rows_
-from vqindex.kernels.cpu.program import BITS, BLOCK, MIXED, NIBBLES, bind, looked_words, table
+from vqindex.kernels.cpu.program import (
+    BITS,
+    BLOCK,
+    MIXED,
+    NIBBLES,
+    UNBOUND,
+    bind,
+    looked_words,
+    table,
+)  # fmt: skip
 from vqindex.kernels.cpu.records import Answers, Asked, Held, Stored
 from vqindex.layouts.base import FloatArray
 from vqindex.layouts.operands import GROUP, Operands
@@ -38,151 +52,176 @@ WIDEST = 1e18  # widths of a bound: as wide as any, and times the largest norm a
 SHARED_BLOCKS = 8192  # blocks from which one query is worth a second thread
 
 Ids = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a search trades time for certainty.
+class Questions:
+    """Prepared queries.
 
-    eps0     widths of the sign bound's error that it allows for: of the 1, 10 and 100 nearest of
-             1,000 queries, by five codes on each of two real sets, searches missed 4 of 1,110,000
-             at 3.5, 54 at 3 and none at 4 (`benchmarks bounds`)
-    stages   "on", or "off" to score every row in full
+    operands   what meets the codes
+    shares     (nq, lists padded): what each list adds to scores, where rows are in lists
+    finer      what meets the finer codes, if the best rows are scored again
     """
 
-    eps0: float = 3.5
-    stages: str = "on"
+    operands: Operands
+    shares: FloatArray | None
+    finer: Operands | None
 
-    def __post_init__(self) -> None:
-        if self.stages not in ("on", "off"):
-            raise ValueError(f'stages must be "on" or "off", got {self.stages!r}.')
-        if isinstance(self.eps0, bool) or not isinstance(self.eps0, int | float | np.number):
-            raise TypeError(f"eps0 must be a number, got {self.eps0!r}.")
-        if not 0 <= self.eps0 < np.inf:
-            raise ValueError(
-                f'eps0 must be finite and not negative, got {self.eps0}; stages="off" is without.'
-            )
-        object.__setattr__(self, "eps0", float(self.eps0))  # NumPy's floats are not JSON's
+    @property
+    def nq(self) -> int:
+        """Queries."""
+        return self.operands.nq
 
-
-def stored(codes: Codes, scorer: Scorer) -> Held:
-    """Codes as searches take them, made once for as long as their addresses stay."""
-    found = codes.bound
-    if not isinstance(found, Held):
-        where = codes.addresses
-        bias, ratio, ids = (
-            table(where, column) for column in (scorer.bias, scorer.ratio, codes.index[ID])
+    def select(self, start: int, stop: int) -> "Questions":
+        """Some of the queries; start is a multiple of sixteen."""
+        return Questions(
+            self.operands.select(start, stop),
+            None if self.shares is None else self.shares[start:stop],
+            None if self.finer is None else self.finer.select(start, stop),
         )
-        program = bind(scorer.fields, where)
-        words = looked_words(program[: scorer.signs])
-        record = Stored(
-            address(program), len(program), bias, ids, ratio, scorer.signs, scorer.rated, words
-        )
-        found = codes.bound = Held(record, program)
+
+
+def questions(model: Model, queries: FloatArray) -> Questions:
+    """Queries (nq, d) float32, prepared."""
+    shares = None if model.centroids is None else model.centroids.shares(model.codec.asked(queries))
+    finer = None if model.finer is None else model.finer.operands(queries)
+    return Questions(model.codec.operands(queries), shares, finer)
+
+
+def stored(codes: Codes, model: Model) -> tuple[Held, Held | None]:
+    """Codes as searches take them, and the finer ones; good for as long as addresses stay."""
+    if codes.bound is None:
+        finer = None
+        if model.finer is not None:
+            finer = _held(model.finer.scorer, codes, model.width)
+        codes.bound = _held(model.codec.scorer, codes, 0), finer
+    found: tuple[Held, Held | None] = codes.bound
     return found
 
 
-class Scan:
-    """One search over the rows of an index: codes bound to addresses, and how it is done."""
+def _held(scorer: Scorer, codes: Codes, first: int) -> Held:
+    """The codes of a scorer whose columns begin at column `first`."""
+    where = codes.addresses[first:]
+    bias, ratio = (table(where, column) for column in (scorer.bias, scorer.ratio))
+    program = bind(scorer.fields, where)
+    words = looked_words(program[: scorer.signs])
+    record = Stored(
+        address(program), len(program), bias, table(codes.addresses, codes.index[ID]), ratio,
+        scorer.signs, scorer.rated, words, UNBOUND,
+    )  # fmt: skip
+    return Held(record, program)
 
-    def __init__(self, codes: Codes, codec: Codec, k: int, settings: Settings) -> None:
-        self.codes = codes
-        self.k = min(k, codes.n)
-        self._width = min(settings.eps0 * codec.scorer.error, WIDEST)
-        fields = codec.scorer.fields[: codec.scorer.signs]
-        self._dense = DENSE_MIXED if codec.scorer.fields[0, BITS] == MIXED else DENSE
+
+class Scan:
+    """One search over the rows of an index: codes bound to addresses, and how it is done.
+
+    k      rows kept of each query
+    best   rows wanted: fewer than k where those kept are scored again
+    """
+
+    def __init__(self, rows: Rows, k: int, settings: Settings) -> None:
+        self.rows, self.codes, self.model = rows, rows.codes, rows.model
+        scorer = rows.codec.scorer
+        self.best = min(k, rows.n)
+        self.k = self.best
+        if self.model.finer is not None:
+            self.k = min(ceil(k * settings.oversample), rows.n)
+        self._width = min(settings.eps0 * scorer.error, WIDEST)
+        fields = scorer.fields[: scorer.signs]
+        self._dense = DENSE_MIXED if scorer.fields[0, BITS] == MIXED else DENSE
         self._dense *= looked_words(fields[fields[:, BITS] < NIBBLES])
-        self._by_table = codec.scorer.by_table
-        self._held = stored(codes, codec.scorer)
-        self.stored: Stored = self._held.at
+        self._by_table = scorer.by_table
+        self._held = stored(self.codes, self.model)
+        self.stored: Stored = self._held[0].at
         if settings.stages == "off":
             self.stored = self.stored._replace(signs=0, words=0)
+        if rows.codec.residual and rows.lists is not None:
+            self.stored = self.stored._replace(owners=address(rows.lists.owners))
         self.scored = 0  # rows, in full
 
+    @property
+    def stats(self) -> dict[str, int]:
+        """How much was done."""
+        return {"scored": self.scored}
+
     def run(
-        self,
-        operands: Operands,
-        allowed: npt.NDArray[np.bool_] | None,
-        threads: int,
-        answers: Answers,
+        self, queries: FloatArray, allowed: Mask | None, threads: int, answers: Answers
     ) -> None:
-        """Find the best k rows of every query.
+        """Find the best rows of every query (nq, d) float32.
 
         allowed   (n,) bool, the rows that may be found, or None for all
         """
         with workspace:
-            self._run(operands, allowed, threads, answers)
+            self._run(questions(self.model, queries), allowed, threads, answers)
 
-    def _run(
-        self,
-        operands: Operands,
-        allowed: npt.NDArray[np.bool_] | None,
-        threads: int,
-        answers: Answers,
-    ) -> None:
-        n = self.codes.n
-        if allowed is not None and self._lists(int(np.count_nonzero(allowed)), operands.nq):
-            self.scored += self._listed(operands, np.flatnonzero(allowed), threads, answers)
-        elif self.stored.signs or operands.nq >= BATCH:
-            blocks = self.codes.blocks if allowed is None else Blocks.of(allowed)
-            self.scored += self._many(operands, blocks, threads, answers)
+    def _run(self, asking: Questions, allowed: Mask | None, threads: int, answers: Answers) -> None:
+        if allowed is not None and self._lists(int(np.count_nonzero(allowed)), asking.nq):
+            self.scored += self._listed(asking, self._slots(allowed), threads, answers)
+        elif self.stored.signs or asking.nq >= BATCH:
+            self.scored += self._many(asking, self.rows.blocks(allowed), threads, answers)
         else:
-            rows = np.arange(n) if allowed is None else np.flatnonzero(allowed)
-            self.scored += self._listed(operands, rows, threads, answers)
+            self.scored += self._listed(asking, self._slots(allowed), threads, answers)
+
+    def _slots(self, allowed: Mask | None) -> Ids:
+        """Slots of the rows that may be found."""
+        slots = self.rows.slots
+        return slots if allowed is None else slots[allowed]
 
     def _lists(self, count: int, nq: int) -> bool:
         """Whether so few rows are best scored one by one."""
         if self.stored.signs:
-            return count == 0 or (nq < BATCH and count * SPARED <= self.codes.n)
-        return count * LISTED <= self.codes.n
+            return count == 0 or (nq < BATCH and count * SPARED <= self.rows.n)
+        return count * LISTED <= self.rows.n
 
-    def _asked(self, operands: Operands, packed: bool = False) -> Asked:
-        slack = operands.norms * np.float32(self._width)
-        return operands.asked(self.stored.signs, slack, packed)
+    def _asked(self, asking: Questions, packed: bool = False) -> Asked:
+        slack = asking.operands.norms * np.float32(self._width)
+        asked = asking.operands.asked(self.stored.signs, slack, packed)
+        if asking.shares is None:
+            return asked
+        return asked._replace(shares=address(asking.shares), lists=asking.shares.shape[1])
 
-    def _many(self, operands: Operands, blocks: Blocks, threads: int, answers: Answers) -> int:
+    def _many(self, asking: Questions, blocks: Blocks, threads: int, answers: Answers) -> int:
         """Queries are shared among threads when there are enough of them, else blocks."""
-        nq = operands.nq
+        nq = asking.nq
         parts = min(threads, nq // score.CHUNK)
         if parts > 1:
             tasks = [
-                partial(self._many, operands.select(a, b), blocks, 1, answers.after(a))
-                for a, b in _edges(nq, parts, GROUP)
+                partial(self._many, asking.select(a, b), blocks, 1, answers.after(a))
+                for a, b in edges(nq, parts, GROUP)
             ]
             return sum(pool.run(tasks, threads))
         shared = SHARED_BLOCKS if nq == 1 else SHARED_BLOCKS // 128
         threads = min(threads, len(blocks.numbers) // shared)
         if self.stored.signs == 0 or (nq >= BATCH and simd.TILES and not self._by_table):
-            return self._multiplied(operands, blocks, threads, answers)
+            return self._multiplied(asking, blocks, threads, answers)
         if nq < 2 * PROBE or self._by_table:
-            return self._signed(operands, blocks, threads, answers)
+            return self._signed(asking, blocks, threads, answers)
         # Whichever way is taken, the answers are the same: see how much signs spare.
-        probe = self._signed(operands.select(0, PROBE), blocks, threads, answers)
-        much = probe > self._dense * PROBE * self.codes.n
+        probed = self._signed(asking.select(0, PROBE), blocks, threads, answers)
+        much = probed > self._dense * PROBE * self.rows.n
         way = self._multiplied if much else self._signed
-        return probe + way(operands.select(PROBE, nq), blocks, threads, answers.after(PROBE))
+        return probed + way(asking.select(PROBE, nq), blocks, threads, answers.after(PROBE))
 
-    def _multiplied(
-        self, operands: Operands, blocks: Blocks, threads: int, answers: Answers
-    ) -> int:
-        asked = self._asked(operands, packed=True)
+    def _multiplied(self, asking: Questions, blocks: Blocks, threads: int, answers: Answers) -> int:
+        asked = self._asked(asking, packed=True)
 
         def part(here: Blocks) -> tuple[Held, int]:
-            kept = records.kept(operands.nq, asked.padded, self.k)
+            kept = records.kept(asking.nq, asked.padded, self.k)
             scratch = records.scratch(asked.row_bytes)
             search.top_k_blocks(
                 self.stored, here.numbers, here.masks, asked, self.k, kept.at, scratch
             )
-            return kept, int(np.bitwise_count(here.masks).sum()) * operands.nq
+            return kept, int(np.bitwise_count(here.masks).sum()) * asking.nq
 
-        return self._best(part, blocks, threads, asked, answers)
+        return self._best(part, blocks, threads, asked, asking, answers)
 
-    def _signed(self, operands: Operands, blocks: Blocks, threads: int, answers: Answers) -> int:
-        asked = self._asked(operands)
-        group = min(operands.nq + operands.nq % 2, signs.GROUP)
+    def _signed(self, asking: Questions, blocks: Blocks, threads: int, answers: Answers) -> int:
+        asked = self._asked(asking)
+        group = min(asking.nq + asking.nq % 2, signs.GROUP)
 
         def part(here: Blocks) -> tuple[Held, int]:
-            kept = records.kept(operands.nq, asked.padded, self.k)
+            kept = records.kept(asking.nq, asked.padded, self.k)
             slab = min(len(here.numbers), signs.SLAB_BLOCKS)
             scored = signs.top_k_signs(
                 self.stored, here.numbers, here.masks, asked, self.k, kept.at,
@@ -190,7 +229,7 @@ class Scan:
             )  # fmt: skip
             return kept, scored
 
-        return self._best(part, blocks, threads, asked, answers)
+        return self._best(part, blocks, threads, asked, asking, answers)
 
     def _best(
         self,
@@ -198,6 +237,7 @@ class Scan:
         blocks: Blocks,
         threads: int,
         asked: Asked,
+        asking: Questions,
         answers: Answers,
     ) -> int:
         """Answer from all blocks, a part of them on each thread; how many rows were scored."""
@@ -206,37 +246,54 @@ class Scan:
         kept = found[0][0]
         for other, _ in found[1:]:
             select.merge(kept.at, other.at, self.k, self.stored.ids)
-        rows_.answer(self.stored, asked, 0, self.k, kept.at, answers)
+        self._answer(kept, asked, 0, asking, answers)
         return sum(scored for _, scored in found)
 
-    def _listed(self, operands: Operands, rows: Ids, threads: int, answers: Answers) -> int:
+    def _listed(self, asking: Questions, slots: Ids, threads: int, answers: Answers) -> int:
         """Queries one by one on named rows, shared among threads."""
-        asked = self._asked(operands)
+        asked = self._asked(asking)
 
         def one(query: int) -> None:
             kept = records.kept(1, 1, self.k)
-            rows_.top_k_rows(self.stored, rows, asked, query, self.k, kept.at)
-            rows_.answer(self.stored, asked, query, self.k, kept.at, answers.after(query))
+            rows_.top_k_rows(self.stored, slots, asked, query, self.k, kept.at)
+            self._answer(kept, asked, query, asking, answers.after(query))
 
-        pool.run([partial(one, q) for q in range(operands.nq)], threads)
-        return len(rows) * operands.nq
+        pool.run([partial(one, q) for q in range(asking.nq)], threads)
+        return len(slots) * asking.nq
+
+    def _answer(
+        self, kept: Held, asked: Asked, first: int, asking: Questions, answers: Answers
+    ) -> None:
+        """Write the best rows of the queries from `first` on, whose candidates are kept."""
+        finer = self._held[1]
+        if finer is None or asking.finer is None:
+            rows_.answer(self.stored, asked, first, self.k, kept.at, answers)
+            return
+        whole = finer.at._replace(signs=0, words=0)
+        finely = asking.finer.asked(0, asking.finer.norms, packed=False)
+        best = records.kept(kept.at.nq, kept.at.nq, self.best)
+        probe.rescore(whole, finely, first, kept.at, self.k, self.best, best.at)
+        rows_.answer(whole, finely, first, self.best, best.at, answers)
 
 
-def _edges(n: int, parts: int, multiple: int) -> list[tuple[int, int]]:
+def edges(n: int, parts: int, multiple: int) -> list[tuple[int, int]]:
     """Ranges of about n / parts, beginning at multiples."""
     step = -(-n // (max(parts, 1) * multiple)) * multiple
     return [(a, min(a + step, n)) for a in range(0, n, step)] if n else []
 
 
 def scores_of_blocks(
-    codes: Codes, codec: Codec, operands: Operands, first: int, last: int
+    codes: Codes, codec: Codec, operands: Operands, first: int, last: int, column: int = 0
 ) -> FloatArray:
-    """Scores of the rows of blocks first..last-1 with at most CHUNK queries, (rows, nq)."""
-    held = stored(codes, codec.scorer)
-    here = held.at._replace(signs=0, words=0)
+    """Scores of the slots of blocks first..last-1 with at most CHUNK queries, (slots, nq).
+
+    Without what their lists add. The codec's columns begin at `column`.
+    """
+    held = _held(codec.scorer, codes, column)
+    here: Stored = held.at._replace(signs=0, words=0)
     asked = operands.asked(0, operands.norms, packed=True)
     scratch = records.scratch(asked.row_bytes)
     out = np.empty((last - first, BLOCK, score.CHUNK), np.float32)
     search.score_blocks(here, np.arange(first, last), asked, scratch, out)
-    rows = min(last * BLOCK, codes.n) - first * BLOCK
-    return out.reshape(-1, score.CHUNK)[:rows, : operands.nq]
+    slots = min(last * BLOCK, codes.n) - first * BLOCK
+    return out.reshape(-1, score.CHUNK)[:slots, : operands.nq]

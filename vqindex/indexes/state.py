@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from vqindex import container
-from vqindex.codec import Codec, Recipe
 from vqindex.codes import Codes
 from vqindex.errors import CorruptFileError
-from vqindex.indexes.id_map import IdMap
+from vqindex.indexes.lists import Lists
+from vqindex.indexes.model import Model, part
+from vqindex.indexes.recipe import IndexRecipe
 from vqindex.indexes.rows import Rows
 from vqindex.kernels.cpu.program import BLOCK
 from vqindex.layouts.base import Array
@@ -23,20 +24,23 @@ T = TypeVar("T")
 
 
 def dump(
-    recipe: Recipe, rows: Rows | None, settings: Mapping[str, Any]
+    recipe: IndexRecipe, rows: Rows | None, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The arrays and the text of an index."""
     about: dict[str, Any] = {
-        "spec": recipe.spec, "metric": recipe.metric, "seed": recipe.seed, "settings": settings,
+        "spec": recipe.spec, "metric": recipe.codec.metric, "seed": recipe.codec.seed,
+        "settings": settings,
         "n": 0, "dim": None, "fitted": False, "next_id": 0,
     }  # fmt: skip
     arrays: dict[str, Any] = {}
     if rows is not None:
         about |= {
-            "n": rows.codes.n, "dim": rows.dim, "fitted": rows.fitted,
+            "n": rows.n, "dim": rows.dim, "fitted": rows.fitted,
             "next_id": rows.ids.next_id,
         }  # fmt: skip
-        arrays = {f"model.{name}": array for name, array in rows.codec.arrays().items()}
+        arrays |= rows.model.arrays()
+        if rows.lists is not None:
+            arrays |= {f"lists.{name}": array for name, array in rows.lists.arrays().items()}
         for column in rows.codes.columns:
             shape = column.groups(rows.codes.nblocks)
             parts = rows.codes.chunks(column.name)
@@ -65,38 +69,44 @@ def describe(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def restore(
-    recipe: Recipe, contents: container.Contents, writable: bool
+    recipe: IndexRecipe, contents: container.Contents, writable: bool
 ) -> tuple[Rows | None, dict[str, Any]]:
     """The rows and the settings of a file that fits the recipe, else CorruptFileError."""
     about = describe(contents.metadata)
     if about["dim"] is None:
         return None, about["settings"]
-    rows = Rows.__new__(Rows)
-    rows.recipe, rows.dim, rows.fitted = recipe, about["dim"], about["fitted"]
-    if not rows.fitted and about["n"] >= recipe.sample_size:
-        raise CorruptFileError(f"an index of {about['n']} rows must be fitted, and is not.")
-    rows.codec = _codec(recipe, rows, _part(contents.arrays, "model."))
-    arrays = _part(contents.arrays, "codes.")
-    _same_names(arrays, (column.name for column in rows.codec.columns), "columns")
-    blocks = -(-about["n"] // BLOCK)
-    for column in rows.codec.columns:
+    fitted, n, dim = about["fitted"], about["n"], about["dim"]
+    if not fitted and n >= recipe.sample_size:
+        raise CorruptFileError(f"an index of {n} rows must be fitted, and is not.")
+    model = _model(recipe if fitted else recipe.waiting, dim, contents.arrays)
+    lists = None
+    if model.centroids is not None:
+        lists = Lists.restore(part(contents.arrays, "lists."), model.centroids.lists)
+        if lists.n != n:
+            raise CorruptFileError(f"an index of {n} rows has lists of {lists.n}.")
+    arrays = part(contents.arrays, "codes.")
+    _same_names(arrays, (column.name for column in model.columns), "columns")
+    blocks = -(-n // BLOCK) if lists is None else lists.blocks
+    for column in model.columns:
         array = arrays[column.name]
         if array.dtype != column.dtype or array.shape != column.groups(blocks):
             raise CorruptFileError(
                 f"column {column.name} must be {column.dtype} {column.groups(blocks)}, "
                 f"got {array.dtype} {array.shape}."
             )
-    rows.codes = Codes.adopt(rows.codec.columns, about["n"], arrays, writable)
-    rows.ids = IdMap.rebuild(rows.id_column, about["next_id"])
-    return rows, about["settings"]
+    slots = n if lists is None else blocks * BLOCK
+    codes = Codes.adopt(model.columns, slots, arrays, writable)
+    return Rows.restore(recipe, dim, fitted, model, codes, lists, about["next_id"]), about[
+        "settings"
+    ]
 
 
-def _codec(recipe: Recipe, rows: Rows, arrays: Mapping[str, Array]) -> Codec:
-    source = recipe if rows.fitted else rows.waiting
+def _model(recipe: IndexRecipe, dim: int, arrays: Mapping[str, Array]) -> Model:
     with _as_corrupt("the model does not fit the index's spec"):
-        codec = source.restore(arrays, rows.dim)
-    _same_names(arrays, codec.arrays(), "arrays of a model")
-    return codec
+        model = Model.restore(recipe, dim, arrays)
+    own = [name for name in arrays if not name.startswith(("codes.", "lists."))]
+    _same_names(own, model.arrays(), "arrays of a model")
+    return model
 
 
 def _same_names(given: Iterable[str], needed: Iterable[str], what: str) -> None:
@@ -124,7 +134,3 @@ class _as_corrupt:
             error, CorruptFileError
         ):
             raise CorruptFileError(f"{self._message}: {error}.") from error
-
-
-def _part(arrays: Mapping[str, Array], start: str) -> dict[str, Array]:
-    return {name[len(start) :]: a for name, a in arrays.items() if name.startswith(start)}

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vqindex.codec import ID
 from vqindex.indexes.rows import Rows
 from vqindex.indexes.scan import scores_of_blocks
 from vqindex.kernels.cpu.program import BLOCK
@@ -24,21 +25,30 @@ def within(
 
     filters   a mask of rows, a list of one for each query, or None
     """
-    if rows is None or not rows.codes.n or not len(queries):
+    if rows is None or not rows.n or not len(queries):
         return [(np.empty(0, np.float32), np.empty(0, np.int64))] * len(queries)
-    column, operands = rows.id_column, rows.codec.operands(queries)
+    model, codes, slots = rows.model, rows.codes, rows.slots
+    codec, first = (model.codec, 0) if model.finer is None else (model.finer, model.width)
+    operands, ids = codec.operands(queries), codes.column(ID)
+    shares = None
+    if codec.residual and model.centroids is not None:
+        shares = model.centroids.shares(codec.asked(queries)).T
     found: list[list[Found]] = [[] for _ in queries]
-    for start in range(0, rows.codes.nblocks, BLOCKS):
-        stop = min(start + BLOCKS, rows.codes.nblocks)
-        scores = scores_of_blocks(rows.codes, rows.codec, operands, start, stop)
+    for start in range(0, codes.nblocks, BLOCKS):
+        stop = min(start + BLOCKS, codes.nblocks)
+        scores = scores_of_blocks(codes, codec, operands, start, stop, first)
+        low, high = np.searchsorted(slots, [start * BLOCK, stop * BLOCK])
+        here = slots[low:high]
+        scores = scores[here - start * BLOCK]
+        if shares is not None:
+            scores += shares[rows.owners(here)][:, : len(queries)]
         distances, _ = shown(scores + operands.alpha, metric)
-        here = slice(start * BLOCK, start * BLOCK + len(scores))
         for i in range(len(queries)):
             allowed = filters[i] if isinstance(filters, list) else filters
             near = distances[:, i] <= radius
             if allowed is not None:
-                near &= allowed[here]
-            found[i].append((distances[near, i], column[here][near]))
+                near &= allowed[low:high]
+            found[i].append((distances[near, i], ids[here[near]]))
     return [_in_order(parts) for parts in found]
 
 

@@ -98,7 +98,7 @@ class Operands:
         )  # fmt: skip
         record = Asked(
             self.nq, padded, entries, row_bytes, pack_at if packs else entries, seed, seed + step,
-            seed + 2 * step, address(self.alpha), tables_at, width, base, unit,
+            seed + 2 * step, address(self.alpha), tables_at, width, base, unit, program.UNBOUND, 0,
         )  # fmt: skip
         if packs:
             operands.pack(record)

@@ -14,7 +14,7 @@ import numpy as np
 
 from vqindex.kernels.cpu import lookups, simd, sparse, tables
 from vqindex.kernels.cpu.compile import inlined, kernel
-from vqindex.kernels.cpu.fields import block_at, field, float_at, half_at, segment_at
+from vqindex.kernels.cpu.fields import block_at, field, float_at, half_at, segment_at, share_of
 from vqindex.kernels.cpu.program import (
     BITS,
     BLOCK,
@@ -217,4 +217,4 @@ def row_bound(stored, row, asked, query):
         look_up += lookups.TABLE_BYTES * field(segment, WORDS)
     if stored.bias != UNBOUND:
         bound += float_at(stored.bias, row)
-    return bound
+    return bound + share_of(stored, asked, block, query)

@@ -1,8 +1,10 @@
 """Reading bound programs and columns by address."""
 
+import numpy as np
+
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined
-from vqindex.kernels.cpu.program import BLOCK, FIELDS, SLAB, SLAB_ROWS
+from vqindex.kernels.cpu.program import BLOCK, FIELDS, SLAB, SLAB_ROWS, UNBOUND
 
 field = simd.load_entry  # field(segment, name)
 
@@ -11,6 +13,15 @@ field = simd.load_entry  # field(segment, name)
 def segment_at(program, s):
     """The address of a program's segment."""
     return program + 8 * FIELDS * s
+
+
+@inlined
+def share_of(stored, asked, block, query):
+    """What the list of a block adds to the scores of a query."""
+    if stored.owners == UNBOUND:
+        return np.float32(-0.0)  # x + -0.0 is x, of either zero
+    owner = np.int64(simd.load_int(stored.owners + 4 * block))
+    return simd.load_float(asked.shares + 4 * (query * asked.lists + owner))
 
 
 @inlined

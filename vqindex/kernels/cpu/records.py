@@ -29,6 +29,7 @@ class Stored(NamedTuple):
     signs, rated      segments whose signs are looked up, 0 where there are no bounds; the first
                       `rated` of them have the ratio as a factor
     words             words of the sign planes that are looked up
+    owners            address of (blocks,) int32: the list of each block, UNBOUND for one list
     """
 
     program: int
@@ -39,6 +40,7 @@ class Stored(NamedTuple):
     signs: int
     rated: int
     words: int
+    owners: int
 
 
 class Asked(NamedTuple):
@@ -49,6 +51,7 @@ class Asked(NamedTuple):
     seed, half, gamma  (segments, padded) int32, float32, float32; see operands.quantize
     alpha              (nq,) float32, added to a query's scores at the end
     tables             (padded, table_bytes); base, unit: (signs, padded); see tables.prepare
+    shares             (nq, lists) float32: what a list adds to the scores of its rows
     """
 
     nq: int
@@ -64,6 +67,30 @@ class Asked(NamedTuple):
     table_bytes: int
     base: int
     unit: int
+    shares: int
+    lists: int
+
+
+class Lists(NamedTuple):
+    """Lists of rows, each a chain of blocks that are full but for the first.
+
+    lists, blocks    how many there are
+    sizes            (lists,) int64: rows of each
+    heads, nexts     (lists,) and (blocks,) int64: a list's first block, and that after a block; -1
+                     for none
+    weights, offsets (lists padded,) float32: a query prefers lists of large
+                     (share + alpha) * weight + offset
+    numbers          slab table of the numbers of lists
+    """
+
+    lists: int
+    blocks: int
+    sizes: int
+    heads: int
+    nexts: int
+    weights: int
+    offsets: int
+    numbers: int
 
 
 class Kept(NamedTuple):
@@ -153,6 +180,12 @@ def highest(nq: int, k: int) -> Kept:
     capacity = wanted + min(3 * wanted, 256 + wanted // 4)
     sizes = 4 * nq * capacity, 8 * nq * capacity, 8 * nq, 4 * nq
     return Kept(nq, capacity, *workspace.take("highest", *sizes))
+
+
+def chosen(lists: int) -> Kept:
+    """A Kept of one query in this thread's workspace, for routing.choose."""
+    places = 2 * lists + 16
+    return Kept(1, places, *workspace.take("chosen", 4 * places, 8 * places, 8, 4))
 
 
 def scratch(row_bytes: int, space: Workspace = workspace) -> Scratch:

@@ -5,6 +5,8 @@ import numpy as np
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.bounds import row_bound
 from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.fields import share_of
+from vqindex.kernels.cpu.program import BLOCK
 from vqindex.kernels.cpu.score import prefetch_row, score_row
 from vqindex.kernels.cpu.select import (
     count_of,
@@ -22,10 +24,11 @@ AHEAD = 8  # rows whose codes are on their way while one is scored
 
 @inlined
 def _score_for(stored, row, asked, query):
-    return score_row(
+    score = score_row(
         stored.program, stored.segments, stored.bias, row, asked.entries + query * asked.row_bytes,
         asked.seed + 4 * query, asked.half + 4 * query, asked.gamma + 4 * query, 4 * asked.padded,
     )  # fmt: skip
+    return score + share_of(stored, asked, row // BLOCK, query)
 
 
 @kernel

@@ -5,7 +5,8 @@ import numpy as np
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.bounds import row_bound
 from vqindex.kernels.cpu.compile import inlined, kernel
-from vqindex.kernels.cpu.program import BLOCK
+from vqindex.kernels.cpu.fields import share_of
+from vqindex.kernels.cpu.program import BLOCK, UNBOUND
 from vqindex.kernels.cpu.score import CHUNK, LINE, decode_block, score_tile
 from vqindex.kernels.cpu.select import push, threshold_of
 
@@ -26,6 +27,13 @@ def _multiply(stored, block, asked, first, scratch, to):
         min(CHUNK, asked.padded - first) // 16, asked.seed + skip, asked.half + skip,
         asked.gamma + skip, asked.padded, scratch.raw, to,
     )  # fmt: skip
+    if stored.owners != UNBOUND:
+        count = min(CHUNK, asked.nq - first)
+        for query in range(count):
+            share = share_of(stored, asked, block, first + query)
+            for r in range(BLOCK):
+                at = to + LINE * r + 4 * query
+                simd.store_float(at, simd.load_float(at) + share)
 
 
 @kernel

@@ -17,7 +17,7 @@ from vqindex.kernels.cpu.bounds import (
     store_indexes,
 )
 from vqindex.kernels.cpu.compile import inlined, kernel
-from vqindex.kernels.cpu.fields import block_at, int64_at
+from vqindex.kernels.cpu.fields import block_at, int64_at, share_of
 from vqindex.kernels.cpu.program import BLOCK, SLAB, UNBOUND
 from vqindex.kernels.cpu.records import HIGHEST, RUN
 from vqindex.kernels.cpu.rows import push_rows
@@ -40,6 +40,30 @@ _LOWEST = np.float32(-3.4028235e38)
 
 
 @kernel
+def top_k_one(stored, blocks, masks, count, asked, query, k, kept, highest, scratch):
+    """Keep one query's best rows among those of the first `count` blocks; how many were scored.
+
+    Arguments as those of `top_k_signs`.
+    """
+    scored = np.int64(0)
+    for top in range(0, count, scratch.slab):
+        here = min(scratch.slab, count - top)
+        _start(highest, np.int64(0), kept, query)
+        _bounds_of_one(stored, blocks, masks, top, here, asked, query, k, highest, scratch)
+        scored += _score(
+            stored, blocks, top, here, asked, query, np.int64(0), k, kept, highest, scratch
+        )
+    return scored
+
+
+@inlined
+def _start(highest, slot, kept, query):
+    """No row is among a query's highest, and those below its threshold never will be."""
+    simd.store_int64(highest.counts + 8 * slot, np.int64(0))
+    simd.store_float(highest.thresholds + 4 * slot, max(threshold_of(kept, query), _LOWEST))
+
+
+@kernel
 def top_k_signs(stored, blocks, masks, asked, k, kept, highest, scratch):
     """Keep each query's best rows among those of some blocks; how many were scored.
 
@@ -47,6 +71,10 @@ def top_k_signs(stored, blocks, masks, asked, k, kept, highest, scratch):
     stored, asked, kept, scratch   see records
     highest         see records.highest
     """
+    if asked.nq == 1:
+        return top_k_one(
+            stored, blocks, masks, blocks.size, asked, np.int64(0), k, kept, highest, scratch
+        )
     scored = np.int64(0)
     for first in range(0, asked.nq, GROUP):
         count = min(np.int64(GROUP), asked.nq - first)
@@ -55,15 +83,10 @@ def top_k_signs(stored, blocks, masks, asked, k, kept, highest, scratch):
             if count % 2 == 1:  # its last query is paired with none
                 simd.store_float(highest.thresholds + 4 * count, np.float32(np.nan))
             for slot in range(count):
-                simd.store_int64(highest.counts + 8 * slot, np.int64(0))
-                least = max(threshold_of(kept, first + slot), _LOWEST)
-                simd.store_float(highest.thresholds + 4 * slot, least)
-            if asked.nq == 1:
-                _bounds_of_one(stored, blocks, masks, top, here, asked, k, highest, scratch)
-            else:
-                _bounds_of_many(
-                    stored, blocks, masks, top, here, asked, first, count, k, highest, scratch
-                )
+                _start(highest, slot, kept, first + slot)
+            _bounds_of_many(
+                stored, blocks, masks, top, here, asked, first, count, k, highest, scratch
+            )
             for slot in range(count):
                 scored += _score(stored, blocks, top, here, asked, first, slot, k, kept, highest,
                                  scratch)  # fmt: skip
@@ -71,15 +94,17 @@ def top_k_signs(stored, blocks, masks, asked, k, kept, highest, scratch):
 
 
 @inlined
-def _bounds_of_one(stored, blocks, masks, top, here, asked, k, highest, scratch):
+def _bounds_of_one(stored, blocks, masks, top, here, asked, query, k, highest, scratch):
+    """Of one query, that has the first place among the highest."""
     b = np.int64(0)
     while b < here:
         count, block = _run(blocks, masks, top + b, top + here), blocks[top + b]
         if masks[top + b] != 0:
-            run_bounds(stored, block, count, asked, np.int64(0), scratch.indexes, scratch.lines)
+            run_bounds(stored, block, count, asked, query, scratch.indexes, scratch.lines)
         for i in range(count):
             lines, out = scratch.lines + LANES * i, scratch.bounds + _CUT * (b + i)
-            _keep(stored, block + i, masks[top + b + i], lines, out, k, highest, np.int64(0))
+            share = share_of(stored, asked, block + i, query)
+            _keep(stored, block + i, masks[top + b + i], share, lines, out, k, highest, np.int64(0))
         b += count
 
 
@@ -113,9 +138,11 @@ def _bounds_of_many(stored, blocks, masks, top, here, asked, first, count, k, hi
                 block, mask = blocks[top + start + b], masks[top + start + b]
                 out = scratch.bounds + _CUT * (scratch.slab * slot + start + b)
                 lines = scratch.lines + 2 * LANES * b
-                _keep(stored, block, mask, lines, out, k, highest, slot)
+                share = share_of(stored, asked, block, first + slot)
+                _keep(stored, block, mask, share, lines, out, k, highest, slot)
                 other = out + _CUT * scratch.slab
-                _keep(stored, block, mask, lines + LANES, other, k, highest, slot + 1)
+                share = share_of(stored, asked, block, first + min(slot + 1, count - 1))
+                _keep(stored, block, mask, share, lines + LANES, other, k, highest, slot + 1)
 
 
 @inlined
@@ -125,12 +152,15 @@ def _index(stored, block, scratch, b):
 
 
 @inlined
-def _keep(stored, block, mask, lines, out, k, highest, slot):
+def _keep(stored, block, mask, share, lines, out, k, highest, slot):
     """Write a block's bounds, cut, and let those that are high enough be among the highest."""
     low, high = simd.load(lines), simd.load(lines + 64)
     if stored.bias != UNBOUND:
         at = block_at(stored.bias, block, 4)
         low, high = simd.add_float(low, simd.load(at)), simd.add_float(high, simd.load(at + 64))
+    if stored.owners != UNBOUND:
+        more = simd.splat_float(share)
+        low, high = simd.add_float(low, more), simd.add_float(high, more)
     if mask != np.uint32(0xFFFFFFFF):
         none = simd.splat_float(np.float32(-np.inf))
         low = simd.choose(low, mask, none)

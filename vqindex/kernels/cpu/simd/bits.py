@@ -226,6 +226,12 @@ def lowest_bit(b, mask):
     return b.zext(b.cttz(mask, ir.Constant(I1, 0)), I64)
 
 
+@operation(types.int64, types.uint32)
+def count_bits(b, mask):
+    """How many bits are set."""
+    return b.zext(b.ctpop(mask), I64)
+
+
 @operation(types.int32, vector)
 def sum_lanes(b, x):
     """The sum of the sixteen int32 lanes."""

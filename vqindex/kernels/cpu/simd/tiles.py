@@ -31,6 +31,7 @@ from vqindex.kernels.cpu.simd.levels import dot4_ir
 
 TILES = LEVEL == "amx"  # whether tile registers make products cheaper than look-ups
 TILE_ROWS, TILE_QUERIES = (32, 2) if LEVEL == "amx" else (4, 4) if WIDE else (2, 2)
+SINGLE_QUERIES = 8 if WIDE else 4
 NARROW_ROWS = 32 if LEVEL == "amx" else 8 if WIDE else 4
 FLOAT_ROWS, FLOAT_QUERIES = (4, 4) if WIDE else (2, 2)
 PRODUCT_ROWS, PRODUCT_LANES = 4, 32
@@ -76,7 +77,7 @@ def _dot_tile(rows: int, vectors: int) -> Any:
         Addresses and strides are in bytes; queries are packed 16 queries by 4 dimensions at a
         time, and `steps`, a multiple of 16, counts those.
         """
-        if LEVEL == "amx":
+        if LEVEL == "amx" and rows > 1:
             strided = (row, row_stride), (query, query_stride), (out, out_stride)
             amx.dot_tile_ir(b, rows, vectors, *strided, steps, seed)
             return
@@ -117,6 +118,7 @@ def tiles_end(b):
 
 dot_tile = _dot_tile(TILE_ROWS, TILE_QUERIES)
 dot_narrow = _dot_tile(NARROW_ROWS, 1)
+dot_single = _dot_tile(1, SINGLE_QUERIES)  # for one query that meets many
 
 
 @operation(types.none, *_SEVEN)

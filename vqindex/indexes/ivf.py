@@ -1,0 +1,73 @@
+"""IVFIndex: rows in lists, of which a query looks into those that it is near."""
+
+from typing import Any, ClassVar, final
+
+from vqindex.indexes.base import Filters, Index
+from vqindex.indexes.flat import CANDIDATES, QUERIES, recipe
+from vqindex.indexes.probe import Probe
+from vqindex.indexes.recipe import IndexRecipe, InvertedFile
+from vqindex.indexes.rows import Rows
+from vqindex.indexes.settings import Settings
+from vqindex.kernels.cpu.records import Answers
+from vqindex.layouts.base import FloatArray
+from vqindex.progress import Progress
+from vqindex.quantizers.base import Quantizer
+from vqindex.sketches.qjl import QJL
+from vqindex.transforms.base import Transform
+
+
+@final
+class IVFIndex(Index):
+    """An inverted file: rows are shared among lists of near ones, and coded from their centroids.
+
+    nlist       how many lists, or None: 4 sqrt(n) of the n rows that they are fitted to
+    The other arguments are those of FlatIndex.
+
+    A search looks into `nprobe` lists, and into more where those hold fewer than k rows that pass
+    its filter.
+    """
+
+    _names: ClassVar[tuple[str, ...]] = ("nprobe", "eps0", "stages")
+
+    def __init__(
+        self,
+        nlist: int | None = None,
+        *,
+        metric: str = "cosine",
+        transform: Transform | None = None,
+        quantizer: Quantizer | None = None,
+        sketch: QJL | None = None,
+        keep: str | None = None,
+        rerank: Quantizer | None = None,
+        seed: int = 0,
+    ) -> None:
+        parts: dict[str, Any] = {"lists": InvertedFile(nlist), "rerank": rerank}
+        super().__init__(recipe(metric, transform, quantizer, sketch, keep, seed, **parts))
+
+    @classmethod
+    def of(cls, recipe: IndexRecipe) -> "IVFIndex":
+        """See Index."""
+        index = cls.__new__(cls)
+        Index.__init__(index, recipe)
+        return index
+
+    @property
+    def nlist(self) -> int | None:
+        """How many lists there are, None before they are fitted."""
+        with self._lock.read():
+            rows = self._rows
+            return None if rows is None or rows.lists is None else rows.lists.count
+
+    def _find(
+        self, rows: Rows, queries: FloatArray, settings: Settings, filters: Filters, threads: int,
+        answers: Answers, tell: Progress,
+    ) -> dict[str, int]:  # fmt: skip
+        probe, nq = Probe(rows, answers.width, settings), len(queries)
+        step = max(1, min(QUERIES, CANDIDATES // (probe.k + 1)))
+        step = 1 if isinstance(filters, list) else step
+        for start in range(0, nq, step):
+            stop = min(start + step, nq)
+            allowed = filters[start] if isinstance(filters, list) else filters
+            probe.run(queries[start:stop], allowed, threads, answers.after(start))
+            tell(stop)
+        return probe.stats

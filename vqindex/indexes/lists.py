@@ -1,0 +1,190 @@
+"""Lists: which blocks of a pool hold the rows of each list.
+
+A list is a chain of blocks, all full but the first. The pool has no block that is in no list, so a
+list that gives a block up takes the pool's last one in its place. Lists are never changed: what
+changes them returns others, and what is to be moved among the rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.errors import CorruptFileError
+from vqindex.indexes.centroids import Centroids
+from vqindex.indexes.id_map import plan_removal
+from vqindex.kernels.cpu import records
+from vqindex.kernels.cpu.program import BLOCK
+from vqindex.layouts.base import Array
+from vqindex.lazy import lazy
+from vqindex.memory import address
+from vqindex.transforms.base import stored
+
+Ints = npt.NDArray[np.int64]
+_INSIDE = np.arange(BLOCK)
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """Rows that take the places of others: first rows one by one, then whole blocks."""
+
+    targets: Ints
+    sources: Ints
+    block_targets: Ints
+    block_sources: Ints
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """The lists of an index.
+
+    sizes    (lists,) int64: rows of each
+    heads    (lists,) int64: first block of each, -1 for none
+    nexts    (blocks,) int64: the block that follows in its list, -1 for none
+    owners   (blocks,) int32: its list
+    """
+
+    sizes: Ints
+    heads: Ints
+    nexts: Ints
+    owners: npt.NDArray[np.int32]
+
+    @classmethod
+    def empty(cls, lists: int) -> "Lists":
+        """Lists without rows."""
+        none = np.empty(0, np.int64)
+        return cls(np.zeros(lists, np.int64), np.full(lists, -1), none, none.astype(np.int32))
+
+    @property
+    def count(self) -> int:
+        """How many lists."""
+        return len(self.sizes)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks they have together."""
+        return len(self.owners)
+
+    @lazy
+    def n(self) -> int:
+        """How many rows."""
+        return int(self.sizes.sum())
+
+    @lazy
+    def masks(self) -> npt.NDArray[np.uint32]:
+        """The rows that each block has, (blocks,): bit r for row r."""
+        out = np.full(self.blocks, 0xFFFFFFFF, np.uint32)
+        used = self.heads >= 0
+        out[self.heads[used]] >>= (-self.sizes[used] % BLOCK).astype(np.uint32)
+        return out
+
+    @lazy
+    def slots(self) -> Ints:
+        """Where in the pool rows are, (n,), ascending."""
+        bits = np.unpackbits(self.masks.astype("<u4").view(np.uint8), bitorder="little")
+        return np.flatnonzero(bits)
+
+    def chain(self, number: int) -> Ints:
+        """The blocks of a list, from its first on."""
+        blocks, block = [], int(self.heads[number])
+        while block >= 0:
+            blocks.append(block)
+            block = int(self.nexts[block])
+        return np.array(blocks, np.int64)
+
+    def grown(self, numbers: Ints) -> "tuple[Lists, Ints]":
+        """These lists with more rows, of lists `numbers` (m,), and the slots (m,) they are given.
+
+        Slots of a list ascend, in new blocks that follow each other.
+        """
+        order = np.argsort(numbers, kind="stable")
+        more = np.bincount(numbers, minlength=self.count)
+        have, need = -(-self.sizes // BLOCK), -(-(self.sizes + more) // BLOCK)
+        fresh = need - have
+        base = self.blocks + np.cumsum(fresh) - fresh
+        owners = np.repeat(np.arange(self.count), fresh)
+        blocks = np.arange(self.blocks, self.blocks + len(owners))
+        nexts = np.where(blocks > base[owners], blocks - 1, self.heads[owners])
+        grown = Lists(
+            self.sizes + more, np.where(fresh > 0, base + fresh - 1, self.heads),
+            np.concatenate([self.nexts, nexts]),
+            np.concatenate([self.owners, owners.astype(np.int32)]),
+        )  # fmt: skip
+        sorted_ = numbers[order]
+        first = np.cumsum(more) - more
+        place = self.sizes[sorted_] + np.arange(len(order)) - first[sorted_]
+        turn = place // BLOCK - have[sorted_]
+        block = np.where(turn < 0, self.heads[sorted_], base[sorted_] + turn)
+        slots = np.empty(len(order), np.int64)
+        slots[order] = block * BLOCK + place % BLOCK
+        return grown, slots
+
+    def without(self, slots: Ints) -> "tuple[Lists, Moves]":
+        """These lists without the rows of some slots (m,), all different, and what is moved."""
+        sizes, heads = self.sizes.copy(), self.heads.copy()
+        slots = np.sort(slots)
+        owners = self.owners[slots // BLOCK]
+        targets, sources, freed = [], [], []
+        for number in np.unique(owners):
+            chain, size = self.chain(number)[::-1], int(sizes[number])
+            places = (chain[:, None] * BLOCK + _INSIDE).ravel()[:size]
+            gone = np.flatnonzero(np.isin(places, slots[owners == number]))
+            to, come = plan_removal(gone, size)
+            targets.append(places[to])
+            sources.append(places[come])
+            left = size - len(gone)
+            keep = -(-left // BLOCK)
+            sizes[number], heads[number] = left, chain[keep - 1] if keep else -1
+            freed.append(chain[keep:])
+        holes = np.sort(np.concatenate([np.empty(0, np.int64), *freed]))
+        kept = self.blocks - len(holes)
+        into, out = plan_removal(holes, self.blocks)
+        names = np.arange(self.blocks + 1)  # the last, named by -1, is none
+        names[out], names[-1] = into, -1
+        nexts, owned = self.nexts.copy(), self.owners.copy()
+        nexts[into], owned[into] = nexts[out], owned[out]
+        shrunk = Lists(sizes, names[heads], names[nexts[:kept]], owned[:kept])
+        none = np.empty(0, np.int64)
+        return shrunk, Moves(
+            np.concatenate([none, *targets]), np.concatenate([none, *sources]), into, out
+        )
+
+    def record(self, centroids: Centroids) -> records.Lists:
+        """What kernels take."""
+        return records.Lists(
+            self.count, self.blocks, address(self.sizes), address(self.heads), address(self.nexts),
+            address(centroids.weights), address(centroids.offsets), centroids.numbers.at,
+        )  # fmt: skip
+
+    def arrays(self) -> dict[str, Array]:
+        """`owners`, `sizes` and `heads`: chains may be linked anew."""
+        return {"owners": self.owners, "sizes": self.sizes, "heads": self.heads}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Array], lists: int) -> "Lists":
+        """Those whose `arrays()` these are; CorruptFileError."""
+        owners = stored(arrays, "owners", np.int32, 1)
+        sizes, heads = (stored(arrays, name, np.int64, 1) for name in ("sizes", "heads"))
+        blocks = len(owners)
+        fits = len(sizes) == len(heads) == lists and (sizes >= 0).all()
+        if not fits or (blocks and not 0 <= owners.min() <= owners.max() < lists):
+            raise CorruptFileError(f"the file's lists are not {lists} lists.")
+        used = sizes > 0
+        counts = np.bincount(owners, minlength=lists)
+        if (counts != -(-sizes // BLOCK)).any() or (heads[~used] != -1).any():
+            raise CorruptFileError("the file's lists and their blocks do not agree.")
+        first = heads[used]
+        if len(first) and not 0 <= first.min() <= first.max() < blocks:
+            raise CorruptFileError("the file's lists begin at blocks that are not there.")
+        if (owners[first] != np.flatnonzero(used)).any():
+            raise CorruptFileError("the file's lists begin at blocks of other lists.")
+        is_first = np.zeros(blocks, np.bool_)
+        is_first[first] = True
+        order = np.lexsort((-np.arange(blocks), ~is_first, owners))
+        nexts = np.full(blocks, -1)
+        same = owners[order[1:]] == owners[order[:-1]]
+        nexts[order[:-1][same]] = order[1:][same]
+        return cls(sizes.astype(np.int64), heads.astype(np.int64), nexts, owners)

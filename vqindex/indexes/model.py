@@ -1,0 +1,115 @@
+"""Model: what an index has learned: how rows are coded, in lists or not, and once more."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.codec import ID, Codec
+from vqindex.indexes.centroids import Centroids
+from vqindex.indexes.recipe import IndexRecipe
+from vqindex.layouts.base import Array, Column, FloatArray
+
+FINER = "finer."  # before the names of columns that reranking reads
+
+Ids = npt.NDArray[np.int64]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What an index has learned: how rows are coded, in lists or not, and again for reranking."""
+
+    codec: Codec
+    centroids: Centroids | None = None
+    finer: Codec | None = None
+
+    @classmethod
+    def fit(
+        cls, recipe: IndexRecipe, sample: FloatArray | None, dim: int,
+        queries: FloatArray | None = None,
+    ) -> "Model":  # fmt: skip
+        """Fit every part from rows (n, dim), or None if nothing is learned."""
+        centroids: Centroids | None = None
+
+        def nearest(rows: FloatArray) -> FloatArray:
+            nonlocal centroids
+            assert recipe.lists is not None
+            lists = min(recipe.lists.lists(len(rows)), len(rows))
+            centroids = Centroids.fit(recipe.codec.metric, rows, lists, recipe.codec.seed)
+            return centroids.origins(centroids.assign(rows))
+
+        codec = recipe.codec.fit(sample, dim, queries, nearest if recipe.residual else None)
+        if recipe.lists is not None and not recipe.residual and sample is not None:
+            nearest(codec.centred(sample))
+        finer = recipe.finer.fit(sample, dim, queries) if recipe.finer else None
+        return cls(codec, centroids, finer)
+
+    def arrays(self) -> dict[str, Array]:
+        """What a file must hold to make this again beside the recipe."""
+        parts = {"model": self.codec, "centroids": self.centroids, "finer": self.finer}
+        return {
+            f"{name}.{key}": array
+            for name, one in parts.items()
+            if one is not None
+            for key, array in one.arrays().items()
+        }
+
+    @classmethod
+    def restore(cls, recipe: IndexRecipe, dim: int, arrays: Mapping[str, Array]) -> "Model":
+        """The one whose `arrays()` these are; CorruptFileError."""
+        centroids = None
+        if recipe.lists is not None:
+            centroids = Centroids.restore(recipe.codec.metric, part(arrays, "centroids."), dim)
+        codec = recipe.codec.restore(part(arrays, "model."), dim, recipe.residual)
+        finer = recipe.finer.restore(part(arrays, "finer."), dim) if recipe.finer else None
+        return cls(codec, centroids, finer)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Every column of a row."""
+        return (*self.codec.columns, *self.finer_columns)
+
+    @property
+    def width(self) -> int:
+        """Columns before those of the finer codec."""
+        return len(self.codec.columns)
+
+    @property
+    def finer_columns(self) -> tuple[Column, ...]:
+        """Those of the finer codec, which knows them by their names without FINER."""
+        own = self.finer.columns if self.finer else ()
+        return tuple(replace(c, name=FINER + c.name) for c in own if c.name != ID)
+
+    def encode(self, x: FloatArray, numbers: Ids | None) -> dict[str, Array]:
+        """All columns but the ids of rows (n, dim), in lists (n,) where there are any."""
+        origins = None
+        if numbers is not None and self.centroids is not None and self.codec.residual:
+            origins = self.centroids.origins(numbers)
+        columns = self.codec.encode(x, origins)
+        if self.finer is not None:
+            columns |= {FINER + name: array for name, array in self.finer.encode(x).items()}
+        return columns
+
+    def reconstruct(self, columns: dict[str, Array], numbers: Ids | None) -> FloatArray:
+        """Rows, (n, dim) float32: originals where they are kept, else by the finest codes."""
+        if self.finer is not None and not self.codec.keep:
+            cut = len(FINER)
+            own = {name[cut:]: a for name, a in columns.items() if name.startswith(FINER)}
+            return self.finer.decode(own)
+        origins = None
+        if numbers is not None and self.centroids is not None and self.codec.residual:
+            origins = self.centroids.origins(numbers)
+        return self.codec.reconstruct(columns, origins)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what was fitted."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+
+def part(arrays: Mapping[str, Array], start: str) -> dict[str, Array]:
+    """The arrays whose names begin so, by the rest of their names."""
+    return {name[len(start) :]: a for name, a in arrays.items() if name.startswith(start)}

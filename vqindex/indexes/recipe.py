@@ -1,0 +1,114 @@
+"""What an index is made of, before it has seen a row: a codec, lists, and codes to rerank with."""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from vqindex.arrays import positive_int
+from vqindex.codec import Recipe
+from vqindex.errors import SpecError
+from vqindex.quantizers.base import Quantizer
+from vqindex.quantizers.originals import Originals
+from vqindex.transforms import default_transform
+from vqindex.transforms.identity import Identity
+
+ROWS_EACH = 32  # rows for each list that fitting waits for
+AUTO_ROWS = 65_536  # ... where the number of lists is left open
+MOST_LISTS = 65_536
+
+
+@final
+@dataclass(frozen=True)
+class InvertedFile:
+    """Lists of an index: nlist, or None for 4 sqrt(n) of the n rows that they are fitted to.
+
+    Those are 1,024 where `fit` is not called, for fitting then waits for 65,536 rows.
+    """
+
+    nlist: int | None = None
+    options: ClassVar[tuple[str, ...]] = ("nlist",)
+
+    def __post_init__(self) -> None:
+        if self.nlist is not None and positive_int(self.nlist, "nlist") > MOST_LISTS:
+            raise SpecError(f"nlist must be at most {MOST_LISTS:,}, got {self.nlist:,}.")
+
+    @property
+    def spec(self) -> str:
+        """The factory string."""
+        return "IVF" if self.nlist is None else f"IVF{self.nlist}"
+
+    @property
+    def sample_size(self) -> int:
+        """Rows that fitting wants."""
+        return AUTO_ROWS if self.nlist is None else ROWS_EACH * self.nlist
+
+    def lists(self, rows: int) -> int:
+        """How many lists rows are shared among when so many are fitted to."""
+        wanted = max(1, round(4 * np.sqrt(rows))) if self.nlist is None else self.nlist
+        return min(wanted, MOST_LISTS)
+
+
+@final
+@dataclass(frozen=True)
+class IndexRecipe:
+    """An index: how rows are coded, in which lists, and by what the best are scored again."""
+
+    codec: Recipe
+    lists: InvertedFile | None = None
+    rerank: Quantizer | None = None
+
+    def __post_init__(self) -> None:
+        if self.lists is not None and self.codec.coarse is not None:
+            raise SpecError(
+                f"rows in lists are coded from their centroids: leave {self.codec.coarse.spec} out."
+            )
+
+    @property
+    def spec(self) -> str:
+        """The factory string of such an index."""
+        codec = self.codec
+        default = codec.quantizer.rotation
+        parts = [] if codec.transform.spec == default else [codec.transform.spec]
+        parts += [self.lists.spec] if self.lists else []
+        parts += [codec.coarse.spec] if codec.coarse else []
+        sketch = f"+{codec.sketch.spec}" if codec.sketch else ""
+        parts.append(f"{codec.quantizer.spec}{sketch}")
+        parts += [f"Rerank({_short(self.rerank)})"] if self.rerank else []
+        parts += [f"Keep({codec.keep})"] if codec.keep else []
+        return ",".join(parts)
+
+    @property
+    def finer(self) -> Recipe | None:
+        """What reranking codes rows by."""
+        if self.rerank is None:
+            return None
+        transform = default_transform(self.rerank.rotation)
+        return Recipe(self.codec.metric, transform, self.rerank, None, None, self.codec.seed)
+
+    @property
+    def waiting(self) -> "IndexRecipe":
+        """Rows as they come, for as long as there are too few to fit."""
+        own = self.codec
+        return IndexRecipe(
+            Recipe(own.metric, Identity(), Originals("F32"), None, own.keep, own.seed)
+        )
+
+    @property
+    def sample_size(self) -> int:
+        """Rows that fitting wants; 0 when nothing is learned from data."""
+        return max(
+            self.codec.sample_size,
+            self.lists.sample_size if self.lists else 0,
+            self.finer.sample_size if self.finer else 0,
+        )
+
+    @property
+    def residual(self) -> bool:
+        """Whether rows are coded from the origins of their lists: where that makes codes finer."""
+        return self.lists is not None and not isinstance(self.codec.quantizer, Originals)
+
+
+def _short(quantizer: Quantizer) -> str:
+    """As users write it: f32 and f16 for originals."""
+    return quantizer.spec.lower() if quantizer.spec in ("F32", "F16") else quantizer.spec
