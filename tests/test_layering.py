@@ -21,6 +21,7 @@ LAYERS = [
     "transforms quantizers sketches",
     "scoring",
     "codec",
+    "recipe",
     "results",
     "indexes",
     "factory",

@@ -27,13 +27,13 @@ metrics along c, is known when they are made: the bias takes it away. What is le
 what a query and a row do not share.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from vqindex.errors import CorruptFileError, NonFiniteError, ShapeError, SpecError
+from vqindex.errors import NonFiniteError, ShapeError
 from vqindex.kernels.cpu import encode, program
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
@@ -42,130 +42,20 @@ from vqindex.lazy import lazy
 from vqindex.memory import address
 from vqindex.quantizers.base import (
     FittedQuantizer,
-    Quantizer,
     Summed,
     divide,
     inner_products,
     row_norms,
     square_norms,
 )
-from vqindex.quantizers.coarse import Coarse, FittedCoarse
+from vqindex.quantizers.coarse import FittedCoarse
 from vqindex.quantizers.originals import to_half
 from vqindex.scoring import BIAS, Scorer, scorer, sign_errors
-from vqindex.sketches.qjl import QJL
-from vqindex.transforms.base import FittedTransform, Orthogonal, Transform, stored
+from vqindex.transforms.base import FittedTransform, Orthogonal
 
 ID = "id"
 MOST_DIMS = 131_072  # of a segment: 128 * 127 * 131,072 < 2**31
 MOST_SQUARE = 2.0**120  # of a norm: sums of a few products of two such stay finite in float32
-
-
-Origins = Callable[[FloatArray], FloatArray]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What an index is made of, before it has seen a row."""
-
-    metric: str
-    transform: Transform
-    quantizer: Quantizer
-    sketch: QJL | None
-    keep: str | None
-    seed: int
-    coarse: Coarse | None = None
-
-    def __post_init__(self) -> None:
-        if (self.sketch or self.coarse) and not self.quantizer.sketchable:
-            other, extra = "sketch", f"+{self.sketch.spec}" if self.sketch else ""
-            if self.coarse:
-                other, extra = "coarse code", f"{self.coarse.spec},"
-            raise SpecError(
-                f"{self.quantizer.spec} takes no {other}: it meets float32 queries and a {other} "
-                f"integer ones; leave {extra} out."
-            )
-
-    @property
-    def spec(self) -> str:
-        """The factory string of such an index."""
-        default = self.quantizer.rotation
-        parts = [] if self.transform.spec == default else [self.transform.spec]
-        if self.coarse:
-            parts.append(self.coarse.spec)
-        sketch = f"+{self.sketch.spec}" if self.sketch else ""
-        parts.append(f"{self.quantizer.spec}{sketch}")
-        if self.keep:
-            parts.append(f"Keep({self.keep})")
-        return ",".join(parts)
-
-    @property
-    def sample_size(self) -> int:
-        """Rows that fitting wants; 0 when nothing is learned from data."""
-        parts = self.transform, self.quantizer, self.coarse
-        return max(int(part.sample_size) for part in parts if part is not None)
-
-    def fit(
-        self,
-        sample: FloatArray | None,
-        dim: int,
-        queries: FloatArray | None = None,
-        origins: Origins | None = None,
-    ) -> "Codec":
-        """Fit every part.
-
-        sample    (n, dim) float32, or None if nothing is learned
-        queries   (nq, dim) float32 such as will be asked, or None if none are known
-        origins   from rows (n, dim), as the metric sees them and centred, to the points (n, dim)
-                  that they are coded from; or None to code whole rows
-        """
-        center = coarse = None
-        if sample is not None:
-            sample = _measured(sample, self.metric)
-            if self._centered(origins is not None):
-                center = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
-                sample = sample - center
-            if origins is not None:
-                sample = sample - origins(sample)
-            if self.coarse is not None:
-                coarse = self.coarse.fit(sample, dim, self.seed)
-                sample = sample - coarse.points(coarse.encode(sample))
-        if queries is not None:
-            shift = center if self.metric == "l2" else None
-            queries = _measured(queries, self.metric, shift)
-        transform = self.transform.fit(sample, dim, self.seed, queries)
-        if sample is not None:
-            sample = transform.apply(sample)
-        quantizer = self.quantizer.fit(sample, transform.dim_out, self.seed)
-        sketch = None
-        if self.sketch is not None:
-            sketch = self.sketch.fit(None, transform.dim_out, self.seed, "sketch_")
-        parts = center, transform, quantizer, sketch, self.keep
-        return Codec(self.metric, dim, *parts, origins is not None, coarse)
-
-    def _centered(self, residual: bool) -> bool:
-        """Whether rows are centred: origins do as much, but queries are centred under l2 too."""
-        return self.quantizer.centered and (self.metric == "l2" or not residual)
-
-    def restore(self, arrays: Mapping[str, Array], dim: int, residual: bool = False) -> "Codec":
-        """The codec whose `arrays()` these are; see Codec for `residual`."""
-
-        def part(name: str) -> dict[str, Array]:
-            start = f"{name}."
-            return {k[len(start) :]: v for k, v in arrays.items() if k.startswith(start)}
-
-        transform = self.transform.restore(part("transform"), dim)
-        quantizer = self.quantizer.restore(part("quantizer"), transform.dim_out)
-        sketch = None
-        if self.sketch is not None:
-            sketch = self.sketch.restore(part("sketch"), transform.dim_out, "sketch_")
-        center = None
-        if self._centered(residual):
-            center = stored(arrays, "center", np.float32, 1)
-            if center.shape != (dim,):
-                raise CorruptFileError(f"'center' must have shape {(dim,)}, got {center.shape}.")
-        coarse = self.coarse.restore(part("coarse"), dim) if self.coarse else None
-        parts = center, transform, quantizer, sketch, self.keep
-        return Codec(self.metric, dim, *parts, residual, coarse)
 
 
 @dataclass(frozen=True)
@@ -245,7 +135,7 @@ class Codec:
 
     def centred(self, x: FloatArray) -> FloatArray:
         """Rows (n, dim) float32 as the metric sees them, less the centre; may be x itself."""
-        return _measured(x, self.metric, self.center)
+        return measured(x, self.metric, self.center)
 
     def encode(self, x: FloatArray, origins: FloatArray | None = None) -> dict[str, Array]:
         """The columns of rows (n, dim) float32, all but the ids.
@@ -322,8 +212,8 @@ class Codec:
     def asked(self, queries: FloatArray) -> FloatArray:
         """What meets centred rows and their origins, (nq, dim), of queries (nq, dim) float32."""
         if self.metric != "l2":
-            return _measured(queries, self.metric)
-        return _measured(queries, "l2", self.center) * np.float32(2)
+            return measured(queries, self.metric)
+        return measured(queries, "l2", self.center) * np.float32(2)
 
     def operands(self, queries: FloatArray) -> Operands:
         """Prepared queries, from (nq, dim) float32."""
@@ -387,7 +277,7 @@ class Codec:
         return sum(array.nbytes for array in self.arrays().values())
 
 
-def _measured(x: FloatArray, metric: str, center: FloatArray | None = None) -> FloatArray:
+def measured(x: FloatArray, metric: str, center: FloatArray | None = None) -> FloatArray:
     """Rows as the metric sees them, divided by their norms under cosine, less the centre.
 
     May be x itself. Raises NonFiniteError for rows so long that scores under another metric would

@@ -20,13 +20,13 @@ from dataclasses import replace
 from typing import Any
 
 from vqindex import arrays
-from vqindex.codec import Recipe
 from vqindex.errors import SpecError
 from vqindex.indexes.base import Index
 from vqindex.indexes.flat import FlatIndex
 from vqindex.indexes.ivf import IVFIndex
 from vqindex.indexes.recipe import IndexRecipe, InvertedFile
 from vqindex.quantizers import QUANTIZERS, Coarse, Quantizer
+from vqindex.recipe import Recipe
 from vqindex.sketches import QJL
 from vqindex.transforms import TRANSFORMS, default_transform
 from vqindex.transforms.base import Number
@@ -71,7 +71,8 @@ def parse_index(spec: str, metric: str, seed: int) -> IndexRecipe:
     keep = _keep(parts.pop(), spec) if parts[-1].startswith("Keep") else None
     rerank = _rerank(parts.pop(), spec) if parts[-1:] and parts[-1].startswith("Rerank") else None
     lists = next((part for part in parts if part.startswith("IVF")), None)
-    if (lists is not None and parts.index(lists) != len(parts) - 2) or not parts:
+    before = parts[: parts.index(lists)] if lists is not None else []
+    if not parts or parts[-1] == lists or not all(_is_transform(p, spec) for p in before):
         raise _unknown(spec)
     codec = parse(",".join(part for part in parts if part != lists), metric, seed)
     inverted = None if lists is None else _lists(lists, spec)
@@ -105,6 +106,10 @@ def parse(spec: str, metric: str, seed: int) -> Recipe:
     return Recipe(
         arrays.metric(metric), transform, quantizer, sketch, keep, arrays.seed(seed), coarse
     )
+
+
+def _is_transform(part: str, spec: str) -> bool:
+    return _match(part, spec)[0] in TRANSFORMS
 
 
 def _lists(part: str, spec: str) -> InvertedFile:

@@ -3,7 +3,6 @@
 from typing import Any, ClassVar, final
 
 from vqindex import arrays
-from vqindex.codec import Recipe
 from vqindex.indexes.base import Filters, Index, check_keep, check_recipes
 from vqindex.indexes.recipe import IndexRecipe
 from vqindex.indexes.rows import Rows
@@ -15,6 +14,7 @@ from vqindex.progress import Progress
 from vqindex.quantizers.base import Quantizer
 from vqindex.quantizers.coarse import Coarse
 from vqindex.quantizers.lloyd_max import LloydMax
+from vqindex.recipe import Recipe
 from vqindex.sketches.qjl import QJL
 from vqindex.transforms import default_transform
 from vqindex.transforms.base import Transform

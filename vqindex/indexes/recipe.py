@@ -6,10 +6,10 @@ from typing import ClassVar, final
 import numpy as np
 
 from vqindex.arrays import positive_int
-from vqindex.codec import Recipe
 from vqindex.errors import SpecError
 from vqindex.quantizers.base import Quantizer
 from vqindex.quantizers.originals import Originals
+from vqindex.recipe import Recipe
 from vqindex.transforms import default_transform
 from vqindex.transforms.identity import Identity
 
@@ -57,12 +57,6 @@ class IndexRecipe:
     codec: Recipe
     lists: InvertedFile | None = None
     rerank: Quantizer | None = None
-
-    def __post_init__(self) -> None:
-        if self.lists is not None and self.codec.coarse is not None:
-            raise SpecError(
-                f"rows in lists are coded from their centroids: leave {self.codec.coarse.spec} out."
-            )
 
     @property
     def spec(self) -> str:
