@@ -39,6 +39,7 @@ from vqindex.sketches.qjl import QJL
 from vqindex.transforms.base import FittedTransform, Orthogonal, Transform, stored
 
 ID = "id"
+_TOGETHER = 32  # queries spread together: their tables stay in a cache
 MOST_NOISE = 0.25  # of a sketch, for the other signs to bound the score without its own
 BIAS = "bias"
 FEWEST_SIGNS = 64  # dimensions from which a sum of signs is near enough to normal
@@ -313,14 +314,17 @@ class Codec:
             if self.center is not None:
                 encode.dots(q, address(self.center), alpha)
             y = self.transform.apply_query(q)
+        parts = (self._spread(y[i : i + _TOGETHER]) for i in range(0, max(len(y), 1), _TOGETHER))
+        weighted = y if self._sign_errors is None else y * self._sign_errors
+        return prepare(self.scorer.fields, parts, alpha, square_norms(weighted))
+
+    def _spread(self, y: FloatArray) -> FloatArray:
+        """The entries of transformed queries (nq, dim) as the layouts spread them."""
         entries = [term.operand(y) for term in self._terms]
         if self._squares is not None:
             entries[0] -= self._squares
         spread = [term.layout.spread(part) for term, part in zip(self._terms, entries, strict=True)]
-        values = spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
-        if self._sign_errors is not None:
-            y = y * self._sign_errors
-        return prepare(self.scorer.fields, values, alpha, square_norms(y))
+        return spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
 
     def reconstruct(self, columns: Mapping[str, Array]) -> FloatArray:
         """Rows, (n, dim) float32: the originals where they are kept, else as decoded."""

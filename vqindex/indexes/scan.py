@@ -176,7 +176,7 @@ class Scan:
 
     def _signed(self, operands: Operands, blocks: Blocks, threads: int, answers: Answers) -> int:
         asked = self._asked(operands)
-        group = min(operands.nq + operands.nq % 2, signs.GROUP)
+        group = min(operands.nq, signs.GROUP)
 
         def part(here: Blocks) -> tuple[Held, int]:
             kept = records.kept(operands.nq, asked.padded, self.k)

@@ -103,74 +103,59 @@ def run_bounds(stored, block, count, asked, query, spare, out):
 
 
 @inlined
-def index_bytes(segment):
-    """Bytes of a block's codes, made ready to be looked up for many queries."""
-    each = BLOCK if field(segment, BITS) == OCTETS else lookups.INDEX_BYTES
-    return each * field(segment, WORDS)
+def store_factors(stored, block, mask, out):
+    """Write a block's factors, segment after segment, and its biases: LANES bytes each.
 
-
-@inlined
-def store_indexes(stored, block, out):
-    """Make a block's codes ready to be looked up, segment after segment."""
-    for s in range(stored.signs):
-        segment = segment_at(stored.program, s)
-        row_bytes, words = 8 * field(segment, PLANE_WORDS), field(segment, WORDS)
-        plane = block_at(field(segment, PLANE), block, row_bytes) + 64 * field(segment, FIRST)
-        if field(segment, BITS) == OCTETS:
-            codes = block_at(field(segment, REST), block, words)
-            for byte in range(0, BLOCK * words, 64):
-                simd.store(out + byte, simd.load(codes + byte))
-        else:
-            for word in range(words):
-                to = out + lookups.INDEX_BYTES * word
-                lookups.index_word(plane + 64 * word, 8 * row_bytes, to)
-        out += index_bytes(segment)
-
-
-@inlined
-def store_factors(stored, block, out):
-    """Write a block's factors, segment after segment: LANES bytes each."""
+    mask   the bias of rows without a bit in it is minus infinity
+    """
     for s in range(stored.signs):
         scale = _at(field(segment_at(stored.program, s), SCALE), block, 4)
         ratio = _at(stored.ratio if s < stored.rated else UNBOUND, block, 2)
         low, high = _factors(scale, ratio)
-        simd.store(out + LANES * s, low)
-        simd.store(out + LANES * s + 64, high)
+        simd.store(out, low)
+        simd.store(out + 64, high)
+        out += LANES
+    low = high = simd.splat_float(np.float32(-0.0))  # x + -0.0 is x, of either zero
+    if stored.bias != UNBOUND:
+        at = block_at(stored.bias, block, 4)
+        low, high = simd.load(at), simd.load(at + 64)
+    none = simd.splat_float(np.float32(-np.inf))
+    simd.store(out, simd.choose(low, mask, none))
+    simd.store(out + 64, simd.choose(high, mask >> np.uint32(16), none))
 
 
 @inlined
-def pair_bounds(stored, count, asked, query, scratch, out):
-    """The bounds of indexed blocks for two queries, but for the bias.
+def group_bounds(stored, block, factors, asked, query, some, scratch, out):
+    """The bounds of a block for up to TOGETHER queries, but for the bias.
 
-    scratch   a records.SignScratch: indexes and factors are read
-    out       address of (count, 2, 32) float32
+    factors   address of what `store_factors` wrote
+    some      how many of the queries there are; nothing is written of others
+    scratch   a records.SignScratch: sums and indexes are written
+    out       address of (TOGETHER, 32) float32
     """
-    look_up = asked.tables + query * asked.table_bytes
-    indexes = scratch.indexes
+    look_up, table_bytes = asked.tables + query * asked.table_bytes, asked.table_bytes
     for s in range(stored.signs):
         segment = segment_at(stored.program, s)
-        words, octets = field(segment, WORDS), field(segment, BITS) == OCTETS
+        words, row_bytes = field(segment, WORDS), 8 * field(segment, PLANE_WORDS)
+        if field(segment, BITS) == OCTETS:
+            codes = block_at(field(segment, REST), block, words)
+            for i in range(some):
+                low, high = lookups.octet_sums(codes, words, look_up + i * table_bytes)
+                simd.store(scratch.sums + LANES * i, low)
+                simd.store(scratch.sums + LANES * i + 64, high)
+        else:
+            plane = block_at(field(segment, PLANE), block, row_bytes) + 64 * field(segment, FIRST)
+            lookups.group_sums(plane, 8 * row_bytes, words, look_up, table_bytes, some,
+                               scratch.indexes, scratch.sums)  # fmt: skip
         here = 4 * (s * asked.padded + query)
-        base = simd.splat_float(simd.load_float(asked.base + here))
-        unit = simd.splat_float(simd.load_float(asked.unit + here))
-        other_base = simd.splat_float(simd.load_float(asked.base + here + 4))
-        other_unit = simd.splat_float(simd.load_float(asked.unit + here + 4))
-        for b in range(count):
-            at, second = indexes + b * scratch.index_bytes, look_up + asked.table_bytes
-            if octets:
-                e, f = lookups.octet_sums(at, words, look_up)
-                g, h = lookups.octet_sums(at, words, second)
-            else:
-                e, f, g, h = lookups.indexed_sums(at, words, look_up, second)
-            factors = scratch.factors + LANES * (b * stored.signs + s)
-            low, high = simd.load(factors), simd.load(factors + 64)
-            to = out + 2 * LANES * b
-            _put(to, _estimate(e, base, unit, low), _estimate(f, base, unit, high), s == 0)
-            _put(
-                to + LANES, _estimate(g, other_base, other_unit, low),
-                _estimate(h, other_base, other_unit, high), s == 0,
-            )  # fmt: skip
-        indexes += index_bytes(segment)
+        for i in range(some):
+            sums, place = scratch.sums + LANES * i, here + 4 * i
+            base = simd.splat_float(simd.load_float(asked.base + place))
+            unit = simd.splat_float(simd.load_float(asked.unit + place))
+            low = _estimate(simd.load(sums), base, unit, simd.load(factors))
+            high = _estimate(simd.load(sums + 64), base, unit, simd.load(factors + 64))
+            _put(out + LANES * i, low, high, s == 0)
+        factors += LANES
         look_up += lookups.TABLE_BYTES * words
 
 

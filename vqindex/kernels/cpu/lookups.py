@@ -1,12 +1,13 @@
 """Totals of a block's signs: the look-ups themselves, see tables.
 
-    plane_sums     one query, from the sign plane as it lies
-    index_word     make a word's signs into indexes, to be looked up for many queries
-    indexed_sums   two queries, from such indexes
+    plane_sums   one query
+    group_sums   up to TOGETHER queries
 
 With registers of 64 bytes, a look-up in 128 bytes finds the sums of eight rows at once, each byte
-of a word in a table of its own, and the bytes of a row are added across. With narrower ones the
-half bytes of all 32 rows are laid side by side first, so that a look-up in 16 bytes serves them.
+of a word in a table of its own, and the bytes of a row are added across. Several queries look up
+in 64 bytes, four tables side by side, for four bytes of sixteen rows: such a look-up leaves the
+index as it is, for the next query. With narrower registers the half bytes of all 32 rows are laid
+side by side first, so that a look-up in 16 bytes serves them.
 """
 
 import numpy as np
@@ -17,6 +18,7 @@ from vqindex.kernels.cpu.program import BLOCK
 
 TABLE_BYTES = 256  # of a word
 INDEX_BYTES = 16 * BLOCK  # of a word of a block
+TOGETHER = 8  # queries
 _AHEAD = 2048  # bytes of a plane asked for ahead of its scan
 _OCTETS = 512  # codes whose totals fit in 16 bits: 127 each
 _FLUSH = 32  # words whose totals fit in 16 bits: 16 * 127 each
@@ -57,30 +59,11 @@ def _pair_sums(x, y):
 
 
 @inlined
-def _wide_index(plane, group, out):
-    """Four vectors of low halves, four of high."""
-    for i in range(4):
-        signs = simd.load(plane + group * i)
-        simd.store(out + 64 * i, simd.low_nibbles(signs))
-        simd.store(out + 64 * (i + 4), simd.high_nibbles(signs))
-
-
-@inlined
-def _wide_indexed_sums(indexes, words, first, second):
-    a = b = c = d = e = f = g = h = simd.splat(np.int32(0))
-    for _ in range(words):
-        low, high = simd.load(indexes), simd.load(indexes + 256)
-        a, e = _add(a, first, low, high), _add(e, second, low, high)
-        low, high = simd.load(indexes + 64), simd.load(indexes + 320)
-        b, f = _add(b, first, low, high), _add(f, second, low, high)
-        low, high = simd.load(indexes + 128), simd.load(indexes + 384)
-        c, g = _add(c, first, low, high), _add(g, second, low, high)
-        low, high = simd.load(indexes + 192), simd.load(indexes + 448)
-        d, h = _add(d, first, low, high), _add(h, second, low, high)
-        indexes += INDEX_BYTES
-        first += TABLE_BYTES
-        second += TABLE_BYTES
-    return _pair_sums(a, b), _pair_sums(c, d), _pair_sums(e, f), _pair_sums(g, h)
+def _wide_group_sums(plane, group, words, tables, table_bytes, count, _spare, out):
+    if count > TOGETHER // 2:
+        simd.look_up_tile(plane, group, words, tables, table_bytes, out)
+    else:
+        simd.look_up_narrow(plane, group, words, tables, table_bytes, out)
 
 
 @inlined
@@ -115,7 +98,20 @@ def _narrow_add(total, indexes, tables):
 
 
 @inlined
-def _narrow_indexed_sums(indexes, words, first, second):
+def _narrow_group_sums(plane, group, words, tables, table_bytes, count, spare, out):
+    for word in range(words):
+        _narrow_index(plane + 64 * word, group, spare + INDEX_BYTES * word)
+    for pair in range(0, count, 2):
+        first = tables + table_bytes * pair
+        a, b, c, d = _narrow_pair_sums(spare, words, first, first + table_bytes)
+        simd.store(out + 128 * pair, a)
+        simd.store(out + 128 * pair + 64, b)
+        simd.store(out + 128 * pair + 128, c)
+        simd.store(out + 128 * pair + 192, d)
+
+
+@inlined
+def _narrow_pair_sums(indexes, words, first, second):
     a = b = c = d = simd.splat(np.int32(0))
     for start in range(0, words, _FLUSH):
         total = other = simd.splat(np.int32(0))
@@ -149,10 +145,11 @@ def octet_sums(codes, count, tables):
 # plane_sums(plane, group, words, tables, spare): two vectors of int32, the totals of 32 rows.
 #   plane, group     address of the first word of eight rows, and how far on the next eight are
 #   tables, spare    addresses of the query's tables, and of INDEX_BYTES to work in
-# index_word(plane, group, out): INDEX_BYTES written.
-# indexed_sums(indexes, words, first, second): two vectors for each of two queries.
-#   first, second    addresses of the queries' tables
+# group_sums(plane, group, words, tables, table_bytes, count, spare, out): (TOGETHER, 32) int32
+#   written, those of the first `count` queries and anything or nothing of others.
+#   tables           address of the first query's tables, the next ones' `table_bytes` on
+#   spare            INDEX_BYTES a word to work in
 if simd.WIDE:
-    plane_sums, index_word, indexed_sums = _wide_plane_sums, _wide_index, _wide_indexed_sums
+    plane_sums, group_sums = _wide_plane_sums, _wide_group_sums
 else:
-    plane_sums, index_word, indexed_sums = _narrow_plane_sums, _narrow_index, _narrow_indexed_sums
+    plane_sums, group_sums = _narrow_plane_sums, _narrow_group_sums

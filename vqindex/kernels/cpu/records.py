@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.kernels.cpu import select
-from vqindex.kernels.cpu.lookups import INDEX_BYTES
+from vqindex.kernels.cpu.lookups import INDEX_BYTES, TOGETHER
 from vqindex.kernels.cpu.program import BLOCK
 from vqindex.kernels.cpu.score import CHUNK
 from vqindex.memory import Workspace, address, workspace
 
 HIGHEST = 16  # rows of highest bound that are scored first, beyond k
-RUN = 32  # blocks that one query meets at a time
-SPAN = 8  # blocks at a time: a pair of queries' tables is read once for all of them
-INDEXED_WORDS = 48  # ... or fewer, when their indexes would leave the first-level cache
+RUN = 32  # blocks that queries meet at a time
 
 
 class Stored(NamedTuple):
@@ -108,21 +106,21 @@ class Scratch(NamedTuple):
 
 
 class SignScratch(NamedTuple):
-    """Working memory of a search by signs, which indexes `span` blocks at a time.
+    """Working memory of a search by signs.
 
-    indexes   (span, index_bytes), see lookups.index_word
-    factors   (span, signs, 32) float32, see bounds.store_factors
+    indexes   (words, INDEX_BYTES), see lookups
+    factors   (RUN, signs + 1, 32) float32, see bounds.store_factors
     bounds    (queries, slab, 64) bytes: a slab is as many blocks as are bounded at a time
-    lines     (RUN, 32) float32, or (span, 2, 32)
+    lines     (RUN, 32) float32, or (TOGETHER, 32)
+    sums      (TOGETHER, 32) int32
     """
 
     slab: int
-    span: int
     indexes: int
-    index_bytes: int
     factors: int
     bounds: int
     lines: int
+    sums: int
 
 
 class Held:
@@ -163,10 +161,9 @@ def scratch(row_bytes: int, space: Workspace = workspace) -> Scratch:
 
 def sign_scratch(stored: Stored, queries: int, blocks: int) -> SignScratch:
     """A SignScratch in this thread's workspace, for so many queries and blocks of a slab."""
-    span = max(1, min(SPAN, INDEXED_WORDS // max(stored.words, 1)))
-    index_bytes = INDEX_BYTES * stored.words
-    indexes, factors, bounds, lines = workspace.take(
-        "sign scratch", span * index_bytes, 4 * BLOCK * span * stored.signs,
-        2 * BLOCK * queries * blocks, 4 * BLOCK * RUN,
+    line = 4 * BLOCK
+    pieces = workspace.take(
+        "sign scratch", INDEX_BYTES * stored.words, line * RUN * (stored.signs + 1),
+        2 * BLOCK * queries * blocks, line * RUN, line * TOGETHER,
     )  # fmt: skip
-    return SignScratch(blocks, span, indexes, index_bytes, factors, bounds, lines)
+    return SignScratch(blocks, *pieces)

@@ -10,14 +10,14 @@ import numpy as np
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.bounds import (
     LANES,
-    pair_bounds,
+    group_bounds,
     row_bound,
     run_bounds,
     store_factors,
-    store_indexes,
 )
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, int64_at
+from vqindex.kernels.cpu.lookups import TOGETHER
 from vqindex.kernels.cpu.program import BLOCK, SLAB, UNBOUND
 from vqindex.kernels.cpu.records import HIGHEST, RUN
 from vqindex.kernels.cpu.rows import push_rows
@@ -36,6 +36,7 @@ GROUP = 32  # queries whose bounds are kept at a time
 SLAB_BLOCKS = 4096  # bounded at a time
 _LISTED = 256  # rows that are listed before they are scored
 _CUT = 64  # bytes of a block's bounds
+_ALL = np.uint32(0xFFFFFFFF)
 _LOWEST = np.float32(-3.4028235e38)
 
 
@@ -52,8 +53,6 @@ def top_k_signs(stored, blocks, masks, asked, k, kept, highest, scratch):
         count = min(np.int64(GROUP), asked.nq - first)
         for top in range(0, blocks.size, scratch.slab):
             here = min(scratch.slab, blocks.size - top)
-            if count % 2 == 1:  # its last query is paired with none
-                simd.store_float(highest.thresholds + 4 * count, np.float32(np.nan))
             for slot in range(count):
                 simd.store_int64(highest.counts + 8 * slot, np.int64(0))
                 least = max(threshold_of(kept, first + slot), _LOWEST)
@@ -79,7 +78,11 @@ def _bounds_of_one(stored, blocks, masks, top, here, asked, k, highest, scratch)
             run_bounds(stored, block, count, asked, np.int64(0), scratch.indexes, scratch.lines)
         for i in range(count):
             lines, out = scratch.lines + LANES * i, scratch.bounds + _CUT * (b + i)
-            _keep(stored, block + i, masks[top + b + i], lines, out, k, highest, np.int64(0))
+            bias = stored.bias
+            if bias != UNBOUND:
+                bias = block_at(bias, block + i, 4)
+            mask, slot = masks[top + b + i], np.int64(0)
+            _keep(bias, mask, lines, out, k, highest, slot, block + i, stored.ids)
         b += count
 
 
@@ -103,35 +106,31 @@ def _run(blocks, masks, start, stop):
 
 @inlined
 def _bounds_of_many(stored, blocks, masks, top, here, asked, first, count, k, highest, scratch):
-    for start in range(0, here, scratch.span):
-        span = min(scratch.span, here - start)
+    width = LANES * (stored.signs + 1)
+    for start in range(0, here, RUN):
+        span = min(np.int64(RUN), here - start)
         for b in range(span):
-            _index(stored, blocks[top + start + b], scratch, b)
-        for slot in range(0, count, 2):
-            pair_bounds(stored, span, asked, first + slot, scratch, scratch.lines)
+            at = top + start + b
+            store_factors(stored, blocks[at], masks[at], scratch.factors + width * b)
+        for slot in range(0, count, TOGETHER):
+            query, some = first + slot, min(np.int64(TOGETHER), count - slot)
             for b in range(span):
-                block, mask = blocks[top + start + b], masks[top + start + b]
-                out = scratch.bounds + _CUT * (scratch.slab * slot + start + b)
-                lines = scratch.lines + 2 * LANES * b
-                _keep(stored, block, mask, lines, out, k, highest, slot)
-                other = out + _CUT * scratch.slab
-                _keep(stored, block, mask, lines + LANES, other, k, highest, slot + 1)
+                block, factors = blocks[top + start + b], scratch.factors + width * b
+                group_bounds(stored, block, factors, asked, query, some, scratch, scratch.lines)
+                bias, out = factors + width - LANES, scratch.bounds + _CUT * (start + b)
+                for i in range(some):
+                    _keep(bias, _ALL, scratch.lines + LANES * i,
+                          out + _CUT * scratch.slab * (slot + i), k, highest, slot + i, block,
+                          stored.ids)  # fmt: skip
 
 
 @inlined
-def _index(stored, block, scratch, b):
-    store_indexes(stored, block, scratch.indexes + b * scratch.index_bytes)
-    store_factors(stored, block, scratch.factors + b * LANES * stored.signs)
-
-
-@inlined
-def _keep(stored, block, mask, lines, out, k, highest, slot):
+def _keep(bias, mask, lines, out, k, highest, slot, block, ids):
     """Write a block's bounds, cut, and let those that are high enough be among the highest."""
     low, high = simd.load(lines), simd.load(lines + 64)
-    if stored.bias != UNBOUND:
-        at = block_at(stored.bias, block, 4)
-        low, high = simd.add_float(low, simd.load(at)), simd.add_float(high, simd.load(at + 64))
-    if mask != np.uint32(0xFFFFFFFF):
+    if bias != UNBOUND:
+        low, high = simd.add_float(low, simd.load(bias)), simd.add_float(high, simd.load(bias + 64))
+    if mask != _ALL:
         none = simd.splat_float(np.float32(-np.inf))
         low = simd.choose(low, mask, none)
         high = simd.choose(high, mask >> np.uint32(16), none)
@@ -143,7 +142,7 @@ def _keep(stored, block, mask, lines, out, k, highest, slot):
     while hits != 0:
         r = simd.lowest_bit(hits)
         hits &= hits - np.uint32(1)
-        push(highest, slot, score_of(lines, r), block * BLOCK + r, k + HIGHEST, stored.ids)
+        push(highest, slot, score_of(lines, r), block * BLOCK + r, k + HIGHEST, ids)
 
 
 @inlined
