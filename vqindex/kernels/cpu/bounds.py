@@ -125,6 +125,18 @@ def store_factors(stored, block, mask, out):
 
 
 @inlined
+def prefetch_codes(stored, block):
+    """Ask for the codes of a block."""
+    for s in range(stored.signs):
+        segment = segment_at(stored.program, s)
+        octets = field(segment, BITS) == OCTETS
+        row_bytes = field(segment, WORDS) if octets else 8 * field(segment, PLANE_WORDS)
+        codes = block_at(field(segment, REST if octets else PLANE), block, row_bytes)
+        for at in range(0, BLOCK * row_bytes, 64):
+            simd.prefetch(codes + at)
+
+
+@inlined
 def group_bounds(stored, block, factors, asked, query, some, scratch, out):
     """The bounds of a block for up to TOGETHER queries, but for the bias.
 

@@ -11,6 +11,7 @@ from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.bounds import (
     LANES,
     group_bounds,
+    prefetch_codes,
     row_bound,
     run_bounds,
     store_factors,
@@ -35,8 +36,8 @@ from vqindex.kernels.cpu.select import (
 GROUP = 32  # queries whose bounds are kept at a time
 SLAB_BLOCKS = 4096  # bounded at a time
 _LISTED = 256  # rows that are listed before they are scored
+_AHEAD = 1  # blocks whose codes are asked for ahead of their use
 _CUT = 64  # bytes of a block's bounds
-_ALL = np.uint32(0xFFFFFFFF)
 _LOWEST = np.float32(-3.4028235e38)
 
 
@@ -78,11 +79,7 @@ def _bounds_of_one(stored, blocks, masks, top, here, asked, k, highest, scratch)
             run_bounds(stored, block, count, asked, np.int64(0), scratch.indexes, scratch.lines)
         for i in range(count):
             lines, out = scratch.lines + LANES * i, scratch.bounds + _CUT * (b + i)
-            bias = stored.bias
-            if bias != UNBOUND:
-                bias = block_at(bias, block + i, 4)
-            mask, slot = masks[top + b + i], np.int64(0)
-            _keep(bias, mask, lines, out, k, highest, slot, block + i, stored.ids)
+            _keep(stored, block + i, masks[top + b + i], lines, out, k, highest)
         b += count
 
 
@@ -116,29 +113,64 @@ def _bounds_of_many(stored, blocks, masks, top, here, asked, first, count, k, hi
             query, some = first + slot, min(np.int64(TOGETHER), count - slot)
             for b in range(span):
                 block, factors = blocks[top + start + b], scratch.factors + width * b
+                if slot == 0:  # those after it find them in a nearer cache
+                    prefetch_codes(stored, blocks[min(top + start + b + _AHEAD, blocks.size - 1)])
                 group_bounds(stored, block, factors, asked, query, some, scratch, scratch.lines)
                 bias, out = factors + width - LANES, scratch.bounds + _CUT * (start + b)
-                for i in range(some):
-                    _keep(bias, _ALL, scratch.lines + LANES * i,
-                          out + _CUT * scratch.slab * (slot + i), k, highest, slot + i, block,
-                          stored.ids)  # fmt: skip
+                out, step = out + _CUT * scratch.slab * slot, _CUT * scratch.slab
+                hits = _cut(scratch.lines, bias, out, step, highest.thresholds + 4 * slot, some)
+                while hits != 0:
+                    i = simd.lowest_bit(hits)
+                    hits &= hits - np.uint32(1)
+                    lines = scratch.lines + LANES * i
+                    _push_reached(lines, k, highest, slot + i, block, stored.ids)
+
+
+@kernel
+def _cut(lines, biases, out, step, thresholds, some):
+    """Add the biases to a block's bounds for some queries, and write them cut as well.
+
+    returns bit i set where a bound reaches the i-th threshold
+    """
+    hits = np.uint32(0)
+    bias, more = simd.load(biases), simd.load(biases + 64)
+    for i in range(some):
+        low, high = (
+            simd.add_float(simd.load(lines), bias),
+            simd.add_float(simd.load(lines + 64), more),
+        )
+        simd.store(lines, low)
+        simd.store(lines + 64, high)
+        simd.store(out, simd.cut_keys(low, high))
+        reached = _reached(low, high, simd.load_float(thresholds + 4 * i)) != 0
+        hits |= np.uint32(reached) << np.uint32(i)
+        lines += LANES
+        out += step
+    return hits
 
 
 @inlined
-def _keep(bias, mask, lines, out, k, highest, slot, block, ids):
+def _keep(stored, block, mask, lines, out, k, highest):
     """Write a block's bounds, cut, and let those that are high enough be among the highest."""
     low, high = simd.load(lines), simd.load(lines + 64)
-    if bias != UNBOUND:
-        low, high = simd.add_float(low, simd.load(bias)), simd.add_float(high, simd.load(bias + 64))
-    if mask != _ALL:
+    if stored.bias != UNBOUND:
+        at = block_at(stored.bias, block, 4)
+        low, high = simd.add_float(low, simd.load(at)), simd.add_float(high, simd.load(at + 64))
+    if mask != np.uint32(0xFFFFFFFF):
         none = simd.splat_float(np.float32(-np.inf))
         low = simd.choose(low, mask, none)
         high = simd.choose(high, mask >> np.uint32(16), none)
     simd.store(out, simd.cut_keys(low, high))
-    hits = _reached(low, high, threshold_of(highest, slot))
-    if hits != 0:
+    if _reached(low, high, threshold_of(highest, 0)) != 0:
         simd.store(lines, low)
         simd.store(lines + 64, high)
+        _push_reached(lines, k, highest, np.int64(0), block, stored.ids)
+
+
+@inlined
+def _push_reached(lines, k, highest, slot, block, ids):
+    """Let those of a block's bounds that are high enough be among the highest."""
+    hits = _reached(simd.load(lines), simd.load(lines + 64), threshold_of(highest, slot))
     while hits != 0:
         r = simd.lowest_bit(hits)
         hits &= hits - np.uint32(1)
