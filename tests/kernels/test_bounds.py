@@ -23,7 +23,10 @@ def run_bounds(stored, block, count, asked, query, spare, out):
 @numba.njit
 def group_bounds(stored, block, asked, query, some, scratch, out):
     bounds.store_factors(stored, block, np.uint32(0xFFFFFFFF), scratch.factors)
-    bounds.group_bounds(stored, block, scratch.factors, asked, query, some, scratch, out)
+    bounds.store_indexes(stored, block, scratch.indexes)
+    bounds.group_bounds(
+        stored, block, scratch.indexes, scratch.factors, asked, query, some, scratch.sums, out
+    )
 
 
 @numba.njit

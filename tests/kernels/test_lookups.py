@@ -7,15 +7,14 @@ import pytest
 from tests.kernels.cases import padded, scalar_layout
 from vqindex.codes import Codes
 from vqindex.kernels.cpu import lookups, simd
-from vqindex.kernels.cpu.lookups import TOGETHER
 from vqindex.kernels.cpu.program import BLOCK, FIRST, NONE, PLANE_WORDS, SLAB, WORDS, bind
 from vqindex.kernels.reference import sign
 
 POISON = -77
 
 
-def runner(plane_sums, group_sums):
-    """Both as functions that write what they give."""
+def runner(plane_sums, index, group_sums):
+    """They as functions that write what they give."""
 
     @numba.njit
     def plane(plane, group, words, tables, spare, out):
@@ -25,15 +24,18 @@ def runner(plane_sums, group_sums):
 
     @numba.njit
     def together(plane, group, words, tables, table_bytes, count, spare, out):
+        index(plane, group, words, spare)
         group_sums(plane, group, words, tables, table_bytes, count, spare, out)
 
     return plane, together
 
 
 WIDTHS = {
-    "wide": runner(lookups._wide_plane_sums, lookups._wide_group_sums),
-    "narrow": runner(lookups._narrow_plane_sums, lookups._narrow_group_sums),
-}
+    "wide": runner(lookups._wide_plane_sums, lookups._wide_index, lookups._wide_group_sums),
+    "narrow": runner(lookups._narrow_plane_sums, lookups._narrow_indexes,
+                     lookups._narrow_group_sums),
+}  # fmt: skip
+MOST = {"wide": 8, "narrow": 4}  # queries together
 
 
 class Planes:
@@ -49,14 +51,12 @@ class Planes:
         fields = self.layout.program(self.codes.index, NONE, 0)
         self.fields = bind(fields, self.codes.addresses)
         self.group = 64 * int(self.fields[0, PLANE_WORDS])
-        entries = [
-            rng.integers(-127, 128, (TOGETHER, 64 * int(w)), np.int8) for w in fields[:, WORDS]
-        ]
+        entries = [rng.integers(-127, 128, (8, 64 * int(w)), np.int8) for w in fields[:, WORDS]]
         entries[0][0] = 127
         self.tables = [sign.tables(part)[0] for part in entries]
 
     def blocks(self):
-        """For each segment and block: where it lies, words, tables, totals (TOGETHER, rows)."""
+        """For each segment and block: where it lies, words, tables, totals (8, rows)."""
         for signs, tables, fields in zip(self.signs, self.tables, self.fields, strict=True):
             totals = sign.table_sums(padded(signs), tables).T
             for block in range(self.codes.nblocks):
@@ -84,13 +84,13 @@ def check_plane_sums(planes, width):
 def check_group_sums(planes, width):
     for plane, words, tables, want in planes.blocks():
         spare = np.full(lookups.INDEX_BYTES * words + 64, 1, np.uint8)
-        for count in range(1, TOGETHER + 1):
-            out = np.full((TOGETHER + 1, BLOCK), POISON, np.int32)
+        for count in range(1, MOST[width] + 1):
+            out = np.full((MOST[width] + 1, BLOCK), POISON, np.int32)
             asked = tables.ctypes.data, tables.strides[0], count
             at = spare.ctypes.data, out.ctypes.data
             WIDTHS[width][1](plane, planes.group, words, *asked, *at)
             assert (out[:count, : want.shape[1]] == want[:count]).all()
-            assert (out[TOGETHER:] == POISON).all()
+            assert (out[MOST[width] :] == POISON).all()
         assert (spare[-64:] == 1).all()
 
 
@@ -115,13 +115,14 @@ def test_the_largest_totals(words, check, width):
     planes = Planes([(64 * words, 1)], 40)
     planes.signs[0][:] = True
     planes.codes.put(np.arange(40), planes.layout.pack(planes.signs[0].astype(np.uint8)))
-    planes.tables[0] = sign.tables(np.full((TOGETHER, 64 * words), 127, np.int8))[0]
+    planes.tables[0] = sign.tables(np.full((8, 64 * words), 127, np.int8))[0]
     assert next(planes.blocks())[3].max() == 127 * 16 * words
     check(planes, width)
 
 
 def test_the_level_decides_the_width():
-    wide = lookups._wide_plane_sums, lookups._wide_group_sums
-    narrow = lookups._narrow_plane_sums, lookups._narrow_group_sums
-    taken = lookups.plane_sums, lookups.group_sums
-    assert taken == (wide if simd.WIDE else narrow)
+    assert lookups.group_sums is (
+        lookups._wide_group_sums if simd.WIDE else lookups._narrow_group_sums
+    )
+    assert MOST["wide" if simd.WIDE else "narrow"] == lookups.TOGETHER
+    assert lookups.INDEXED != simd.WIDE

@@ -103,6 +103,18 @@ def run_bounds(stored, block, count, asked, query, spare, out):
 
 
 @inlined
+def store_indexes(stored, block, out):
+    """Make a block's codes ready for `group_bounds`, segment after segment."""
+    for s in range(stored.signs):
+        segment = segment_at(stored.program, s)
+        words, row_bytes = field(segment, WORDS), 8 * field(segment, PLANE_WORDS)
+        if field(segment, BITS) != OCTETS:
+            plane = block_at(field(segment, PLANE), block, row_bytes) + 64 * field(segment, FIRST)
+            lookups.index(plane, 8 * row_bytes, words, out)
+        out += lookups.INDEX_BYTES * words
+
+
+@inlined
 def store_factors(stored, block, mask, out):
     """Write a block's factors, segment after segment, and its biases: LANES bytes each.
 
@@ -137,13 +149,12 @@ def prefetch_codes(stored, block):
 
 
 @inlined
-def group_bounds(stored, block, factors, asked, query, some, scratch, out):
+def group_bounds(stored, block, indexes, factors, asked, query, some, sums_at, out):
     """The bounds of a block for up to TOGETHER queries, but for the bias.
 
-    factors   address of what `store_factors` wrote
-    some      how many of the queries there are; nothing is written of others
-    scratch   a records.SignScratch: sums and indexes are written
-    out       address of (TOGETHER, 32) float32
+    indexes, factors   addresses of what `store_indexes` and `store_factors` wrote
+    some               how many of the queries there are; nothing is written of others
+    sums_at, out       addresses of (TOGETHER, 32) int32 to work in, and of float32
     """
     look_up, table_bytes = asked.tables + query * asked.table_bytes, asked.table_bytes
     for s in range(stored.signs):
@@ -153,21 +164,22 @@ def group_bounds(stored, block, factors, asked, query, some, scratch, out):
             codes = block_at(field(segment, REST), block, words)
             for i in range(some):
                 low, high = lookups.octet_sums(codes, words, look_up + i * table_bytes)
-                simd.store(scratch.sums + LANES * i, low)
-                simd.store(scratch.sums + LANES * i + 64, high)
+                simd.store(sums_at + LANES * i, low)
+                simd.store(sums_at + LANES * i + 64, high)
         else:
             plane = block_at(field(segment, PLANE), block, row_bytes) + 64 * field(segment, FIRST)
             lookups.group_sums(plane, 8 * row_bytes, words, look_up, table_bytes, some,
-                               scratch.indexes, scratch.sums)  # fmt: skip
+                               indexes, sums_at)  # fmt: skip
         here = 4 * (s * asked.padded + query)
         for i in range(some):
-            sums, place = scratch.sums + LANES * i, here + 4 * i
+            sums, place = sums_at + LANES * i, here + 4 * i
             base = simd.splat_float(simd.load_float(asked.base + place))
             unit = simd.splat_float(simd.load_float(asked.unit + place))
             low = _estimate(simd.load(sums), base, unit, simd.load(factors))
             high = _estimate(simd.load(sums + 64), base, unit, simd.load(factors + 64))
             _put(out + LANES * i, low, high, s == 0)
         factors += LANES
+        indexes += lookups.INDEX_BYTES * words
         look_up += lookups.TABLE_BYTES * words
 
 

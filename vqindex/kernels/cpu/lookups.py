@@ -1,6 +1,7 @@
 """Totals of a block's signs: the look-ups themselves, see tables.
 
     plane_sums   one query
+    index        what group_sums reads instead of the codes, if anything
     group_sums   up to TOGETHER queries
 
 With registers of 64 bytes, a look-up in 128 bytes finds the sums of eight rows at once, each byte
@@ -18,7 +19,7 @@ from vqindex.kernels.cpu.program import BLOCK
 
 TABLE_BYTES = 256  # of a word
 INDEX_BYTES = 16 * BLOCK  # of a word of a block
-TOGETHER = 8  # queries
+TOGETHER = 8 if simd.WIDE else 4  # queries
 _AHEAD = 2048  # bytes of a plane asked for ahead of its scan
 _OCTETS = 512  # codes whose totals fit in 16 bits: 127 each
 _FLUSH = 32  # words whose totals fit in 16 bits: 16 * 127 each
@@ -59,8 +60,13 @@ def _pair_sums(x, y):
 
 
 @inlined
-def _wide_group_sums(plane, group, words, tables, table_bytes, count, _spare, out):
-    if count > TOGETHER // 2:
+def _wide_index(_plane, _group, _words, _out):
+    pass
+
+
+@inlined
+def _wide_group_sums(plane, group, words, tables, table_bytes, count, _indexes, out):
+    if count > 4:
         simd.look_up_tile(plane, group, words, tables, table_bytes, out)
     else:
         simd.look_up_narrow(plane, group, words, tables, table_bytes, out)
@@ -98,20 +104,20 @@ def _narrow_add(total, indexes, tables):
 
 
 @inlined
-def _narrow_group_sums(plane, group, words, tables, table_bytes, count, spare, out):
+def _narrow_indexes(plane, group, words, out):
     for word in range(words):
-        _narrow_index(plane + 64 * word, group, spare + INDEX_BYTES * word)
-    for pair in range(0, count, 2):
-        first = tables + table_bytes * pair
-        a, b, c, d = _narrow_pair_sums(spare, words, first, first + table_bytes)
-        simd.store(out + 128 * pair, a)
-        simd.store(out + 128 * pair + 64, b)
-        simd.store(out + 128 * pair + 128, c)
-        simd.store(out + 128 * pair + 192, d)
+        _narrow_index(plane + 64 * word, group, out + INDEX_BYTES * word)
 
 
 @inlined
-def _narrow_pair_sums(indexes, words, first, second):
+def _narrow_group_sums(_plane, _group, words, tables, table_bytes, count, indexes, out):
+    for pair in range(0, count, 2):
+        first = tables + table_bytes * pair
+        _narrow_pair_sums(indexes, words, first, first + table_bytes, out + 128 * pair)
+
+
+@inlined
+def _narrow_pair_sums(indexes, words, first, second, out):
     a = b = c = d = simd.splat(np.int32(0))
     for start in range(0, words, _FLUSH):
         total = other = simd.splat(np.int32(0))
@@ -122,7 +128,10 @@ def _narrow_pair_sums(indexes, words, first, second):
             second += TABLE_BYTES
         a, b = simd.add(a, simd.widen_low(total)), simd.add(b, simd.widen_high(total))
         c, d = simd.add(c, simd.widen_low(other)), simd.add(d, simd.widen_high(other))
-    return a, b, c, d
+    simd.store(out, a)
+    simd.store(out + 64, b)
+    simd.store(out + 128, c)
+    simd.store(out + 192, d)
 
 
 @inlined
@@ -145,11 +154,13 @@ def octet_sums(codes, count, tables):
 # plane_sums(plane, group, words, tables, spare): two vectors of int32, the totals of 32 rows.
 #   plane, group     address of the first word of eight rows, and how far on the next eight are
 #   tables, spare    addresses of the query's tables, and of INDEX_BYTES to work in
-# group_sums(plane, group, words, tables, table_bytes, count, spare, out): (TOGETHER, 32) int32
-#   written, those of the first `count` queries and anything or nothing of others.
+# index(plane, group, words, out): INDEX_BYTES a word written, or nothing if INDEXED is false.
+# group_sums(plane, group, words, tables, table_bytes, count, indexes, out): (TOGETHER, 32) int32
+#   written, those of the first `count` queries and anything of others.
 #   tables           address of the first query's tables, the next ones' `table_bytes` on
-#   spare            INDEX_BYTES a word to work in
+#   indexes          what `index` wrote
+INDEXED = not simd.WIDE
 if simd.WIDE:
-    plane_sums, group_sums = _wide_plane_sums, _wide_group_sums
+    plane_sums, index, group_sums = _wide_plane_sums, _wide_index, _wide_group_sums
 else:
-    plane_sums, group_sums = _narrow_plane_sums, _narrow_group_sums
+    plane_sums, index, group_sums = _narrow_plane_sums, _narrow_indexes, _narrow_group_sums

@@ -15,6 +15,7 @@ from vqindex.kernels.cpu.bounds import (
     row_bound,
     run_bounds,
     store_factors,
+    store_indexes,
 )
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, int64_at
@@ -104,18 +105,21 @@ def _run(blocks, masks, start, stop):
 @inlined
 def _bounds_of_many(stored, blocks, masks, top, here, asked, first, count, k, highest, scratch):
     width = LANES * (stored.signs + 1)
-    for start in range(0, here, RUN):
-        span = min(np.int64(RUN), here - start)
+    for start in range(0, here, scratch.span):
+        span = min(scratch.span, here - start)
         for b in range(span):
-            at = top + start + b
-            store_factors(stored, blocks[at], masks[at], scratch.factors + width * b)
+            block, mask = blocks[top + start + b], masks[top + start + b]
+            store_indexes(stored, block, scratch.indexes + scratch.index_bytes * b)
+            store_factors(stored, block, mask, scratch.factors + width * b)
         for slot in range(0, count, TOGETHER):
             query, some = first + slot, min(np.int64(TOGETHER), count - slot)
             for b in range(span):
                 block, factors = blocks[top + start + b], scratch.factors + width * b
                 if slot == 0:  # those after it find them in a nearer cache
                     prefetch_codes(stored, blocks[min(top + start + b + _AHEAD, blocks.size - 1)])
-                group_bounds(stored, block, factors, asked, query, some, scratch, scratch.lines)
+                indexes = scratch.indexes + scratch.index_bytes * b
+                group_bounds(stored, block, indexes, factors, asked, query, some, scratch.sums,
+                             scratch.lines)  # fmt: skip
                 bias, out = factors + width - LANES, scratch.bounds + _CUT * (start + b)
                 out, step = out + _CUT * scratch.slab * slot, _CUT * scratch.slab
                 hits = _cut(scratch.lines, bias, out, step, highest.thresholds + 4 * slot, some)
