@@ -139,10 +139,8 @@ def _cut(lines, biases, out, step, thresholds, some):
     hits = np.uint32(0)
     bias, more = simd.load(biases), simd.load(biases + 64)
     for i in range(some):
-        low, high = (
-            simd.add_float(simd.load(lines), bias),
-            simd.add_float(simd.load(lines + 64), more),
-        )
+        low = simd.add_float(simd.load(lines), bias)
+        high = simd.add_float(simd.load(lines + 64), more)
         simd.store(lines, low)
         simd.store(lines + 64, high)
         simd.store(out, simd.cut_keys(low, high))
