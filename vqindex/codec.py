@@ -54,6 +54,7 @@ from vqindex.scoring import BIAS, Scorer, scorer, sign_errors
 from vqindex.transforms.base import FittedTransform, Orthogonal
 
 ID = "id"
+_TOGETHER = 32  # queries spread together: their tables stay in a cache
 MOST_DIMS = 131_072  # of a segment: 128 * 127 * 131,072 < 2**31
 MOST_SQUARE = 2.0**120  # of a norm: sums of a few products of two such stay finite in float32
 
@@ -225,16 +226,22 @@ class Codec:
             alpha = np.zeros(len(q), np.float32)
             if self.center is not None:
                 encode.dots(q, address(self.center), alpha)
+        parts = (
+            self._spread(q[i : i + _TOGETHER], y[i : i + _TOGETHER])
+            for i in range(0, max(len(y), 1), _TOGETHER)
+        )
+        weighted = y if self._sign_errors is None else y * self._sign_errors
+        return prepare(self.scorer.fields, parts, alpha, square_norms(weighted))
+
+    def _spread(self, q: FloatArray, y: FloatArray) -> FloatArray:
+        """The entries of queries (nq, dim), and transformed ones, as the layouts spread them."""
         entries = [term.operand(y) for term in self._terms]
         if self._squares is not None:
             entries[0] -= self._squares
         spread = [term.layout.spread(part) for term, part in zip(self._terms, entries, strict=True)]
         if self.coarse is not None:
             spread.append(self.coarse.layout.spread(self.coarse.operand(q)))
-        values = spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
-        if self._sign_errors is not None:
-            y = y * self._sign_errors
-        return prepare(self.scorer.fields, values, alpha, square_norms(y))
+        return spread[0] if len(spread) == 1 else np.concatenate(spread, axis=1)
 
     def reconstruct(
         self, columns: Mapping[str, Array], origins: FloatArray | None = None

@@ -55,10 +55,9 @@ def multiplied(scan, asked, blocks, masks, kept):
 
 
 def signed(scan, asked, blocks, masks, kept):
-    pairs = asked.nq + asked.nq % 2
     signs.top_k_signs(
-        scan.stored, blocks, masks, asked, K, kept, records.highest(pairs, K),
-        records.sign_scratch(scan.stored, pairs, len(blocks)),
+        scan.stored, blocks, masks, asked, K, kept, records.highest(asked.nq, K),
+        records.sign_scratch(scan.stored, asked.nq, len(blocks)),
     )  # fmt: skip
 
 

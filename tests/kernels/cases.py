@@ -229,7 +229,7 @@ class Case:
             for (layout, _), q in zip(self.program.terms, queries, strict=True)
         ]
         zeros = np.zeros(len(queries[0]), F32)
-        return prepare(self.fields, np.concatenate(spread, axis=1), zeros, zeros)
+        return prepare(self.fields, [np.concatenate(spread, axis=1)], zeros, zeros)
 
     def asked(self, operands, slack=0.0, packed=True, signs=None):
         """What kernels are given of queries, whose estimates are raised by `slack`."""

@@ -13,8 +13,8 @@ from vqindex.kernels.reference import sign
 POISON = -77
 
 
-def runner(plane_sums, index_word, indexed_sums):
-    """The three as functions that write what they give."""
+def runner(plane_sums, index, group_sums):
+    """They as functions that write what they give."""
 
     @numba.njit
     def plane(plane, group, words, tables, spare, out):
@@ -23,23 +23,19 @@ def runner(plane_sums, index_word, indexed_sums):
         simd.store(out + 64, high)
 
     @numba.njit
-    def indexed(plane, group, words, first, second, indexes, out):
-        for word in range(words):
-            index_word(plane + 64 * word, group, indexes + lookups.INDEX_BYTES * word)
-        a, b, c, d = indexed_sums(indexes, words, first, second)
-        simd.store(out, a)
-        simd.store(out + 64, b)
-        simd.store(out + 128, c)
-        simd.store(out + 192, d)
+    def together(plane, group, words, tables, table_bytes, count, spare, out):
+        index(plane, group, words, spare)
+        group_sums(plane, group, words, tables, table_bytes, count, spare, out)
 
-    return plane, indexed
+    return plane, together
 
 
 WIDTHS = {
-    "wide": runner(lookups._wide_plane_sums, lookups._wide_index, lookups._wide_indexed_sums),
-    "narrow": runner(lookups._narrow_plane_sums, lookups._narrow_index,
-                     lookups._narrow_indexed_sums),
+    "wide": runner(lookups._wide_plane_sums, lookups._wide_index, lookups._wide_group_sums),
+    "narrow": runner(lookups._narrow_plane_sums, lookups._narrow_indexes,
+                     lookups._narrow_group_sums),
 }  # fmt: skip
+MOST = {"wide": 8, "narrow": 4}  # queries together
 
 
 class Planes:
@@ -55,12 +51,12 @@ class Planes:
         fields = self.layout.program(self.codes.index, NONE, 0)
         self.fields = bind(fields, self.codes.addresses)
         self.group = 64 * int(self.fields[0, PLANE_WORDS])
-        entries = [rng.integers(-127, 128, (2, 64 * int(w)), np.int8) for w in fields[:, WORDS]]
+        entries = [rng.integers(-127, 128, (8, 64 * int(w)), np.int8) for w in fields[:, WORDS]]
         entries[0][0] = 127
         self.tables = [sign.tables(part)[0] for part in entries]
 
     def blocks(self):
-        """For each segment and block: where it lies, words, tables, totals (2, rows)."""
+        """For each segment and block: where it lies, words, tables, totals (8, rows)."""
         for signs, tables, fields in zip(self.signs, self.tables, self.fields, strict=True):
             totals = sign.table_sums(padded(signs), tables).T
             for block in range(self.codes.nblocks):
@@ -85,20 +81,20 @@ def check_plane_sums(planes, width):
     assert (spare[-64:] == 1).all()
 
 
-def check_indexed_sums(planes, width):
+def check_group_sums(planes, width):
     for plane, words, tables, want in planes.blocks():
-        indexes = np.full(lookups.INDEX_BYTES * words + 64, 1, np.uint8)
-        out = np.full(2 * BLOCK + 8, POISON, np.int32)
-        first, second = (row.ctypes.data for row in tables)
-        at = first, second, indexes.ctypes.data, out.ctypes.data
-        WIDTHS[width][1](plane, planes.group, words, *at)
-        got = out[: 2 * BLOCK].reshape(2, BLOCK)
-        assert (got[:, : want.shape[1]] == want).all()
-        assert (out[2 * BLOCK :] == POISON).all()
-        assert (indexes[-64:] == 1).all()
+        spare = np.full(lookups.INDEX_BYTES * words + 64, 1, np.uint8)
+        for count in range(1, MOST[width] + 1):
+            out = np.full((MOST[width] + 1, BLOCK), POISON, np.int32)
+            asked = tables.ctypes.data, tables.strides[0], count
+            at = spare.ctypes.data, out.ctypes.data
+            WIDTHS[width][1](plane, planes.group, words, *asked, *at)
+            assert (out[:count, : want.shape[1]] == want[:count]).all()
+            assert (out[MOST[width] :] == POISON).all()
+        assert (spare[-64:] == 1).all()
 
 
-CHECKS = pytest.mark.parametrize("check", [check_plane_sums, check_indexed_sums])
+CHECKS = pytest.mark.parametrize("check", [check_plane_sums, check_group_sums])
 EITHER = pytest.mark.parametrize("width", WIDTHS)
 SHAPES = [[(1, 1)], [(63, 2)], [(64, 4)], [(65, 8)], [(384, 1)], [(64, 8), (1, 5), (129, 1)]]
 
@@ -119,13 +115,14 @@ def test_the_largest_totals(words, check, width):
     planes = Planes([(64 * words, 1)], 40)
     planes.signs[0][:] = True
     planes.codes.put(np.arange(40), planes.layout.pack(planes.signs[0].astype(np.uint8)))
-    planes.tables[0] = sign.tables(np.full((2, 64 * words), 127, np.int8))[0]
+    planes.tables[0] = sign.tables(np.full((8, 64 * words), 127, np.int8))[0]
     assert next(planes.blocks())[3].max() == 127 * 16 * words
     check(planes, width)
 
 
 def test_the_level_decides_the_width():
-    wide = lookups._wide_plane_sums, lookups._wide_index, lookups._wide_indexed_sums
-    narrow = lookups._narrow_plane_sums, lookups._narrow_index, lookups._narrow_indexed_sums
-    taken = lookups.plane_sums, lookups.index_word, lookups.indexed_sums
-    assert taken == (wide if simd.WIDE else narrow)
+    assert lookups.group_sums is (
+        lookups._wide_group_sums if simd.WIDE else lookups._narrow_group_sums
+    )
+    assert MOST["wide" if simd.WIDE else "narrow"] == lookups.TOGETHER
+    assert lookups.INDEXED != simd.WIDE

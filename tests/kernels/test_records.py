@@ -8,7 +8,7 @@ import pytest
 
 from tests.kernels.cases import F32, Case
 from vqindex.kernels.cpu import records, select
-from vqindex.kernels.cpu.lookups import INDEX_BYTES
+from vqindex.kernels.cpu.lookups import INDEX_BYTES, INDEXED, TOGETHER
 from vqindex.kernels.cpu.program import BLOCK
 from vqindex.kernels.cpu.score import CHUNK
 
@@ -78,11 +78,12 @@ def test_sign_scratch(name):
     for words in (stored.words, 1, 40, 1000):
         scratch = records.sign_scratch(stored._replace(words=words), 16, 7)
         assert scratch.slab == 7
-        assert 1 <= scratch.span <= records.SPAN
-        assert scratch.index_bytes == INDEX_BYTES * words
-        lines = max(records.RUN, 2 * scratch.span)
+        assert scratch.span == records.RUN or INDEXED
+        assert 1 <= scratch.span <= records.RUN
+        assert scratch.index_bytes == (INDEX_BYTES * words if INDEXED else 0)
         assert apart([
-            (scratch.indexes, scratch.span * scratch.index_bytes),
-            (scratch.factors, 4 * BLOCK * scratch.span * stored.signs),
-            (scratch.bounds, 2 * BLOCK * 16 * 7), (scratch.lines, 4 * BLOCK * lines),
+            (scratch.indexes, max(scratch.span * scratch.index_bytes, INDEX_BYTES)),
+            (scratch.factors, 4 * BLOCK * scratch.span * (stored.signs + 1)),
+            (scratch.bounds, 2 * BLOCK * 16 * 7), (scratch.lines, 4 * BLOCK * records.RUN),
+            (scratch.sums, 4 * BLOCK * TOGETHER),
         ])  # fmt: skip

@@ -82,7 +82,7 @@ def test_with_bounds_the_best_are_those_of_a_search_by_signs(name, nq):
     allowed = case.rng.random(300) < 0.8
     masks = masks_of(300, allowed)
     scores = case.scores(operands)[allowed].T
-    group = min(nq + nq % 2, signs.GROUP)
+    group = min(nq, signs.GROUP)
     for slack in SLACKS:
         asked = case.asked(operands, slack)
         bounds = case.bounds(operands, slack)[allowed].T

@@ -19,7 +19,7 @@ def search(case, asked, k, masks=None, blocks=None, slab=signs.SLAB_BLOCKS, held
     blocks = case.blocks if blocks is None else blocks
     masks = masks_of(case.n) if masks is None else masks
     held = empty(asked.nq, k, asked.padded, spare=3) if held is None else held
-    group = min(asked.nq + asked.nq % 2, signs.GROUP)
+    group = min(asked.nq, signs.GROUP)
     scored = signs.top_k_signs(
         case.stored, blocks, masks, asked, k, held.at,
         records.highest(group, k),

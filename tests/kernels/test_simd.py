@@ -189,7 +189,7 @@ def test_every_operation_is_tested():
         "dot_narrow",
         "dot_float_tile", "product_tile", "product_row", "prefetch", "tiles_begin", "tiles_end",
         "stack", "store_byte", "load_fours", "load_eights", "load_head",
-        "lookup256", "load_octets", "gather",
+        "lookup256", "load_octets", "gather", "look_up_tile", "look_up_narrow",
     }  # fmt: skip
     kind = type(simd.load)
     exported = {name for name in simd.__all__ if isinstance(getattr(simd, name), kind)}

@@ -46,9 +46,9 @@ def prepared(layout, queries, slack):
 
 def check_prepare(layout, queries, slack):
     operands, written = prepared(layout, queries, slack)
-    count = operands.nq + operands.nq % 2  # they are looked up in pairs
+    count = operands.nq
     got, base, unit = written[0][:count], written[1][:, :count], written[2][:, :count]
-    slack = np.pad(F32(slack), (0, operands.nq % 2))
+    slack = F32(slack)
     word = 0
     for s, segment in enumerate(layout.segments):
         words = segment.words

@@ -19,7 +19,7 @@ def prepared(layout, nq):
     values = layout.spread(rng.standard_normal((nq, layout.dims)).astype(np.float32))
     alpha, norms = rng.standard_normal((2, nq)).astype(np.float32)
     fields = layout.program({"plane": 0, "rest": 1, "rows": 0}, -1, 0)
-    return prepare(fields, values, alpha, norms**2), values, alpha, np.abs(norms)
+    return prepare(fields, [values[:3], values[3:]], alpha, norms**2), values, alpha, np.abs(norms)
 
 
 def scalar_layout():

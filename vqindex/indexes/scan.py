@@ -218,7 +218,7 @@ class Scan:
 
     def _signed(self, asking: Questions, blocks: Blocks, threads: int, answers: Answers) -> int:
         asked = self._asked(asking)
-        group = min(asking.nq + asking.nq % 2, signs.GROUP)
+        group = min(asking.nq, signs.GROUP)
 
         def part(here: Blocks) -> tuple[Held, int]:
             kept = records.kept(asking.nq, asked.padded, self.k)

@@ -1,5 +1,6 @@
 """Operands: queries prepared once, for every row and every list they meet."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,23 +119,33 @@ class Operands:
 
 
 def prepare(
-    fields: npt.NDArray[np.int64], values: FloatArray, alpha: FloatArray, squares: FloatArray
+    fields: npt.NDArray[np.int64],
+    parts: Iterable[FloatArray],
+    alpha: FloatArray,
+    squares: FloatArray,
 ) -> Operands:
     """Operands of queries whose entries stand as the program's layouts spread them.
 
-    fields (segments, FIELDS); values (nq, d) float32; alpha, squares (nq,) float32: what is added
-    to a query's scores, and its square norm
+    fields (segments, FIELDS); parts, some queries after others, (n, d) float32 each; alpha,
+    squares (nq,) float32: what is added to a query's scores, and its square norm
     """
-    nq, d = values.shape
-    values = np.ascontiguousarray(values)
-    padded = max(-(-nq // GROUP) * GROUP, GROUP)
+    padded = max(-(-len(alpha) // GROUP) * GROUP, GROUP)
     is_float = fields[0, program.BITS] < program.BYTE_ROWS
-    made = _empty(fields, padded, 4 * d if is_float else d, alpha, np.sqrt(squares))
-    if is_float:
-        made.entries[:nq] = values
-    else:
-        seed, step = made.start + padded * d, 4 * len(fields) * padded
-        operands.quantize(values, fields, made.start, seed, seed + step, seed + 2 * step, padded)
+    made, first = None, 0
+    for part in parts:
+        n, d = part.shape
+        values = np.ascontiguousarray(part)
+        if made is None:
+            made = _empty(fields, padded, 4 * d if is_float else d, alpha, np.sqrt(squares))
+        if is_float:
+            made.entries[first : first + n] = values
+        else:
+            step, at = 4 * len(fields) * padded, made.start + first * d
+            seed = made.start + padded * d + 4 * first
+            operands.quantize(values, fields, at, seed, seed + step, seed + 2 * step, padded)
+        first += n
+    if made is None:
+        raise ValueError("operands need one part of queries or more, got none.")
     return made
 
 

@@ -114,78 +114,83 @@ def _byte_sums(codes, segment, look_up):
 
 
 @inlined
-def index_bytes(segment):
-    """Bytes of a block's codes, made ready to be looked up for many queries."""
-    if field(segment, BITS) >= OCTETS:
-        return BLOCK * field(segment, REST_BYTES)
-    return lookups.INDEX_BYTES * field(segment, WORDS)
-
-
-@inlined
 def store_indexes(stored, block, out):
-    """Make a block's codes ready to be looked up, segment after segment."""
+    """Make a block's codes ready for `group_bounds`, segment after segment."""
     for s in range(stored.signs):
         segment = segment_at(stored.program, s)
-        row_bytes, words = 8 * field(segment, PLANE_WORDS), field(segment, WORDS)
-        plane = block_at(field(segment, PLANE), block, row_bytes) + 64 * field(segment, FIRST)
-        if field(segment, BITS) == SPARSE:
-            codes = block_at(field(segment, REST), block, field(segment, REST_BYTES))
-            sparse.copy_block(codes, segment, out)
-        elif field(segment, BITS) == OCTETS:
-            codes = block_at(field(segment, REST), block, words)
-            for byte in range(0, BLOCK * words, 64):
-                simd.store(out + byte, simd.load(codes + byte))
-        else:
-            for word in range(words):
-                to = out + lookups.INDEX_BYTES * word
-                lookups.index_word(plane + 64 * word, 8 * row_bytes, to)
-        out += index_bytes(segment)
+        if field(segment, BITS) < OCTETS:
+            words, row_bytes = field(segment, WORDS), 8 * field(segment, PLANE_WORDS)
+            plane = block_at(field(segment, PLANE), block, row_bytes) + 64 * field(segment, FIRST)
+            lookups.index(plane, 8 * row_bytes, words, out)
+            out += lookups.INDEX_BYTES * words
 
 
 @inlined
-def store_factors(stored, block, out):
-    """Write a block's factors, segment after segment: LANES bytes each."""
+def store_factors(stored, block, mask, out):
+    """Write a block's factors, segment after segment, and its biases: LANES bytes each.
+
+    mask   the bias of rows without a bit in it is minus infinity
+    """
     for s in range(stored.signs):
         scale = _at(field(segment_at(stored.program, s), SCALE), block, 4)
         ratio = _at(stored.ratio if s < stored.rated else UNBOUND, block, 2)
         low, high = _factors(scale, ratio)
-        simd.store(out + LANES * s, low)
-        simd.store(out + LANES * s + 64, high)
+        simd.store(out, low)
+        simd.store(out + 64, high)
+        out += LANES
+    low = high = simd.splat_float(np.float32(-0.0))  # x + -0.0 is x, of either zero
+    if stored.bias != UNBOUND:
+        at = block_at(stored.bias, block, 4)
+        low, high = simd.load(at), simd.load(at + 64)
+    none = simd.splat_float(np.float32(-np.inf))
+    simd.store(out, simd.choose(low, mask, none))
+    simd.store(out + 64, simd.choose(high, mask >> np.uint32(16), none))
 
 
 @inlined
-def pair_bounds(stored, count, asked, query, scratch, out):
-    """The bounds of indexed blocks for two queries, but for the bias.
-
-    scratch   a records.SignScratch: indexes and factors are read
-    out       address of (count, 2, 32) float32
-    """
-    look_up = asked.tables + query * asked.table_bytes
-    indexes = scratch.indexes
+def prefetch_codes(stored, block):
+    """Ask for the codes of a block."""
     for s in range(stored.signs):
         segment = segment_at(stored.program, s)
-        words, in_bytes = field(segment, WORDS), field(segment, BITS) >= OCTETS
+        in_bytes = field(segment, BITS) >= OCTETS
+        row_bytes = field(segment, REST_BYTES) if in_bytes else 8 * field(segment, PLANE_WORDS)
+        codes = block_at(field(segment, REST if in_bytes else PLANE), block, row_bytes)
+        for at in range(0, BLOCK * row_bytes, 64):
+            simd.prefetch(codes + at)
+
+
+@inlined
+def group_bounds(stored, block, indexes, factors, asked, query, some, sums_at, out):
+    """The bounds of a block for up to TOGETHER queries, but for the bias.
+
+    indexes, factors   addresses of what `store_indexes` and `store_factors` wrote
+    some               how many of the queries there are; nothing is written of others
+    sums_at, out       addresses of (TOGETHER, 32) int32 to work in, and of float32
+    """
+    look_up, table_bytes = asked.tables + query * asked.table_bytes, asked.table_bytes
+    for s in range(stored.signs):
+        segment = segment_at(stored.program, s)
+        words, row_bytes = field(segment, WORDS), 8 * field(segment, PLANE_WORDS)
+        if field(segment, BITS) >= OCTETS:
+            codes = block_at(field(segment, REST), block, field(segment, REST_BYTES))
+            for i in range(some):
+                low, high = _byte_sums(codes, segment, look_up + i * table_bytes)
+                simd.store(sums_at + LANES * i, low)
+                simd.store(sums_at + LANES * i + 64, high)
+        else:
+            plane = block_at(field(segment, PLANE), block, row_bytes) + 64 * field(segment, FIRST)
+            lookups.group_sums(plane, 8 * row_bytes, words, look_up, table_bytes, some,
+                               indexes, sums_at)  # fmt: skip
+            indexes += lookups.INDEX_BYTES * words
         here = 4 * (s * asked.padded + query)
-        base = simd.splat_float(simd.load_float(asked.base + here))
-        unit = simd.splat_float(simd.load_float(asked.unit + here))
-        other_base = simd.splat_float(simd.load_float(asked.base + here + 4))
-        other_unit = simd.splat_float(simd.load_float(asked.unit + here + 4))
-        for b in range(count):
-            at, second = indexes + b * scratch.index_bytes, look_up + asked.table_bytes
-            if in_bytes:
-                e, f = _byte_sums(at, segment, look_up)
-                g, h = _byte_sums(at, segment, second)
-            else:
-                e, f, g, h = lookups.indexed_sums(at, words, look_up, second)
-            factors = scratch.factors + LANES * (b * stored.signs + s)
-            low, high = simd.load(factors), simd.load(factors + 64)
-            to = out + 2 * LANES * b
-            _put(to, _estimate(e, base, unit, low), _estimate(f, base, unit, high), s == 0)
-            _put(
-                to + LANES, _estimate(g, other_base, other_unit, low),
-                _estimate(h, other_base, other_unit, high), s == 0,
-            )  # fmt: skip
-        indexes += index_bytes(segment)
+        for i in range(some):
+            sums, place = sums_at + LANES * i, here + 4 * i
+            base = simd.splat_float(simd.load_float(asked.base + place))
+            unit = simd.splat_float(simd.load_float(asked.unit + place))
+            low = _estimate(simd.load(sums), base, unit, simd.load(factors))
+            high = _estimate(simd.load(sums + 64), base, unit, simd.load(factors + 64))
+            _put(out + LANES * i, low, high, s == 0)
+        factors += LANES
         look_up += lookups.TABLE_BYTES * words
 
 

@@ -6,6 +6,8 @@ from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.program import BITS, NIBBLES, OPERAND, SPARSE, WORDS
 
+_WHOLE = np.float32(2.0**23)  # where floats have no fraction: adding it rounds what is below
+_SIGN = np.int32(-(2**31))
 STEPS = 127 * 128  # of a table: bytes of up to 127, by which bounds are looked up, are 128 of them
 FINEST = 32767  # entry that meets outliers: 512 of up to 127 add up to less than 2**31
 
@@ -90,21 +92,25 @@ def _tables(values, count, size, to):
     unit = max(span / np.float32(STEPS), np.float32(abs(floor) * 2.0**-32))
     if unit == 0:
         unit = np.float32(1)
+    each, most = simd.splat_float(unit), simd.splat_float(np.float32(STEPS))
+    whole = simd.splat_float(_WHOLE)
     for start in range(0, count, size):
-        low, _high = _extremes(values + 4 * start, size)
-        for j in range(start, start + size):
-            steps = np.rint((simd.load_float(values + 4 * j) - low) / unit)
-            simd.store_int(to + 4 * j, np.int32(min(steps, np.float32(STEPS))))
+        least = simd.splat_float(_extremes(values + 4 * start, size)[0])
+        for j in range(4 * start, 4 * (start + size), 64):
+            steps = simd.divide_float(simd.subtract_float(simd.load(values + j), least), each)
+            raised = simd.add_float(simd.min_float(steps, most), whole)
+            simd.store(to + j, simd.to_int(simd.subtract_float(raised, whole)))
     return np.float32(floor / unit), unit
 
 
 @inlined
 def _extremes(values, count):
-    low = high = simd.load_float(values)
-    for j in range(1, count):
-        value = simd.load_float(values + 4 * j)
-        low, high = min(low, value), max(high, value)
-    return low, high
+    """The least and the largest of `count` floats, a multiple of sixteen."""
+    low = high = simd.load(values)
+    for at in range(values + 64, values + 4 * count, 64):
+        low, high = simd.min_float(low, simd.load(at)), simd.max_float(high, simd.load(at))
+    sign = simd.splat(_SIGN)
+    return -simd.max_floats(simd.xor(low, sign)), simd.max_floats(high)
 
 
 @kernel

@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.kernels.cpu import select
-from vqindex.kernels.cpu.lookups import INDEX_BYTES
+from vqindex.kernels.cpu.lookups import INDEX_BYTES, INDEXED, TOGETHER
 from vqindex.kernels.cpu.program import BLOCK
 from vqindex.kernels.cpu.score import CHUNK
 from vqindex.memory import Workspace, address, workspace
 
 HIGHEST = 16  # rows of highest bound that are scored first, beyond k
-RUN = 32  # blocks that one query meets at a time
-SPAN = 8  # blocks at a time: a pair of queries' tables is read once for all of them
-INDEXED_WORDS = 48  # ... or fewer, when their indexes would leave the first-level cache
+RUN = 32  # blocks that queries meet at a time
+INDEXED_WORDS = 48  # ... or fewer, when indexes of theirs would leave the first-level cache
 
 
 class Stored(NamedTuple):
@@ -135,21 +134,23 @@ class Scratch(NamedTuple):
 
 
 class SignScratch(NamedTuple):
-    """Working memory of a search by signs, which indexes `span` blocks at a time.
+    """Working memory of a search by signs, in which many queries meet `span` blocks at a time.
 
-    indexes   (span, index_bytes), see lookups.index_word
-    factors   (span, signs, 32) float32, see bounds.store_factors
+    indexes   (span, index_bytes), see lookups.index; at least INDEX_BYTES
+    factors   (span, signs + 1, 32) float32, see bounds.store_factors
     bounds    (queries, slab, 64) bytes: a slab is as many blocks as are bounded at a time
-    lines     (RUN, 32) float32, or (span, 2, 32)
+    lines     (RUN, 32) float32, or (TOGETHER, 32)
+    sums      (TOGETHER, 32) int32
     """
 
     slab: int
     span: int
-    indexes: int
     index_bytes: int
+    indexes: int
     factors: int
     bounds: int
     lines: int
+    sums: int
 
 
 class Held:
@@ -196,10 +197,12 @@ def scratch(row_bytes: int, space: Workspace = workspace) -> Scratch:
 
 def sign_scratch(stored: Stored, queries: int, blocks: int) -> SignScratch:
     """A SignScratch in this thread's workspace, for so many queries and blocks of a slab."""
-    span = max(1, min(SPAN, INDEXED_WORDS // max(stored.words, 1)))
-    index_bytes = INDEX_BYTES * stored.words
-    indexes, factors, bounds, lines = workspace.take(
-        "sign scratch", span * index_bytes, 4 * BLOCK * span * stored.signs,
-        2 * BLOCK * queries * blocks, 4 * BLOCK * RUN,
+    span, index_bytes, line = RUN, 0, 4 * BLOCK
+    if INDEXED:
+        span = max(1, min(span, INDEXED_WORDS // max(stored.words, 1)))
+        index_bytes = INDEX_BYTES * stored.words
+    pieces = workspace.take(
+        "sign scratch", max(span * index_bytes, INDEX_BYTES), line * span * (stored.signs + 1),
+        2 * BLOCK * queries * blocks, line * RUN, line * TOGETHER,
     )  # fmt: skip
-    return SignScratch(blocks, span, indexes, index_bytes, factors, bounds, lines)
+    return SignScratch(blocks, span, index_bytes, *pieces)

@@ -10,7 +10,8 @@ import numpy as np
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.bounds import (
     LANES,
-    pair_bounds,
+    group_bounds,
+    prefetch_codes,
     row_bound,
     run_bounds,
     store_factors,
@@ -18,6 +19,7 @@ from vqindex.kernels.cpu.bounds import (
 )
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import block_at, int64_at, share_of
+from vqindex.kernels.cpu.lookups import TOGETHER
 from vqindex.kernels.cpu.program import BLOCK, SLAB, UNBOUND
 from vqindex.kernels.cpu.records import HIGHEST, RUN
 from vqindex.kernels.cpu.rows import push_rows
@@ -35,6 +37,7 @@ from vqindex.kernels.cpu.select import (
 GROUP = 32  # queries whose bounds are kept at a time
 SLAB_BLOCKS = 4096  # bounded at a time
 _LISTED = 256  # rows that are listed before they are scored
+_AHEAD = 1  # blocks whose codes are asked for ahead of their use
 _CUT = 64  # bytes of a block's bounds
 _LOWEST = np.float32(-3.4028235e38)
 
@@ -80,8 +83,6 @@ def top_k_signs(stored, blocks, masks, asked, k, kept, highest, scratch):
         count = min(np.int64(GROUP), asked.nq - first)
         for top in range(0, blocks.size, scratch.slab):
             here = min(scratch.slab, blocks.size - top)
-            if count % 2 == 1:  # its last query is paired with none
-                simd.store_float(highest.thresholds + 4 * count, np.float32(np.nan))
             for slot in range(count):
                 _start(highest, slot, kept, first + slot)
             _bounds_of_many(
@@ -104,7 +105,7 @@ def _bounds_of_one(stored, blocks, masks, top, here, asked, query, k, highest, s
         for i in range(count):
             lines, out = scratch.lines + LANES * i, scratch.bounds + _CUT * (b + i)
             share = share_of(stored, asked, block + i, query)
-            _keep(stored, block + i, masks[top + b + i], share, lines, out, k, highest, np.int64(0))
+            _keep(stored, block + i, masks[top + b + i], share, lines, out, k, highest)
         b += count
 
 
@@ -128,31 +129,61 @@ def _run(blocks, masks, start, stop):
 
 @inlined
 def _bounds_of_many(stored, blocks, masks, top, here, asked, first, count, k, highest, scratch):
+    width = LANES * (stored.signs + 1)
     for start in range(0, here, scratch.span):
         span = min(scratch.span, here - start)
         for b in range(span):
-            _index(stored, blocks[top + start + b], scratch, b)
-        for slot in range(0, count, 2):
-            pair_bounds(stored, span, asked, first + slot, scratch, scratch.lines)
+            block, mask = blocks[top + start + b], masks[top + start + b]
+            store_indexes(stored, block, scratch.indexes + scratch.index_bytes * b)
+            store_factors(stored, block, mask, scratch.factors + width * b)
+        for slot in range(0, count, TOGETHER):
+            query, some = first + slot, min(np.int64(TOGETHER), count - slot)
             for b in range(span):
-                block, mask = blocks[top + start + b], masks[top + start + b]
-                out = scratch.bounds + _CUT * (scratch.slab * slot + start + b)
-                lines = scratch.lines + 2 * LANES * b
-                share = share_of(stored, asked, block, first + slot)
-                _keep(stored, block, mask, share, lines, out, k, highest, slot)
-                other = out + _CUT * scratch.slab
-                share = share_of(stored, asked, block, first + min(slot + 1, count - 1))
-                _keep(stored, block, mask, share, lines + LANES, other, k, highest, slot + 1)
+                block, factors = blocks[top + start + b], scratch.factors + width * b
+                if slot == 0:  # those after it find them in a nearer cache
+                    prefetch_codes(stored, blocks[min(top + start + b + _AHEAD, blocks.size - 1)])
+                indexes = scratch.indexes + scratch.index_bytes * b
+                group_bounds(stored, block, indexes, factors, asked, query, some, scratch.sums,
+                             scratch.lines)  # fmt: skip
+                bias, out = factors + width - LANES, scratch.bounds + _CUT * (start + b)
+                out, step = out + _CUT * scratch.slab * slot, _CUT * scratch.slab
+                for i in range(some):
+                    share = share_of(stored, asked, block, query + i)
+                    simd.store_float(scratch.sums + 4 * i, share)
+                least = highest.thresholds + 4 * slot
+                hits = _cut(scratch.lines, bias, scratch.sums, out, step, least, some)
+                while hits != 0:
+                    i = simd.lowest_bit(hits)
+                    hits &= hits - np.uint32(1)
+                    lines = scratch.lines + LANES * i
+                    _push_reached(lines, k, highest, slot + i, block, stored.ids)
+
+
+@kernel
+def _cut(lines, biases, shares, out, step, thresholds, some):
+    """Add biases and shares to a block's bounds for some queries, and write them cut as well.
+
+    returns bit i set where a bound reaches the i-th threshold
+    """
+    hits = np.uint32(0)
+    bias, more = simd.load(biases), simd.load(biases + 64)
+    for i in range(some):
+        low = simd.add_float(simd.load(lines), bias)
+        high = simd.add_float(simd.load(lines + 64), more)
+        share = simd.splat_float(simd.load_float(shares + 4 * i))
+        low, high = simd.add_float(low, share), simd.add_float(high, share)
+        simd.store(lines, low)
+        simd.store(lines + 64, high)
+        simd.store(out, simd.cut_keys(low, high))
+        reached = _reached(low, high, simd.load_float(thresholds + 4 * i)) != 0
+        hits |= np.uint32(reached) << np.uint32(i)
+        lines += LANES
+        out += step
+    return hits
 
 
 @inlined
-def _index(stored, block, scratch, b):
-    store_indexes(stored, block, scratch.indexes + b * scratch.index_bytes)
-    store_factors(stored, block, scratch.factors + b * LANES * stored.signs)
-
-
-@inlined
-def _keep(stored, block, mask, share, lines, out, k, highest, slot):
+def _keep(stored, block, mask, share, lines, out, k, highest):
     """Write a block's bounds, cut, and let those that are high enough be among the highest."""
     low, high = simd.load(lines), simd.load(lines + 64)
     if stored.bias != UNBOUND:
@@ -166,14 +197,20 @@ def _keep(stored, block, mask, share, lines, out, k, highest, slot):
         low = simd.choose(low, mask, none)
         high = simd.choose(high, mask >> np.uint32(16), none)
     simd.store(out, simd.cut_keys(low, high))
-    hits = _reached(low, high, threshold_of(highest, slot))
-    if hits != 0:
+    if _reached(low, high, threshold_of(highest, 0)) != 0:
         simd.store(lines, low)
         simd.store(lines + 64, high)
+        _push_reached(lines, k, highest, np.int64(0), block, stored.ids)
+
+
+@inlined
+def _push_reached(lines, k, highest, slot, block, ids):
+    """Let those of a block's bounds that are high enough be among the highest."""
+    hits = _reached(simd.load(lines), simd.load(lines + 64), threshold_of(highest, slot))
     while hits != 0:
         r = simd.lowest_bit(hits)
         hits &= hits - np.uint32(1)
-        push(highest, slot, score_of(lines, r), block * BLOCK + r, k + HIGHEST, stored.ids)
+        push(highest, slot, score_of(lines, r), block * BLOCK + r, k + HIGHEST, ids)
 
 
 @inlined

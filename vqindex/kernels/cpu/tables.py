@@ -55,7 +55,7 @@ def prepare(asked, program, signs, slack):
 
     Source: reference.sign.tables, reference.table.coarse.
     """
-    for q in range(asked.nq + asked.nq % 2):  # they are looked up in pairs
+    for q in range(asked.nq):
         at = asked.tables + q * asked.table_bytes
         for s in range(signs):
             start = asked.entries + q * asked.row_bytes + program[s, OPERAND]
@@ -70,7 +70,7 @@ def prepare(asked, program, signs, slack):
                 middle, step, margin = _coarsen(start, words, tables, half, gamma, at)
             else:
                 middle, step, margin = _sums(start, program[s, WEIGHTS], words, gamma, at)
-            if s == 0 and q < slack.size:
+            if s == 0:
                 margin = max(margin, slack[q])
             simd.store_float(asked.base + here, middle * gamma + margin)
             simd.store_float(asked.unit + here, step)

@@ -3,9 +3,10 @@
 A `Vector` is sixteen 32-bit lanes; operations read it as bytes, words, integers or floats as their
 names say. Memory is named by its address (an int64), so that a kernel can walk many slabs in one
 call. Every operation is plain LLVM vector code that any CPU can run, but for `lookup16`,
-`lookup128`, `dot4`, `add_quads` and the integer tiles, which name machine instructions where the
-level has them. The level also decides how float16 is widened (`load_halves`) and how large the
-tiles are; nothing else depends on it. Each operation has a short NumPy emulation in its test.
+`lookup128`, `dot4`, `add_quads` and the tiles of look-ups and integers, which name machine
+instructions where the level has them. The level also decides how float16 is widened
+(`load_halves`) and how large the tiles are; nothing else depends on it. Each operation has a short
+NumPy emulation in its test.
 """
 
 from vqindex.kernels.cpu.level import WIDE
@@ -105,6 +106,7 @@ from vqindex.kernels.cpu.simd.memory import (
     store_int64,
     store_word,
 )
+from vqindex.kernels.cpu.simd.nibbles import look_up_narrow, look_up_tile
 from vqindex.kernels.cpu.simd.tiles import (
     FLOAT_QUERIES,
     FLOAT_ROWS,
@@ -187,6 +189,8 @@ __all__ = [
     "load_int64",
     "load_octets",
     "load_word",
+    "look_up_narrow",
+    "look_up_tile",
     "lookup16",
     "lookup128",
     "lookup256",

@@ -96,22 +96,23 @@ def subset_sums(b, first, second, third, fourth):
 _PLACE = [16 * (byte % 8) for byte in range(64)]
 
 
-def _placed(b: Any, octets: Any) -> Any:
-    nibbles = b.and_(octets, const(I8, 64, 15))
+def nibbles_ir(b: Any, x: Any, high: bool) -> Any:
+    """The low or high half of each byte, plus 16 times the byte's place in its word."""
+    octets = b.lshr(b.bitcast(x, WORDS), const(I64, 8, 4)) if high else x
+    nibbles = b.and_(b.bitcast(octets, BYTES), const(I8, 64, 15))
     return b.bitcast(b.or_(nibbles, ir.Constant(BYTES, _PLACE)), INTS)
 
 
 @operation(vector, vector)
 def low_nibbles(b, x):
     """The low half of each byte, plus 16 times the byte's place in its word."""
-    return _placed(b, b.bitcast(x, BYTES))
+    return nibbles_ir(b, x, False)
 
 
 @operation(vector, vector)
 def high_nibbles(b, x):
     """The high half of each byte, plus 16 times the byte's place in its word."""
-    shifted = b.lshr(b.bitcast(x, WORDS), const(I64, 8, 4))
-    return _placed(b, b.bitcast(shifted, BYTES))
+    return nibbles_ir(b, x, True)
 
 
 @operation(vector, address, types.int64)

@@ -67,6 +67,14 @@ def _lookup_by_lane(b: Any, table: Any, index: Any) -> Any:
     return found
 
 
+def lookup64_ir(b: Any, table: Any, index: Any) -> Any:
+    """Byte j is table[index_j % 64]."""
+    table, index = b.bitcast(table, BYTES), b.bitcast(index, BYTES)
+    if WIDE:
+        return call(b, "llvm.x86.avx512.permvar.qi.512", BYTES, table, index)
+    return _lookup_by_lane(b, table, b.and_(index, const(I8, 64, 63)))
+
+
 @operation(vector, address, vector)
 def lookup128(b, table, index):
     """Byte j is table[index_j], for index below 128; the table is 128 bytes of memory."""
@@ -173,6 +181,10 @@ def dot4(b, total, rows, queries):
 @operation(vector, vector, vector)
 def add_quads(b, total, octets):
     """Lane j: total_j + the sum of the unsigned bytes 4j..4j+3."""
+    return add_quads_ir(b, total, octets)
+
+
+def add_quads_ir(b: Any, total: Any, octets: Any) -> Any:
     octets = b.bitcast(octets, BYTES)
     if WIDE:
         ones = b.bitcast(const(I8, 64, 1), INTS)

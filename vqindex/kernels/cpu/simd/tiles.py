@@ -44,7 +44,7 @@ def _offset(b: Any, base: Any, stride: Any, times: int) -> Any:
     return b.add(base, b.mul(stride, ir.Constant(I64, times)))
 
 
-def _accumulate(b: Any, steps: Any, start: list[Any], step: Callable[[Any, list[Any]], Any]) -> Any:
+def accumulate(b: Any, steps: Any, start: list[Any], step: Callable[[Any, list[Any]], Any]) -> Any:
     """Totals after `steps` (at least one) turns of totals = step(turn, totals)."""
     before = b.block
     loop, done = b.append_basic_block("loop"), b.append_basic_block("done")
@@ -95,7 +95,7 @@ def _dot_tile(rows: int, vectors: int) -> Any:
                 sums += [dot4_ir(b, t, levels, q) for t, q in zip(here, packed, strict=True)]
             return sums
 
-        for i, total in enumerate(_accumulate(b, steps, seeds * rows, step)):
+        for i, total in enumerate(accumulate(b, steps, seeds * rows, step)):
             at = _offset(b, out, out_stride, i // vectors)
             write(b, b.add(at, ir.Constant(I64, 64 * (i % vectors))), total)
 
@@ -138,7 +138,7 @@ def dot_float_tile(b, row, row_stride, query, query_stride, steps, out, out_stri
         return [b.fadd(total, product) for total, product in zip(totals, products, strict=True)]
 
     zeros = [const(F32, 16, 0.0)] * (FLOAT_ROWS * FLOAT_QUERIES)
-    for i, total in enumerate(_accumulate(b, steps, zeros, step)):
+    for i, total in enumerate(accumulate(b, steps, zeros, step)):
         at = _offset(b, out, out_stride, i // FLOAT_QUERIES)
         write(b, b.add(at, ir.Constant(I64, 4 * (i % FLOAT_QUERIES))), sum_floats_ir(b, total))
 
@@ -162,7 +162,7 @@ def _product_tile(rows: int) -> Any:
             return [b.fadd(t, product) for t, product in zip(totals, products, strict=True)]
 
         zeros = [const(F32, 16, 0.0)] * (rows * len(vectors))
-        for i, total in enumerate(_accumulate(b, steps, zeros, step)):
+        for i, total in enumerate(accumulate(b, steps, zeros, step)):
             at = _offset(b, out, out_stride, i // len(vectors))
             write(b, b.add(at, ir.Constant(I64, 64 * (i % len(vectors)))), total)
 
