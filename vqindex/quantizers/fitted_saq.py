@@ -7,11 +7,12 @@ from typing import ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
+from vqindex.kernels.cpu import adjust
 from vqindex.kernels.reference.mixed import RUN, WORD
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.mixed import MixedCodes
 from vqindex.lazy import lazy
-from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
+from vqindex.quantizers.base import Encoded, divide, inner_products, row_norms, square_norms
 
 
 def padded(values: FloatArray, width: int) -> FloatArray:
@@ -43,6 +44,7 @@ class FittedSAQ:
     distortion, shrink   see FittedQuantizer
     sign_weights         (64 * words,) int32, twice the mean level of each entry
     sign_errors          see Uneven
+    rounds       of adjusting each row's codes
     """
 
     dim: int
@@ -57,6 +59,7 @@ class FittedSAQ:
     shrink: float
     sign_weights: npt.NDArray[np.int32]
     sign_errors: FloatArray | None
+    rounds: int = 0
 
     scale: ClassVar[str] = "scale"
 
@@ -98,6 +101,8 @@ class FittedSAQ:
         v = divide(y, norms[:, None])
         z, factors = whitened(v, self.spread)
         columns, sums = self.layout.encode(z, factors, self.limits, self.weights)
+        if self.rounds:
+            columns, sums = self._adjusted(v, columns)
         coded = square_norms(v[:, : self.dims])
         whole = np.minimum(coded + np.float32(self.tail) * (square_norms(v) - coded), 1)
         length = norms * np.maximum(whole, 0)
@@ -106,6 +111,35 @@ class FittedSAQ:
             own = np.minimum(divide(divide(length, sums[:, 1]), scale), np.finfo(np.float16).max)
             columns["ratio"] = own.astype(np.float16)
         return Encoded(columns, self)
+
+    def _adjusted(
+        self, v: FloatArray, columns: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], FloatArray]:
+        """Columns of adjusted codes and the sums that `encode` wants, of unit rows (n, dim)."""
+        ladders, tops = self._ladders
+        codes = self.layout.unpack(columns)
+        places = np.where(codes < tops, codes + tops, 2 * tops - 1 - codes)
+        adjust.descend(
+            np.ascontiguousarray(v), ladders, 2 * tops.astype(np.int64), self.rounds, places
+        )
+        above = places >= tops
+        codes = np.where(above, places - tops, 2 * tops - 1 - places)
+        levels = ladders[np.arange(self.dims), places].astype(np.float32)
+        worth = (self.gain * self.sign_weights.astype(np.float32))[: self.dims] / 2
+        signs = np.where(above, worth, -worth)
+        coded = np.ascontiguousarray(v[:, : self.dims])
+        sums = [inner_products(coded, entries) for entries in (levels, signs)]
+        return self.layout.pack(codes), np.stack(sums, axis=1)
+
+    @lazy
+    def _ladders(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
+        """Levels of each direction in ascending order, (dims, 128), and how many are positive."""
+        bits = self.layout.entry_bits[: self.dims]
+        out = np.zeros((self.dims, 128))
+        for j, top in enumerate(1 << (bits - 1)):
+            t = self.tables[j // WORD, top : 2 * top] + 0.5
+            out[j, : 2 * top] = np.concatenate([-t[::-1], t]) * self.gain[j]
+        return out, (1 << (bits - 1)).astype(np.uint8)
 
     @lazy
     def weights(self) -> FloatArray:
