@@ -1,5 +1,7 @@
 """SAQ: what it promises beyond what every quantizer keeps."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -246,3 +248,41 @@ def test_bounds_leave_the_answers_as_they_are():
         assert other.scores.tobytes() == one.scores.tobytes()
     single = [index.search(query, 10).ids for query in q]
     assert np.array_equal(single, one.ids)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_adjusting_turns_levels_towards_rows(bits):
+    """Never away, for most rows towards them, and more so with more rounds."""
+    x, y = grouped(4000), grouped(300, seed=1)
+    cosines = []
+    for rounds in (0, 1, 6):
+        part = SAQ(bits, rounds).fit(x, DIM, 0)
+        found = part.encode(y).approximation.astype(np.float64)
+        coded = y[:, : part.dims].astype(np.float64)
+        found = found[:, : part.dims]
+        dots = (coded * found).sum(axis=1)
+        cosines.append(dots / np.linalg.norm(coded, axis=1) / np.linalg.norm(found, axis=1))
+    for before, after in pairwise(cosines):
+        assert (after >= before - 1e-6).all()
+    assert (cosines[1] > cosines[0] + 1e-6).mean() > 0.9
+    assert (1 - cosines[2] ** 2).mean() < 0.95 * (1 - cosines[0] ** 2).mean()
+
+
+def test_adjusted_signs_have_ratios_of_their_own():
+    part = SAQ(3, 6).fit(grouped(4000), DIM, 0)
+    y = grouped(300, seed=1)
+    columns = part.encode(y).columns
+    assert part.ratio == "ratio"
+    codes = part.layout.unpack(columns)
+    negative = codes >= 1 << (part.layout.entry_bits[: part.dims] - 1)
+    worth = (part.gain * part.sign_weights / 2)[: part.dims].astype(np.float64)
+    signed = (np.where(negative, -worth, worth) * y[:, : part.dims]).sum(axis=1)
+    length = (y.astype(np.float64) * part.encode(y).approximation).sum(axis=1)
+    want = length / signed / columns["scale"]
+    assert columns["ratio"] == pytest.approx(want, rel=2e-3)
+
+
+@pytest.mark.parametrize("wrong", ["-1", "33", "1.5", "yes", ""])
+def test_bad_rounds(wrong):
+    with pytest.raises(SpecError, match="adjust must be 0 to 32 rounds"):
+        parse(f"SAQ4(adjust={wrong})", "ip", 0)

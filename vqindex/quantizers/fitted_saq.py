@@ -7,10 +7,11 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from vqindex.kernels.cpu import adjust
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.mixed import RUN, WORD, MixedCodes
 from vqindex.lazy import lazy
-from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
+from vqindex.quantizers.base import Encoded, divide, inner_products, row_norms, square_norms
 from vqindex.quantizers.scaled import Scaled
 
 
@@ -44,6 +45,7 @@ class FittedSAQ(Scaled):
     sign_weights         (64 * words,) int32, twice the mean level of each entry
     sign_errors          see Uneven
     coarse               whether scales are those of least error
+    rounds               of adjusting each row's codes
     """
 
     dim: int
@@ -59,6 +61,7 @@ class FittedSAQ(Scaled):
     sign_weights: npt.NDArray[np.int32]
     sign_errors: FloatArray | None
     coarse: bool = False
+    rounds: int = 0
 
     @property
     def ratio(self) -> str | None:
@@ -92,6 +95,8 @@ class FittedSAQ(Scaled):
         v = divide(y, norms[:, None])
         z, factors = whitened(v, self.spread)
         columns, sums = self.layout.encode(z, factors, self.limits, self.weights)
+        if self.rounds:
+            columns, sums = self._adjusted(v, columns)
         coded = square_norms(v[:, : self.dims])
         whole = np.minimum(coded + np.float32(self.tail) * (square_norms(v) - coded), 1)
         length = norms * np.maximum(whole, 0)
@@ -106,6 +111,35 @@ class FittedSAQ(Scaled):
     def _steps(self, columns: Mapping[str, Array]) -> FloatArray:
         """What the codes stand for but for the scale, (n, dims)."""
         return self.layout.levels(columns) * self.gain[: self.dims]
+
+    def _adjusted(
+        self, v: FloatArray, columns: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], FloatArray]:
+        """Columns of adjusted codes and the sums that `encode` wants, of unit rows (n, dim)."""
+        ladders, tops = self._ladders
+        codes = self.layout.unpack(columns)
+        places = np.where(codes < tops, codes + tops, 2 * tops - 1 - codes)
+        adjust.descend(
+            np.ascontiguousarray(v), ladders, 2 * tops.astype(np.int64), self.rounds, places
+        )
+        above = places >= tops
+        codes = np.where(above, places - tops, 2 * tops - 1 - places)
+        levels = ladders[np.arange(self.dims), places].astype(np.float32)
+        worth = (self.gain * self.sign_weights.astype(np.float32))[: self.dims] / 2
+        signs = np.where(above, worth, -worth)
+        coded = np.ascontiguousarray(v[:, : self.dims])
+        sums = [inner_products(coded, entries) for entries in (levels, signs)]
+        return self.layout.pack(codes), np.stack(sums, axis=1)
+
+    @lazy
+    def _ladders(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
+        """Levels of each direction in ascending order, (dims, 128), and how many are positive."""
+        bits = self.layout.entry_bits[: self.dims]
+        out = np.zeros((self.dims, 128))
+        for j, top in enumerate(1 << (bits - 1)):
+            t = self.tables[j // WORD, top : 2 * top] + 0.5
+            out[j, : 2 * top] = np.concatenate([-t[::-1], t]) * self.gain[j]
+        return out, (1 << (bits - 1)).astype(np.uint8)
 
     @lazy
     def weights(self) -> FloatArray:

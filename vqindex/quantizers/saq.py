@@ -14,7 +14,8 @@ stands for. (SIFT at half a bit: .25 of the ten nearest of 250,000 found, not .0
 
 Source: SAQ, arXiv 2509.12086, for the allocation of bits to principal directions. Departures: bits
 vary every 8 directions, without rotations among them, by the error of near neighbours' scores;
-levels are optimal for a sample, not uniform, and there is one scale for all segments.
+levels are optimal for a sample, not uniform, and there is one scale for all segments; and codes
+are adjusted only where that is asked for, which is worth most where directions are few.
 """
 
 from collections.abc import Mapping
@@ -41,6 +42,7 @@ MOST_DISTORTION = 0.99
 MOST_LEFT = 0.5  # of the square norm, for scales to be unbiased
 MOST_WEIGHT = 255  # twice a mean level, at most
 PROBES = 64  # rows of the sample that show whether signs spare others
+MOST_ROUNDS = 32  # of adjusting
 WIDTHS = 3.5  # of the error of an estimate from signs, as searches have it
 SPARED = 0.2  # of the rows, at most, whose bounds reach what a search has found already
 
@@ -52,13 +54,16 @@ Floats = npt.NDArray[np.float64]
 class SAQ:
     """Recipe: `bits` a dimension on average, up to 7, and a float32 scale a row.
 
+    adjust   rounds, up to 32, in which a row's codes step up or down where that turns their levels
+             towards the row
     Codes take the memory of EDEN's of so many bits, in whole words of 64 a row.
     """
 
     bits: float = 4
+    adjust: int = 0
 
     names: ClassVar[tuple[str, ...]] = ("SAQ",)
-    options: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ("adjust",)
     rotation: ClassVar[str] = "PCA"
     centered: ClassVar[bool] = True
     sketchable: ClassVar[bool] = True
@@ -67,18 +72,24 @@ class SAQ:
     def __post_init__(self) -> None:
         if type(self.bits) not in (int, float) or not 0 < self.bits <= MOST_BITS:
             raise SpecError(f"bits must be above 0 and up to {MOST_BITS}, got {self.bits!r}.")
+        if type(self.adjust) is not int or not 0 <= self.adjust <= MOST_ROUNDS:
+            raise SpecError(f"adjust must be 0 to {MOST_ROUNDS} rounds, got {self.adjust!r}.")
 
     @property
     def spec(self) -> str:
         """See Quantizer."""
-        return f"SAQ{np.format_float_positional(self.bits, trim='-')}"
+        adjust = f"(adjust={self.adjust})" if self.adjust else ""
+        return f"SAQ{np.format_float_positional(self.bits, trim='-')}{adjust}"
 
     @classmethod
     def from_spec(cls, name: str, bits: Number, options: Mapping[str, object]) -> "SAQ":
-        """The recipe of `SAQ<b>`, b an integer or a fraction."""
+        """The recipe of `SAQ<b>`, b an integer or a fraction, with option `adjust`."""
         if not isinstance(bits, int | float):
             raise SpecError(f"{name} needs its bits, such as {name}4 or {name}2.5.")
-        return cls(bits)
+        rounds = str(options.get("adjust", 0))
+        if not rounds.isdecimal():
+            raise SpecError(f"adjust must be 0 to {MOST_ROUNDS} rounds, got {rounds!r}.")
+        return cls(bits, int(rounds))
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> FittedSAQ:
         """See Quantizer; SpecError without a sample."""
@@ -92,7 +103,7 @@ class SAQ:
         bits = allocate(run_costs(variances, weights), self._budget(dim))
         spread = np.sqrt(variances[: RUN * len(bits)])
         spread = np.maximum(divide(spread, spread.max()), np.float32(LEAST_SPREAD))
-        return _learn(sample, bits, spread, weights, self.bits >= 2)
+        return _learn(sample, bits, spread, weights, self.bits >= 2, self.adjust)
 
     def _budget(self, dim: int) -> int:
         """Bytes of a row's codes."""
@@ -142,12 +153,17 @@ class SAQ:
         return FittedSAQ(
             dim, bits, found["tables"], found["thresholds"], found["spread"], found["gain"],
             fine, tail, distortion, shrink, found["sign_weights"], errors if len(errors) else None,
-            bool(coarse),
+            bool(coarse), self.adjust,
         )  # fmt: skip
 
 
 def _learn(
-    sample: FloatArray, bits: tuple[int, ...], spread: FloatArray, weights: Floats, bounded: bool
+    sample: FloatArray,
+    bits: tuple[int, ...],
+    spread: FloatArray,
+    weights: Floats,
+    bounded: bool,
+    rounds: int,
 ) -> FittedSAQ:
     """The quantizer of given bits: levels of each class, then what is measured of them.
 
@@ -176,7 +192,7 @@ def _learn(
         units[own.entries] = unit
     part = FittedSAQ(
         dim, bits, tables, thresholds, spread, spread * units, fine, 0.0, 0.0, 1.0,
-        np.ones(len(spread), np.int32), None,
+        np.ones(len(spread), np.int32), None, rounds=rounds,
     )  # fmt: skip
     made = _measured(part, sample, z, units, weights)
     return _signed(made, sample, z) if bounded and dim >= WORD else made
