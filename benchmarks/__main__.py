@@ -1,4 +1,4 @@
-"""python -m benchmarks distortion|search|bounds|large|startup|kernels, and --help of each"""
+"""python -m benchmarks COMMAND: see --help, and --help of each"""
 
 import argparse
 import importlib
@@ -57,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
         "bounds", parents=[common, data], help="what the first stage misses, by eps0"
     )
     commands.add_parser(
+        "filters", parents=[common, data], help="what filters cost, by the share of rows allowed"
+    )
+    commands.add_parser(
         "large", parents=[common], help="up to a million rows: speed, memory, how both grow"
     )
     commands.add_parser(
@@ -75,7 +78,7 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         record = module.run()
         yield record, module.report(record)
         return
-    from benchmarks import bounds, data, distortion, search
+    from benchmarks import bounds, data, distortion, filters, search
 
     names = chosen.dataset or data.default_names()
     sets = (data.load(name, chosen.queries, chosen.rows, chosen.wide) for name in names)
@@ -94,8 +97,9 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
             )  # fmt: skip
             text = search.report(record)
         else:
-            record = bounds.run(dataset, seed=chosen.seed)
-            text = bounds.report(record)
+            module = filters if chosen.command == "filters" else bounds
+            record = module.run(dataset, seed=chosen.seed)
+            text = module.report(record)
         yield {"dataset": data.describe(dataset)} | record, f"{dataset}\n{text}\n"
 
 

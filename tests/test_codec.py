@@ -1,20 +1,16 @@
 """The codec: what scores are under each metric, and how far they are from the truth."""
 
-import functools
-import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from vqindex.codec import ID, MOST_NOISE
+from vqindex.codec import ID
 from vqindex.codes import Codes
 from vqindex.errors import CorruptFileError, NonFiniteError
 from vqindex.factory import parse
 from vqindex.indexes.scan import scores_of_blocks
-from vqindex.kernels.cpu import program
 from vqindex.quantizers import LloydMax
-from vqindex.quantizers.levels import scalar_levels, uniform_levels
 from vqindex.sketches.qjl import FittedQJL
 
 U = 2.0**-24
@@ -194,94 +190,6 @@ def test_norms_near_the_ends_of_float32(spec):
             assert np.isfinite(scored(codec, np.ldexp(x, 54), np.ldexp(q, 54))[0]).all()
 
 
-DIM, RHO = 768, 0.5
-D = {bits: scalar_levels(bits, DIM).distortion for bits in (1, 2, 3, 4)}
-
-
-@functools.cache
-def estimates(spec, seeds, pairs):
-    """Scores of unit vectors of inner product RHO, less it: (seeds * pairs,); each seed has other
-    rotations. All vectors of a seed but each pair's are at right angles. And the mean of gamma^2.
-    """
-    base = np.linalg.qr(normal(DIM, 2 * pairs).astype(np.float64))[0].T
-    x = base[:pairs].astype(np.float32)
-    q = (RHO * base[:pairs] + math.sqrt(1 - RHO**2) * base[pairs:]).astype(np.float32)
-    errors, steps = [], []
-    for seed in range(seeds):
-        codec = parse(spec, "ip", seed).fit(None, DIM)
-        for i in range(0, pairs, 64):
-            scores, _, operands = scored(codec, x[i : i + 64], q[i : i + 64])
-            errors.append(np.diag(scores).astype(np.float64) - RHO)
-            steps.append(operands.gamma[0, :64].astype(np.float64) ** 2)
-    return np.concatenate(errors), np.mean(steps)
-
-
-def check_figures(errors, bias, variance=None):
-    """Bias, and variance * d, to 4 standard errors: a few percent."""
-    assert abs(errors.mean() - bias) <= 4 * errors.std() / errors.size**0.5
-    squares = (errors - errors.mean()) ** 2 * DIM
-    error = 4 * squares.std() / squares.size**0.5
-    assert error < 0.12 * squares.mean()
-    assert variance is None or abs(squares.mean() - variance) <= error
-
-
-many = pytest.mark.parametrize("more", [1, pytest.param(25, marks=pytest.mark.slow)])
-
-
-@many
-@pytest.mark.parametrize(("bits", "variance"), [(1, 0.428), (2, 0.0998), (3, 0.0268), (4, 0.0072)])
-def test_eden_is_unbiased(bits, variance, more):
-    """Of variance (1 - rho^2) D / (1 - D) / (d - 1), and what rounding the query adds."""
-    errors, step = estimates(f"EDEN{bits}(center=no)", 50 * more, 128)
-    theory = (1 - RHO**2) * D[bits] / (1 - D[bits]) * DIM / (DIM - 1)
-    assert abs(theory / variance - 1) < 0.01  # as printed
-    check_figures(errors, 0, theory + DIM * step / 12 / (1 - D[bits]))
-    assert abs(errors.mean()) < 0.001
-
-
-@many
-@pytest.mark.parametrize(("bits", "bias"), [(1, -0.1816), (2, -0.0588), (3, -0.0175), (4, -0.0047)])
-def test_turboquant_is_biased(bits, bias, more):
-    """By -rho D."""
-    assert abs(-RHO * D[bits] / bias - 1) < 0.02  # as printed
-    check_figures(estimates(f"TQ{bits}", 50 * more, 128)[0], -RHO * D[bits])
-
-
-@many
-@pytest.mark.parametrize("bits", [1, 2, 3, 4])
-def test_turboquant_prod_is_unbiased(bits, more):
-    """pi/2 |e|^2 - <q, e>^2 over d, where |e|^2 is D and <q, e> is rho D: 1.32 .537 .181 .0539.
-
-    <q, e> varies as well, by 1 / d of that at most. One bit is a plain QJL of d bits.
-    """
-    spec = (f"TQ{bits - 1}+" if bits > 1 else "") + "QJL(projection=gaussian)"
-    residual = D[bits - 1] if bits > 1 else 1
-    variance = math.pi / 2 * residual - (RHO * residual) ** 2
-    check_figures(estimates(spec, 12 * more, 256)[0], 0, variance)
-
-
-@many
-def test_an_orthogonal_projection_errs_less(more):
-    """As the fixed scale that is unbiased: 1 / c^2 - <x, x^>^2 across x, Var <x, x^> along it."""
-    c2 = parse("QJL", "ip", 0).quantizer.fit(None, DIM, 0).mean_magnitude ** 2
-    square = (1 + (DIM - 1) * 2 / math.pi) / DIM / c2  # E <x, x^>^2
-    across = (1 - RHO**2) * DIM / (DIM - 1) * (1 / c2 - square)
-    variance = RHO**2 * DIM * (square - 1) + across
-    assert abs(variance - 0.45) < 0.01
-    check_figures(estimates("QJL", 50 * more, 128)[0], 0, variance)
-
-
-@metrics
-@pytest.mark.parametrize("spec", ["Haar,EDEN2", "Haar,EDEN1(center=no)", "Haar,TQ2+QJL", "QJL90"])
-def test_unbiased_whatever_the_metric(spec, metric):
-    """The mean over 300 rotations, to 5 standard errors of each of 24 pairs."""
-    x, q = about(8, 64)
-    q = q[:3]
-    found = np.array([scored(parse(spec, metric, s).fit(x, 64), x, q)[0] for s in range(300)])
-    error = found.std(axis=0) / 300**0.5
-    assert (np.abs(found.mean(axis=0) - truth(metric, x, q)) <= 5 * error).all()
-
-
 @specs
 @metrics
 def test_arrays_of_another_shape(spec, metric):
@@ -338,91 +246,3 @@ def test_decoding_errs_least(spec):
     error = 4 * best.std() / len(best) ** 0.5
     assert error < 0.003
     assert abs(best.mean() - 1) <= error + 1 / 768
-
-
-@pytest.mark.parametrize(
-    ("signs", "exact", "which"),
-    [
-        (1, True, ["EDEN1", "TQ1", "QJL", "QJL9", "RaBitQ1"]),  # signs are the score
-        (2, True, ["EDEN1+QJL", "TQprod2", "QJL+QJL"]),
-        (2, True, ["LVQ1", "Hadamard,LVQ1"]),  # ... with an offset
-        (3, True, ["LVQ1+QJL", "LVQ1x1"]),
-        (1, False, ["EDEN2", "EDEN8", "TQ4", "EDEN2+QJL", "EDEN4+QJL8"]),  # they bound it
-        (1, False, ["RaBitQ2", "RaBitQ8", "RaBitQ4+QJL8"]),
-        (2, False, ["EDEN2+QJL30", "TQ2+QJL9"]),  # ... with those of a sketch that adds much
-        (0, True, ["F32", "F16", "SQ8", "SQ8+QJL"]),  # there are none
-        (0, True, ["LVQ2", "LVQ4x4", "Hadamard,LVQ4", "LVQ1x4"]),  # not all of a row is there
-        (0, True, ["None,EDEN2", "None,TQ4+QJL"]),  # what they leave out is not random
-    ],
-)
-def test_what_signs_say(signs, exact, which):
-    for spec in which:
-        codec = parse(spec, "l2", 0).fit(normal(9, 64), 64)
-        names = [column.name for column in codec.columns]
-        scorer = codec.scorer
-        assert scorer.signs == signs
-        assert (scorer.error == 0) == exact
-        assert names[scorer.bias] == "bias"
-        assert scorer.ratio == (names.index("ratio") if "ratio" in names else program.NONE)
-        assert scorer.rated == len(scorer.fields) - (codec.sketch is not None)
-        assert parse(spec, "ip", 0).fit(normal(9, 64), 64).scorer.bias == program.NONE
-
-
-@pytest.mark.parametrize("spec", ["EDEN2", "EDEN4", "TQ2", "EDEN2+QJL30"])
-def test_too_few_signs_bound_nothing(spec):
-    assert parse(spec, "ip", 0).fit(normal(9, 63), 63).scorer.signs == 0
-    assert parse(spec, "ip", 0).fit(normal(9, 64), 64).scorer.signs > 0
-
-
-@pytest.mark.parametrize("spec", ["EDEN2", "EDEN3", "TQ2"])
-def test_bits_of_a_sketch_that_signs_bear(spec):
-    """As many as leave its variance, for a residual |e|^2, MOST_NOISE of that of signs alone."""
-    d = scalar_levels(int(spec[-1]), 64).distortion
-    residual = d if spec == "TQ2" else d / (1 - d)
-    for m in range(1, 65):
-        codec = parse(f"{spec}+QJL{m}", "ip", 0).fit(normal(9, 64), 64)
-        noise = residual * (64 / (m * codec.sketch.mean_magnitude**2) - 1) / (math.pi / 2 - 1)
-        heard = noise <= MOST_NOISE
-        assert codec.scorer.signs == (1 if heard else 2)
-        error = 0.5 * math.sqrt((1 - 2 / math.pi) * (1 + (noise if heard else 0)))
-        assert math.isclose(codec.scorer.error, error, rel_tol=1e-9)
-
-
-def share_of_grid(bits):
-    """The same for evenly spaced levels v, not the means of their cells: |e - f|^2 / |f|^2 of the
-    errors e of an unbiased v and f of signs, with <e, f> = E v / (E |z| v E |z|) - 1."""
-    levels = uniform_levels(bits)
-    z = np.linspace(0, 9, 200_001)
-    v = (np.searchsorted(levels.thresholds, z) + 0.5) * levels.unit
-    weight = np.exp(-z * z / 2)
-    weight /= weight.sum()
-    own = weight @ (v * v) / (weight @ (z * v)) ** 2 - 1
-    both = weight @ v / (weight @ (z * v) * (weight @ z)) - 1
-    return (own + math.pi / 2 - 1 - 2 * both) / (math.pi / 2 - 1)
-
-
-@pytest.mark.parametrize(
-    ("spec", "share"),
-    [
-        ("EDEN2(center=no)", 1 - D[2] / (1 - D[2]) / (math.pi / 2 - 1)),
-        ("EDEN4(center=no)", 1 - D[4] / (1 - D[4]) / (math.pi / 2 - 1)),
-        ("TQ2", 1 - D[2] / (math.pi / 2 - 1)),
-        ("RaBitQ2", share_of_grid(2)),
-        ("RaBitQ4", share_of_grid(4)),
-        ("EDEN2(center=no)+QJL", 1),
-        ("EDEN3(center=no)+QJL(projection=gaussian)", 1),
-    ],
-)
-def test_spread_about_the_estimate_from_signs(spec, share):
-    """Its square is that of `error`, of which a code's own levels leave out their own error."""
-    x, q = normal(128, DIM), normal(64, DIM, 1)
-    codec = parse(spec, "ip", 2).fit(None, DIM)
-    scores, columns, operands = scored(codec, x, q)
-    layout = codec.quantizer.layout
-    signs = np.where(layout.unpack(columns) >> (layout.segments[0].bits - 1), -0.5, 0.5)
-    scale = columns["scale"] * columns["ratio"].astype(np.float64)
-    estimate = scale * (signs @ codec.transform.apply_query(q).T)
-    squares = ((scores - estimate) / (scale * operands.norms)) ** 2
-    error = 4 * squares.std() / squares.size**0.5
-    assert error < 0.07 * squares.mean()
-    assert abs(squares.mean() - share * codec.scorer.error**2) <= error

@@ -1,0 +1,45 @@
+"""What quantizers find on the sample, in the order of theory."""
+
+import functools
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import vqindex as vq
+from vqindex.datasets import load
+
+
+@functools.cache
+def hits(spec):
+    """The share of each query's ten nearest rows that are found, on the sample."""
+    sample = load("sample")
+    index = vq.index_factory(spec, metric=sample.metric)
+    index.add(sample.base)
+    found = index.search(sample.queries, 10).ids.tolist()
+    truth = sample.neighbors[:, :10].tolist()
+    return np.array([len(set(a) & set(b)) / 10 for a, b in zip(found, truth, strict=True)])
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ["EDEN1", "EDEN2", "EDEN4", "SQ8", "F16"],
+        ["TQprod2", "TQ2", "EDEN2"],
+        ["TQprod4", "TQ4", "EDEN4"],
+        ["EDEN1", "VQ4(words=256)", "TCQ2", "Levels11", "TCQ4"],
+        ["Ternary", "Levels5", "OCT3", "OCT4"],
+        ["EDEN2", "PVQ2", "EDEN3"],
+        ["PVQ2", "Polar", "EDEN4"],
+    ],
+    ids="-".join,
+)
+def test_recall_is_in_the_order_of_theory(order):
+    """Better by three standard errors of the difference between the same queries."""
+    for worse, better in pairwise(order):
+        gain = hits(better) - hits(worse)
+        assert gain.mean() > 3 * gain.std() / len(gain) ** 0.5, (worse, better)
+
+
+def test_float32_is_exact():
+    assert hits("F32").mean() == 1
