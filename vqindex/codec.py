@@ -110,10 +110,12 @@ class Recipe:
         transform = self.transform.fit(sample, dim, self.seed, queries)
         if sample is not None:
             sample = transform.apply(sample)
-        quantizer = self.quantizer.fit(sample, transform.dim_out, self.seed)
+        if queries is not None:
+            queries = transform.apply_query(queries)
+        quantizer = self.quantizer.fit(sample, transform.dim_out, self.seed, queries)
         sketch = None
         if self.sketch is not None:
-            sketch = self.sketch.fit(None, transform.dim_out, self.seed, "sketch_")
+            sketch = self.sketch.fit(None, transform.dim_out, self.seed, prefix="sketch_")
         return Codec(self.metric, dim, center, transform, quantizer, sketch, self.keep)
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> "Codec":

@@ -64,7 +64,9 @@ class Product(WordQuantizer):
         parts, bits = codes_of(name, number)
         return cls(parts, bits, name == "OPQ", **options)  # type: ignore[arg-type]
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedProduct":
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> "FittedProduct":
         """See Quantizer."""
         if sample is None:
             raise ValueError(f"{self.spec} learns its codebooks: it needs a sample, got None.")

@@ -91,7 +91,9 @@ class Residual(WordQuantizer):
         parts, bits = codes_of(name, number)
         return cls(parts, bits, **whole(options, "beam", "groups"))
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedResidual":
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> "FittedResidual":
         """See Quantizer."""
         if sample is None:
             raise ValueError(f"{self.spec} learns its codebooks: it needs a sample, got None.")

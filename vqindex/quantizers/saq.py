@@ -80,7 +80,9 @@ class SAQ:
             raise SpecError(f"{name} needs its bits, such as {name}4 or {name}2.5.")
         return cls(bits)
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> FittedSAQ:
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> FittedSAQ:
         """See Quantizer; SpecError without a sample."""
         if sample is None:
             raise SpecError("SAQ learns its levels from rows: it needs a sample.")
