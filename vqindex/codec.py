@@ -38,6 +38,7 @@ from vqindex.memory import address
 from vqindex.quantizers.base import (
     FittedQuantizer,
     Quantizer,
+    Selective,
     Summed,
     Uneven,
     divide,
@@ -68,6 +69,9 @@ class Recipe:
     seed: int
 
     def __post_init__(self) -> None:
+        own = self.quantizer
+        if isinstance(own, Selective) and self.metric not in own.metrics:
+            raise SpecError(f"{own.spec} is for {' and '.join(own.metrics)}, got {self.metric!r}.")
         if self.sketch is not None and not self.quantizer.sketchable:
             raise SpecError(
                 f"{self.quantizer.spec} takes no sketch: it meets float32 queries and a sketch "

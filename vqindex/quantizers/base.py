@@ -104,6 +104,16 @@ class Uneven(Protocol):
         ...
 
 
+@runtime_checkable
+class Selective(Protocol):
+    """A recipe that serves some metrics only."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those it serves."""
+        ...
+
+
 class Quantizer(Protocol):
     """A recipe: frozen, small, made from a factory string and written back to one."""
 

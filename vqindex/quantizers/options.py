@@ -1,5 +1,6 @@
 """What recipes' options have in common."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -44,6 +45,15 @@ def whole(options: Mapping[str, object], *names: str) -> dict[str, Any]:
         key: int(str(value)) if key in names and str(value).isdecimal() else value
         for key, value in options.items()
     }
+
+
+def fractions(options: Mapping[str, object], *names: str) -> dict[str, Any]:
+    """The options, those named as floats where they are written as such."""
+    out = dict(options)
+    for name in names:
+        if re.fullmatch(r"\d*\.?\d+", str(out.get(name))):
+            out[name] = float(str(out[name]))
+    return out
 
 
 def spelled(name: str, **options: tuple[object, object]) -> str:

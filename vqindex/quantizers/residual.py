@@ -10,7 +10,7 @@ Babenko and Lempitsky, Additive quantization, 2014 (beam search); HiFi-Codec, ar
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import ClassVar, final
@@ -25,7 +25,7 @@ from vqindex.kernels.cpu import beam, hadamard
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.lazy import lazy
 from vqindex.quantizers.options import spelled, whole
-from vqindex.quantizers.words import FittedWords, Scale, WordQuantizer, codes_of
+from vqindex.quantizers.words import FittedWords, Scale, Weights, WordQuantizer, codes_of
 from vqindex.subspaces import halves, split
 from vqindex.transforms.base import Number
 
@@ -44,6 +44,7 @@ class Residual(WordQuantizer):
     groups   runs of dimensions with codes of their own; a divisor of `parts`
     scale    "none", "unbiased" or "length"; 4 bytes a row but for none
     center   take the mean of the first rows off all rows
+    weighting   "none" or "queries", see words
     """
 
     parts: int
@@ -52,9 +53,10 @@ class Residual(WordQuantizer):
     groups: int = 1
     scale: Scale = "none"
     center: bool = True
+    weighting: Weights = "none"
 
     names: ClassVar[tuple[str, ...]] = ("RQ",)
-    options: ClassVar[tuple[str, ...]] = ("beam", "center", "groups", "scale")
+    options: ClassVar[tuple[str, ...]] = ("beam", "center", "groups", "scale", "weighting")
     rotation: ClassVar[str] = "None"
 
     def __post_init__(self) -> None:
@@ -83,11 +85,12 @@ class Residual(WordQuantizer):
             f"RQ{self.parts}x{self.bits}",
             beam=(self.beam, 5), center=(self.center, True),
             groups=(self.groups, 1), scale=(self.scale, "none"),
+            weighting=(self.weighting, "none"),
         )  # fmt: skip
 
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "Residual":
-        """The recipe of `RQ<m>x<bits>` with options `beam`, `center`, `groups` and `scale`."""
+        """The recipe of `RQ<m>x<bits>` with options."""
         parts, bits = codes_of(name, number)
         return cls(parts, bits, **whole(options, "beam", "groups"))
 
@@ -103,22 +106,23 @@ class Residual(WordQuantizer):
                 f"{dim}: use {dim} groups or fewer."
             )
         starts, x = split(dim, self.groups), sample[: self.sample_size]
+        weighting = self._weighting(x, queries, starts)
+        y = x if weighting is None else weighting.apply(x)
         words = np.zeros((self.groups, self._words, -(-dim // self.groups)), np.float32)
         for group, (start, stop) in enumerate(pairwise(starts)):
-            part = np.ascontiguousarray(x[:, start:stop])
+            part = np.ascontiguousarray(y[:, start:stop])
             stages = self._words >> self.bits
             words[group, :, : stop - start] = _stages(part, stages, 1 << self.bits, self.beam, seed)
-        plain = FittedResidual(dim, self.bits, "none", words, 0.0, self.beam)
-        error = float(np.square(x - plain.encode(x).approximation, dtype=np.float64).sum())
-        total = float(np.square(x, dtype=np.float64).sum())
-        distortion = min(error / total, 1 - 2.0**-20) if total else 0.0
-        return replace(plain, rule=self.scale, distortion=distortion)
+        aims = None
+        if weighting is not None:
+            words, aims = weighting.back(words)
+        return FittedResidual(dim, self.bits, self.scale, words, aims, 0.0, self.beam).measured(x)
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedResidual":
         """See Quantizer."""
         want = (self.groups, self._words, -(-dim // self.groups))
-        words, distortion = self._restored(arrays, want, self.groups <= dim)
-        return FittedResidual(dim, self.bits, self.scale, words, distortion, self.beam)
+        restored = self._restored(arrays, want, self.groups <= dim)
+        return FittedResidual(dim, self.bits, self.scale, *restored, self.beam)
 
 
 def _stages(x: FloatArray, stages: int, size: int, width: int, seed: int) -> FloatArray:
@@ -156,11 +160,11 @@ class FittedResidual(FittedWords):
 
     @lazy
     def _groups(self) -> list[tuple[FloatArray, FloatArray]]:
-        """For each group its words as the right operand of `matmul`, and their products."""
-        found = []
-        for words, width in zip(self.words, np.diff(self._spaces.starts), strict=True):
+        """For each group its aims as the right operand of `matmul`, and words times aims."""
+        found, aims = [], self.words if self.aims is None else self.aims
+        for words, goals, width in zip(self.words, aims, np.diff(self._spaces.starts), strict=True):
             own = np.ascontiguousarray(words[:, :width])
-            right = hadamard.pad(own.T[None])
+            right = hadamard.pad(goals[:, :width].T[None])
             gram = np.empty((len(own), len(own)), np.float32)
             hadamard.matmul(own, right, gram)
             found.append((right, gram))
@@ -170,7 +174,7 @@ class FittedResidual(FittedWords):
         starts, stages = self._spaces.starts, self._stages
         codes = np.empty((len(y), self.layout.parts), np.uint8)
         for a in range(0, len(y), ROWS):
-            for group, half in enumerate(self._spaces.halves):
+            for group, half in enumerate(self._spaces.offsets):
                 rows = np.ascontiguousarray(y[a : a + ROWS, starts[group] : starts[group + 1]])
                 codes[a : a + ROWS, stages * group : stages * (group + 1)] = self._search(
                     rows, half, *self._groups[group]
