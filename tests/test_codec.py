@@ -144,7 +144,7 @@ class Looking:
 
     centered = True
 
-    def fit(self, sample, dim, seed):
+    def fit(self, sample, dim, seed, queries=None):
         self.sample = sample
         return LloydMax(2).fit(None, dim, seed)
 

@@ -44,11 +44,11 @@ def near_differences(sample: FloatArray) -> Floats:
     return found
 
 
-def asked_differences(sample: FloatArray, queries: FloatArray) -> Floats:
-    """How queries (nq, d) of norm one differ from the rows most like them: mean squares, (d,).
+def query_differences(sample: FloatArray, queries: FloatArray) -> FloatArray:
+    """How some queries (nq, d), of norm one, differ from the rows most like them, (pairs, d).
 
     Like up to a factor, as scores are: with q the query and y the row, q - <q, y> y / |y|^2 of ten
-    rows of the sample (n, d). Where that is nothing, `near_differences`.
+    rows of the sample (n, d).
     """
     probes = np.unique(np.linspace(0, len(queries) - 1, min(len(queries), PROBES)).astype(np.int64))
     asked = divide(queries[probes], row_norms(queries[probes])[:, None])
@@ -56,8 +56,14 @@ def asked_differences(sample: FloatArray, queries: FloatArray) -> Floats:
     k, products = min(NEIGHBORS, len(sample)), asked @ units.T
     near = np.argpartition(-products, k - 1, axis=1)[:, :k]
     shares = np.take_along_axis(products, near, axis=1)[:, :, None]
-    differences = asked[:, None] - shares * units[near]
-    found: Floats = (differences.astype(np.float64) ** 2).mean(axis=(0, 1))
+    differences: FloatArray = asked[:, None] - shares * units[near]
+    return differences.reshape(-1, sample.shape[1])
+
+
+def asked_differences(sample: FloatArray, queries: FloatArray) -> Floats:
+    """Mean squares of `query_differences`, (d,); `near_differences` where they are nothing."""
+    differences = query_differences(sample, queries).astype(np.float64)
+    found: Floats = (differences**2).mean(axis=0)
     return found if found.any() else near_differences(sample)
 
 

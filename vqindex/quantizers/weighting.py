@@ -1,10 +1,16 @@
-"""Distances in which queries count: (x - w)^T H (x - w), H the queries' second moment.
+"""Distances in which queries count: (x - w)^T H (x - w), H a second moment of queries.
 
-That is the mean square error of inner products with such queries where w is coded for x. With the
-Cholesky factor H = L L^T it is the square distance of x L and w L: words are learned there and
-brought back. Each run of dimensions with a codebook has its own H.
+That is the mean square error of inner products with them where w is coded for x. With the Cholesky
+factor H = L L^T it is the square distance of x L and w L: words are learned there and brought
+back. Each run of dimensions with a codebook has its own H.
 
-Source: A2ATS, arXiv 2502.12665, query-aware vector quantization.
+Along the row itself a row's own scale can take the error away, so that what counts of a query is
+how it differs from the rows near it, as in allocation: scale=unbiased belongs with it. Without a
+scale rows lose of their own score what weighted words lose of their length, and more is lost than
+won.
+
+Source: A2ATS, arXiv 2502.12665, query-aware vector quantization, where H is that of whole queries
+and every score counts, not those of near rows.
 """
 
 from dataclasses import dataclass
@@ -15,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.layouts.base import FloatArray
+from vqindex.quantizers.allocation import query_differences
 from vqindex.transforms.moments import Matrix, moment_of_queries
 
 
@@ -28,7 +35,8 @@ class Weighting:
     @classmethod
     def of(cls, sample: FloatArray, queries: FloatArray, starts: npt.NDArray[np.int64]) -> Self:
         """That of queries (nq, d) and, where they are few, of rows of a sample (n, d)."""
-        moments = [moment_of_queries(sample[:, a:b], queries[:, a:b]) for a, b in pairwise(starts)]
+        off = query_differences(sample, queries)
+        moments = [moment_of_queries(sample[:, a:b], off[:, a:b]) for a, b in pairwise(starts)]
         return cls(starts, [np.linalg.cholesky(m).astype(np.float64) for m in moments])
 
     def apply(self, x: FloatArray) -> FloatArray:
