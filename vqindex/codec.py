@@ -38,6 +38,7 @@ from vqindex.memory import address
 from vqindex.quantizers.base import (
     FittedQuantizer,
     Quantizer,
+    Selective,
     Summed,
     Uneven,
     divide,
@@ -68,6 +69,9 @@ class Recipe:
     seed: int
 
     def __post_init__(self) -> None:
+        own = self.quantizer
+        if isinstance(own, Selective) and self.metric not in own.metrics:
+            raise SpecError(f"{own.spec} is for {' and '.join(own.metrics)}, got {self.metric!r}.")
         if self.sketch is not None and not self.quantizer.sketchable:
             raise SpecError(
                 f"{self.quantizer.spec} takes no sketch: it meets float32 queries and a sketch "
@@ -110,10 +114,12 @@ class Recipe:
         transform = self.transform.fit(sample, dim, self.seed, queries)
         if sample is not None:
             sample = transform.apply(sample)
-        quantizer = self.quantizer.fit(sample, transform.dim_out, self.seed)
+        if queries is not None:
+            queries = transform.apply_query(queries)
+        quantizer = self.quantizer.fit(sample, transform.dim_out, self.seed, queries)
         sketch = None
         if self.sketch is not None:
-            sketch = self.sketch.fit(None, transform.dim_out, self.seed, "sketch_")
+            sketch = self.sketch.fit(None, transform.dim_out, self.seed, prefix="sketch_")
         return Codec(self.metric, dim, center, transform, quantizer, sketch, self.keep)
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> "Codec":

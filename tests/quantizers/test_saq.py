@@ -246,3 +246,14 @@ def test_bounds_leave_the_answers_as_they_are():
         assert other.scores.tobytes() == one.scores.tobytes()
     single = [index.search(query, 10).ids for query in q]
     assert np.array_equal(single, one.ids)
+
+
+def test_bits_go_where_queries_differ_from_rows():
+    """Directions alike among rows, of which queries are about the first half alone."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3000, 128)).astype(np.float32)
+    q = x[:200].copy()
+    q[:, :64] += 3 * rng.standard_normal((200, 64)).astype(np.float32)
+    plain, asked = (SAQ(4).fit(x, 128, 0, known).bits for known in (None, q))
+    assert len(set(plain)) == 1
+    assert min(asked[:8]) > max(asked[8:])
