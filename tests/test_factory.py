@@ -180,7 +180,7 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
         ("F32(center=no)", "F32 has no option 'center'; it has none"),
         (
             "EDEN4(bits=3)",
-            "EDEN has no option 'bits'; it has anisotropic, center, scale, weighting",
+            "EDEN has no option 'bits'; it has center, scale",
         ),
         ("QJL(center=no)", "QJL has no option 'center'; it has projection"),
         ("Haar(rounds=3),EDEN4", "Haar has no option 'rounds'; it has none"),
