@@ -144,7 +144,7 @@ class Looking:
 
     centered = True
 
-    def fit(self, sample, dim, seed):
+    def fit(self, sample, dim, seed, queries=None):
         self.sample = sample
         return LloydMax(2).fit(None, dim, seed)
 
@@ -246,3 +246,24 @@ def test_decoding_errs_least(spec):
     error = 4 * best.std() / len(best) ** 0.5
     assert error < 0.003
     assert abs(best.mean() - 1) <= error + 1 / 768
+
+
+@metrics
+def test_quantizers_see_queries_as_operands_do(metric, monkeypatch):
+    """Measured, centred under l2 and rotated, as scores are of them."""
+    seen = []
+    fit = LloydMax.fit
+
+    def spy(self, sample, dim, seed, queries=None):
+        seen.append(queries)
+        return fit(self, sample, dim, seed)
+
+    monkeypatch.setattr(LloydMax, "fit", spy)
+    x, q = about(50, 12)
+    codec = parse("EDEN2", metric, 3).fit(x, 12, q)
+    wide = q.astype(np.float64)
+    known = unit(wide) if metric == "cosine" else wide - (codec.center if metric == "l2" else 0)
+    want = codec.transform.apply_query(known.astype(np.float32))
+    assert seen[0] == pytest.approx(want, abs=1e-5)
+    parse("EDEN2", metric, 3).fit(x, 12)
+    assert seen[1] is None

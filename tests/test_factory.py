@@ -180,7 +180,10 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
         ("SQ88", "SQ8 takes no further number, got SQ8 and 8"),
         ("Haar3,EDEN4", "Haar takes no number, got Haar and 3"),
         ("F32(center=no)", "F32 has no option 'center'; it has none"),
-        ("EDEN4(bits=3)", "EDEN has no option 'bits'; it has center, scale"),
+        (
+            "EDEN4(bits=3)",
+            "EDEN has no option 'bits'; it has center, scale",
+        ),
         ("QJL(center=no)", "QJL has no option 'center'; it has projection"),
         ("Haar(rounds=3),EDEN4", "Haar has no option 'rounds'; it has none"),
         ("EDEN4(center)", "options are written name=value, once each; got 'center'"),
@@ -197,7 +200,10 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
         ("OPQ8x4x2", "OPQ needs its codes and their bits, such as OPQ48x4"),
         ("PQ8x4(center=maybe)", "center must be yes or no, got 'maybe'"),
         ("PQ8x4(scale=biased)", "scale must be one of none, unbiased, length, got 'biased'"),
-        ("PQ8x4(groups=2)", "PQ has no option 'groups'; it has center, scale"),
+        (
+            "PQ8x4(groups=2)",
+            "PQ has no option 'groups'; it has anisotropic, center, scale, weighting",
+        ),
         ("RQ8x4(groups=3)", "groups must divide the 8 codes, got 3"),
         ("RQ8x4(beam=no)", "beam must be an integer >= 1, got False"),
         ("RQ32x8", "up to 4,096 words, got 8,192 .*: use groups="),

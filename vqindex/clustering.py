@@ -21,6 +21,7 @@ Integers = npt.NDArray[np.int64]
 MOST_ROWS = 256  # for each word, or FEWEST in all: more change little but the time
 FEWEST = 1 << 14
 SEED_ROWS = 32  # for each word, among which the first words are chosen
+WIDE = 4  # dimensions from which the first words are rows as they lie, not far ones
 CHUNK = 1 << 14  # rows of one task, or more, for a problem has CHUNKS at most
 CHUNKS = 8
 SETTLED = 1e-5  # share of the error that an iteration must take off to be worth another
@@ -62,7 +63,7 @@ def kmeans(
 
     weights     (n,) float32 >= 0 of the rows, all alike if None
     spherical   by inner product: centroids have norm one, as the rows should
-    words       (1, k, d) float32 to begin with, instead of rows far from each other
+    words       (1, k, d) float32 to begin with, instead of rows of the sample
     Where there are fewer different rows than k, some centroids are equal.
     """
     starts = np.array([0, x.shape[1]])
@@ -156,12 +157,19 @@ class _Lloyd:
         self._masses = np.empty((len(self._edges), m, padded))
 
     def begin(self, rng: np.random.Generator, n: int) -> None:
-        """Choose the first words among the first n rows."""
+        """Choose the first words among the first n rows.
+
+        The best words of d dimensions lie as densely as the rows' density to the power
+        d / (d + 2) (Zador). So rows far from each other are a good start in few dimensions. In
+        more of them rows as they lie are the better one: far ones leave less error, but they take
+        it off outlying rows, at the cost of those among many near ones, which searches are about.
+        """
         draws = rng.random((len(self.words), self.k))
+        far = self.columns.shape[1] < WIDE
 
         def choose(problem: int) -> None:
-            clusters.spread_out(
-                self.columns[problem], n, self.weights, draws[problem],
+            clusters.draw(
+                self.columns[problem], n, self.weights, far, draws[problem],
                 self.words[problem, : self.k], np.empty(n, np.float32),
             )  # fmt: skip
 

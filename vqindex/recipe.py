@@ -8,7 +8,7 @@ import numpy as np
 from vqindex.codec import Codec, measured
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.layouts.base import Array, FloatArray
-from vqindex.quantizers.base import Quantizer
+from vqindex.quantizers.base import Quantizer, Selective
 from vqindex.quantizers.coarse import Coarse
 from vqindex.sketches.qjl import QJL
 from vqindex.transforms.base import Transform, stored
@@ -29,6 +29,9 @@ class Recipe:
     coarse: Coarse | None = None
 
     def __post_init__(self) -> None:
+        own = self.quantizer
+        if isinstance(own, Selective) and self.metric not in own.metrics:
+            raise SpecError(f"{own.spec} is for {' and '.join(own.metrics)}, got {self.metric!r}.")
         if (self.sketch or self.coarse) and not self.quantizer.sketchable:
             other, extra = "sketch", f"+{self.sketch.spec}" if self.sketch else ""
             if self.coarse:
@@ -88,10 +91,12 @@ class Recipe:
         transform = self.transform.fit(sample, dim, self.seed, queries)
         if sample is not None:
             sample = transform.apply(sample)
-        quantizer = self.quantizer.fit(sample, transform.dim_out, self.seed)
+        if queries is not None:
+            queries = transform.apply_query(queries)
+        quantizer = self.quantizer.fit(sample, transform.dim_out, self.seed, queries)
         sketch = None
         if self.sketch is not None:
-            sketch = self.sketch.fit(None, transform.dim_out, self.seed, "sketch_")
+            sketch = self.sketch.fit(None, transform.dim_out, self.seed, prefix="sketch_")
         parts = center, transform, quantizer, sketch, self.keep
         return Codec(self.metric, dim, *parts, origins is not None, coarse)
 

@@ -35,12 +35,15 @@ class Subspaces:
 
     starts  (parts + 1,): where each run begins, and where the last ends, as of `split`
     words   (parts, size, width) float32, zero beyond a run's dimensions, size a multiple of 4
+    aims    of the same shape, H w of each word w where the nearest is that of least
+            (x - w)^T H (x - w) for a positive definite H of each run; None for square distances
     order   (dim,) int64: the dimension in each place of the runs, None for places as they come
     A row comes out the same, bit for bit, alone or in a batch.
     """
 
     starts: Integers
     words: Floats
+    aims: Floats | None = None
     order: Integers | None = None
 
     @property
@@ -66,13 +69,25 @@ class Subspaces:
         return halves(self.words)
 
     @lazy
+    def offsets(self) -> Floats:
+        """Half of w^T H w for each word, (parts, size)."""
+        if self.aims is None:
+            return self.halves
+        parts, size, width = self.words.shape
+        out = np.empty(parts * size, np.float32)
+        words, aims = (np.ascontiguousarray(x).reshape(-1, width) for x in (self.words, self.aims))
+        encode.inner_products(words, aims, out)
+        return (out * np.float32(0.5)).reshape(parts, size)
+
+    @lazy
     def _lines(self) -> Floats:
         return np.ascontiguousarray(self.words.swapaxes(1, 2))
 
     def encode(self, rows: Floats) -> npt.NDArray[np.int32]:
         """The number of the nearest word in each run, (n, parts), of rows (n, dim) float32."""
         numbers = np.empty((len(rows), len(self.words)), np.int32)
-        clusters.encode(self.placed(rows), self.starts, self.words, self.halves, numbers)
+        aims = self.words if self.aims is None else self.aims
+        clusters.encode(self.placed(rows), self.starts, aims, self.offsets, numbers)
         return numbers
 
     def decode(self, numbers: npt.NDArray[np.integer]) -> Floats:

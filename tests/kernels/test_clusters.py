@@ -84,17 +84,36 @@ def test_first_words_are_rows_far_from_each_other():
         words, distances = np.full((4, 2), np.nan, np.float32), np.empty(100, np.float32)
         draws = np.random.default_rng(seed).random(4)
         columns = np.ascontiguousarray(rows.T)
-        clusters.spread_out(columns, 100, weights, draws, words, distances)
+        clusters.draw(columns, 100, weights, True, draws, words, distances)
         assert {tuple(np.round(word)) for word in words} == {tuple(c) for c in centers[:4]}
         assert (rows[:, None] == words).all(axis=2).any(axis=0).all()
         gaps = ((rows[:, None] - words) ** 2).sum(axis=2, dtype=np.float32).min(axis=1)
         assert distances == pytest.approx(gaps, rel=1e-6)
 
 
-def test_fewer_different_rows_than_words():
+def test_first_words_are_different_rows_by_weight():
+    """Of two values, one nine times as often as the other, both are drawn, the former first."""
+    rows = np.repeat(np.float32([[3], [100]]), [90, 10], axis=0).T.copy()
+    weights, draws = np.ones(100, np.float32), np.random.default_rng(0).random((2000, 2))
+    first = []
+    for own in draws:
+        words, distances = np.full((2, 1), np.nan, np.float32), np.empty(100, np.float32)
+        clusters.draw(rows, 100, weights, False, own, words, distances)
+        assert sorted(words[:, 0]) == [3, 100]
+        first.append(words[0, 0] == 3)
+    assert abs(np.mean(first) - 0.9) < 3 * (0.9 * 0.1 / 2000) ** 0.5
+    weights[:90] /= 9
+    first = [own[0] < 0.5 for own in draws]
+    for own, low in zip(draws, first, strict=True):
+        clusters.draw(rows, 100, weights, False, own, words, distances)
+        assert words[0, 0] == (3 if low else 100)
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_fewer_different_rows_than_words(far):
     columns, words = np.ones((2, 3), np.float32), np.full((5, 2), np.nan, np.float32)
     draws, distances = np.linspace(0, 0.99, 5), np.empty(3, np.float32)
-    clusters.spread_out(columns, 3, np.ones(3, np.float32), draws, words, distances)
+    clusters.draw(columns, 3, np.ones(3, np.float32), far, draws, words, distances)
     assert (words == 1).all()
     assert (distances == 0).all()
 

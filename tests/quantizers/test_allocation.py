@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vqindex.quantizers.allocation import allocate, near_differences, run_costs
+from vqindex.quantizers.allocation import allocate, asked_differences, near_differences, run_costs
 from vqindex.quantizers.levels import scalar_levels
 
 
@@ -93,3 +93,13 @@ def test_directions_that_neighbours_share_weigh_little():
 def test_equal_rows_weigh_by_their_squares(n):
     x = np.tile(np.float32([1, 2]), (n, 1))
     assert near_differences(x).tolist() == [1, 4]
+
+
+def test_queries_show_how_they_differ_from_rows_like_them():
+    """Rows along two axes, queries beside them along a third: nothing else weighs."""
+    x = np.float32([[1, 0, 0, 0], [0, 3, 0, 0]] * 10)
+    q = np.float32([[1, 0, 0.1, 0], [0, 1, 0.1, 0]])
+    found = asked_differences(x, q)
+    assert found == pytest.approx([0, 0, 0.01 / 1.01, 0], abs=1e-7)
+    assert asked_differences(x, 5 * q) == pytest.approx(found, abs=1e-7)
+    assert asked_differences(x, x).tolist() == near_differences(x).tolist()

@@ -29,14 +29,18 @@ OPTIONS += ["TCQ1.5(center=no,window=8)", "TCQ3(scale=biased,window=10)"]
 OPTIONS += ["VQ2(center=no)", "VQ2(scale=biased,words=256)", "VQ4", "VQ4(words=256)"]
 OPTIONS += ["SAQ1(adjust=1)", "SAQ3(adjust=6)"]
 OPTIONS += ["PVQ3(center=no)", "Polar(center=no)"]
-OPTIONS += ["PQ1x4", "PQ1x8(scale=unbiased)"]
+OPTIONS += ["PQ1x4", "PQ1x8(scale=unbiased)", "PQ1x4(anisotropic=0.3)"]
+OPTIONS += ["PQ1x8(weighting=queries)", "RQ2x4(weighting=queries)"]
 OPTIONS += ["NUQ4(center=no)", "NUQ4(outliers=0.0)", "NUQ8(outliers=0.1,scale=unbiased)"]
 OPTIONS += ["RQ2x4(beam=2)", "RQ3x4(center=no,scale=unbiased)", "RQ1x8"]
 MATCHED = [  # with the dimensions they are for; rotations of many take long to learn
     *product(["OPQ1x4(center=no)"], DIMS[:-1]), ("OPQ5x8(scale=length)+QJL", 7),
     ("PQ16x4", 64), ("PQ17x4(scale=length)", 65), ("PQ33x8", 65), ("OPQ12x4", 64),
-    ("RQ6x4(groups=3)", 65), ("RQ4x8(groups=2,scale=unbiased)", 7),
-    ("RQ6x4(groups=3,outliers=0.1)", 65), ("RQ2x4(groups=2,outliers=0.4)", 2), ("PQ7x4+QJL", 7),
+    ("RQ6x4(groups=3)", 65), ("RQ4x8(groups=2,scale=unbiased)", 7), ("PQ7x4+QJL", 7),
+    ("RQ6x4(groups=3,outliers=0.1)", 65), ("RQ2x4(groups=2,outliers=0.4)", 2),
+    ("PQ20x4(weighting=queries)", 65), ("RQ6x4(groups=3,scale=length,weighting=queries)", 7),
+    ("RQ6x4(groups=3,outliers=0.1,weighting=queries)", 65),
+    ("PQ16x4(anisotropic=0.2)", 64), ("OPQ7x8(anisotropic=0.5,scale=unbiased)", 7),
 ]  # fmt: skip
 COARSE = [
     "Coarse2,EDEN1", "Coarse16,EDEN4", "Coarse5x3,SAQ2", "Coarse16,EDEN2+QJL", "Coarse3,LVQ4x4",
@@ -88,14 +92,19 @@ def rows(dim, n=35):
     return x.astype(np.float32)
 
 
+def known(spec, dim):
+    """Queries, for what cannot do without them."""
+    return rows(dim + 1)[:, :dim].copy() if "weighting" in spec else None
+
+
 @functools.cache
 def fitted(spec, dim):
-    return parse(spec, "ip", 5).fit(rows(dim), dim)
+    return parse(spec, "ip", 5).fit(rows(dim), dim, known(spec, dim))
 
 
 @functools.cache
 def quantizer(spec, dim):
-    return parse(spec, "ip", 5).quantizer.fit(rows(dim), dim, 5)
+    return parse(spec, "ip", 5).quantizer.fit(rows(dim), dim, 5, known(spec, dim))
 
 
 def same(a, b):
@@ -216,7 +225,7 @@ def test_samples_without_variance(spec, dim):
     line = np.ldexp(rows(dim, 1), np.arange(-3, 4)[:, None]).astype(np.float32)
     for sample in (np.repeat(rows(dim, 1), 9, axis=0), line):
         recipe = parse(spec, "ip", 0)
-        codec = recipe.fit(sample, dim)
+        codec = recipe.fit(sample, dim, known(spec, dim))
         scores, _, columns = scored(codec, sample, rows(dim))
         decoded = codec.decode(columns)
         assert np.isfinite(scores).all()

@@ -12,7 +12,7 @@ from vqindex.factory import parse
 
 @codecs
 def test_recipes_are_frozen_and_pickle(spec):
-    recipe, codec = parse(spec, "l2", 3), fitted(spec, 7)
+    recipe, codec = parse(spec, "ip", 3), fitted(spec, 7)
     assert pickle.loads(pickle.dumps(recipe)) == recipe
     parts = [recipe, recipe.quantizer, recipe.transform, codec, codec.quantizer, codec.transform]
     parts += [recipe.sketch, codec.sketch] if recipe.sketch else []

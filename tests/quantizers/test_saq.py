@@ -286,3 +286,14 @@ def test_adjusted_signs_have_ratios_of_their_own():
 def test_bad_rounds(wrong):
     with pytest.raises(SpecError, match="adjust must be 0 to 32 rounds"):
         parse(f"SAQ4(adjust={wrong})", "ip", 0)
+
+
+def test_bits_go_where_queries_differ_from_rows():
+    """Directions alike among rows, of which queries are about the first half alone."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3000, 128)).astype(np.float32)
+    q = x[:200].copy()
+    q[:, :64] += 3 * rng.standard_normal((200, 64)).astype(np.float32)
+    plain, asked = (SAQ(4).fit(x, 128, 0, known).bits for known in (None, q))
+    assert len(set(plain)) == 1
+    assert min(asked[:8]) > max(asked[8:])

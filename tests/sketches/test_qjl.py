@@ -110,7 +110,7 @@ def test_a_prefix_keeps_columns_and_projections_apart(projection):
     """A sketch of what a QJL codes has a projection of its own, or both would err alike."""
     e = normal(5, 40)
     alone = QJL(50, projection).fit(None, 40, 1)
-    sketch = QJL(50, projection).fit(None, 40, 1, "sketch_")
+    sketch = QJL(50, projection).fit(None, 40, 1, prefix="sketch_")
     names = [column.name for column in (*alone.columns, *sketch.columns)]
     assert names == ["plane", "scale", "sketch_plane", "sketch_scale"]
     assert sketch.scale == "sketch_scale"
@@ -126,7 +126,7 @@ def test_a_prefix_keeps_columns_and_projections_apart(projection):
 def test_arrays_make_it_again(projection, dim, bits, seed):
     recipe = QJL(bits, projection)
     for prefix in ("", "sketch_"):
-        part = recipe.fit(None, dim, seed, prefix)
+        part = recipe.fit(None, dim, seed, prefix=prefix)
         again = recipe.restore({k: v.copy() for k, v in part.arrays().items()}, dim, prefix)
         e = normal(3, dim)
         assert again.columns == part.columns

@@ -2,7 +2,8 @@
 
 A row's score with a query q errs by the sum over dimensions of q_j (y_j - u_j). Along y itself a
 row's unbiased scale takes the error away, so that what counts of a query is how it differs from
-the rows near it: an error of dimension j costs w_j = E (q_j - y_j)^2 over such pairs.
+the rows near it: an error of dimension j costs w_j = E (q_j - y_j)^2 over such pairs. Rows stand
+for queries where none are known.
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from vqindex.layouts.base import FloatArray
 from vqindex.layouts.mixed import MOST_BITS, RUN, WORD
+from vqindex.quantizers.base import divide, row_norms
 from vqindex.quantizers.levels import scalar_levels
 
 Floats = npt.NDArray[np.float64]
@@ -40,6 +42,29 @@ def near_differences(sample: FloatArray) -> Floats:
     if not found.any():
         found[:] = (sample.astype(np.float64) ** 2).mean(axis=0)
     return found
+
+
+def query_differences(sample: FloatArray, queries: FloatArray) -> FloatArray:
+    """How some queries (nq, d), of norm one, differ from the rows most like them, (pairs, d).
+
+    Like up to a factor, as scores are: with q the query and y the row, q - <q, y> y / |y|^2 of ten
+    rows of the sample (n, d).
+    """
+    probes = np.unique(np.linspace(0, len(queries) - 1, min(len(queries), PROBES)).astype(np.int64))
+    asked = divide(queries[probes], row_norms(queries[probes])[:, None])
+    units = divide(sample, row_norms(sample)[:, None])
+    k, products = min(NEIGHBORS, len(sample)), asked @ units.T
+    near = np.argpartition(-products, k - 1, axis=1)[:, :k]
+    shares = np.take_along_axis(products, near, axis=1)[:, :, None]
+    differences: FloatArray = asked[:, None] - shares * units[near]
+    return differences.reshape(-1, sample.shape[1])
+
+
+def asked_differences(sample: FloatArray, queries: FloatArray) -> Floats:
+    """Mean squares of `query_differences`, (d,); `near_differences` where they are nothing."""
+    differences = query_differences(sample, queries).astype(np.float64)
+    found: Floats = (differences**2).mean(axis=0)
+    return found if found.any() else near_differences(sample)
 
 
 def run_costs(variances: Floats, weights: Floats) -> Floats:

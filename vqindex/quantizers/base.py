@@ -104,6 +104,16 @@ class Uneven(Protocol):
         ...
 
 
+@runtime_checkable
+class Selective(Protocol):
+    """A recipe that serves some metrics only."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those it serves."""
+        ...
+
+
 class Quantizer(Protocol):
     """A recipe: frozen, small, made from a factory string and written back to one."""
 
@@ -140,8 +150,14 @@ class Quantizer(Protocol):
         """The recipe of a factory string taken apart; SpecError."""
         ...
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> FittedQuantizer:
-        """The fitted quantizer for `dim` dimensions; sample (n, dim) centred and rotated."""
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> FittedQuantizer:
+        """The fitted quantizer for `dim` dimensions.
+
+        sample    (n, dim) centred and rotated; None where none is wanted
+        queries   (nq, dim) float32 as `operand` will see them, None where none are known
+        """
         ...
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> FittedQuantizer:

@@ -126,7 +126,9 @@ class CodebookQuantizer(Centering, ABC):
         center, scale = (self.center, True), (self.scale, "unbiased")
         return spelled(name, center=center, scale=scale, **options)
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedCodebook":
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> "FittedCodebook":
         """See Quantizer."""
         return FittedCodebook(dim, self.scale, self.codebook(), self.coder)
 

@@ -73,7 +73,9 @@ class LloydMax(Centering):
         center = options.get("center", defaults[1])
         return cls(bits, scale, center)  # type: ignore[arg-type]
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedLloydMax":
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> "FittedLloydMax":
         """See Quantizer; the levels depend on nothing but the dimension."""
         return FittedLloydMax(dim, self.scale, scalar_levels(self.bits, dim))
 

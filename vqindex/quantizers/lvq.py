@@ -66,7 +66,9 @@ class LVQ:
             raise SpecError("LVQ needs the bits of one code or two, such as LVQ8 or LVQ4x8.")
         return cls(*bits)
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedLVQ":
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> "FittedLVQ":
         """See Quantizer; how much reconstructions err is measured on the sample."""
         if sample is None:
             raise SpecError(f"{self.spec} is fitted to a sample of rows, got none.")

@@ -104,7 +104,9 @@ class NonUniform(Centering):
             )
         return count
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedNonUniform":
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> "FittedNonUniform":
         """See Quantizer."""
         if sample is None:
             raise ValueError(f"{self.spec} learns its levels: it needs a sample, got None.")
@@ -112,14 +114,11 @@ class NonUniform(Centering):
         ordered = np.sort(x.astype(np.float64), axis=0)
         cut = int(len(x) * self.outliers / 2)
         levels = [best_levels(v, 1 << self.bits) for v in ordered[cut : len(x) - cut].T]
-        plain = FittedNonUniform(dim, count, 0.0, "none", np.array(levels, np.float32), 0.0)
+        plain = FittedNonUniform(dim, count, 0.0, self.scale, np.array(levels, np.float32), 0.0)
         if count:
             left = np.abs(plain.left(x)).max(initial=0)
             plain = replace(plain, unit=float(np.float32(left / STEPS)))
-        error = float(np.square(x - plain.encode(x).approximation, dtype=np.float64).sum())
-        total = float(np.square(x, dtype=np.float64).sum())
-        distortion = min(error / total, 1 - 2.0**-20) if total else 0.0
-        return replace(plain, rule=self.scale, distortion=distortion)
+        return replace(plain, distortion=plain.distortion_of(x))
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedNonUniform":
         """See Quantizer."""

@@ -61,7 +61,9 @@ class Originals:
             raise SpecError(f"{name} takes no further number, got {name} and {number}.")
         return cls(name)
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedOriginals":
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> "FittedOriginals":
         """See Quantizer; nothing is learned."""
         return FittedOriginals(dim, _KINDS[self.kind])
 

@@ -66,7 +66,9 @@ class Polar(Centering):
             raise SpecError(f"{name} takes no number, got {name} and {number}.")
         return cls(**options)  # type: ignore[arg-type]
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedPolar":
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> "FittedPolar":
         """See Quantizer; nothing is learned."""
         steps, cosine = angle_levels()
         return FittedPolar(dim, np.concatenate(steps), 1 - cosine**2)

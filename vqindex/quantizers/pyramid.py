@@ -75,7 +75,9 @@ class Pyramid(Centering):
             raise SpecError(f"{name} needs its bits, such as {name}4.")
         return cls(number, **options)  # type: ignore[arg-type]
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedPyramid":
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> "FittedPyramid":
         """See Quantizer; the gains depend on nothing but the dimension."""
         return _fitted(self.bits, dim)
 

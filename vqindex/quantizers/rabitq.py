@@ -78,7 +78,9 @@ class RaBitQ:
             raise SpecError("RaBitQ needs its bits, such as RaBitQ4.")
         return cls(number, **options)  # type: ignore[arg-type]
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedRaBitQ":
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> "FittedRaBitQ":
         """See Quantizer; what is learned depends on nothing but the dimension."""
         levels = uniform_levels(self.bits, dim)
         distortion = levels.distortion

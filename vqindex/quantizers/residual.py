@@ -28,7 +28,7 @@ from vqindex.kernels.cpu import beam, hadamard
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.lazy import lazy
 from vqindex.quantizers.options import check_share, decimal, spelled, whole
-from vqindex.quantizers.words import FittedWords, Scale, WordQuantizer, codes_of
+from vqindex.quantizers.words import FittedWords, Scale, Weights, WordQuantizer, codes_of
 from vqindex.subspaces import Integers, Subspaces, halves, split
 from vqindex.transforms.base import Number, stored
 
@@ -49,6 +49,7 @@ class Residual(WordQuantizer):
     outliers share of dimensions that are the first group, 0 for groups alike; rounded, one at least
     scale    "none", "unbiased" or "length"; 4 bytes a row but for none
     center   take the mean of the first rows off all rows
+    weighting   "none" or "queries", see words
     """
 
     parts: int
@@ -58,9 +59,12 @@ class Residual(WordQuantizer):
     scale: Scale = "none"
     center: bool = True
     outliers: float = 0.0
+    weighting: Weights = "none"
 
     names: ClassVar[tuple[str, ...]] = ("RQ",)
-    options: ClassVar[tuple[str, ...]] = ("beam", "center", "groups", "outliers", "scale")
+    options: ClassVar[tuple[str, ...]] = (
+        "beam", "center", "groups", "outliers", "scale", "weighting",
+    )  # fmt: skip
     rotation: ClassVar[str] = "None"
 
     def __post_init__(self) -> None:
@@ -92,11 +96,12 @@ class Residual(WordQuantizer):
             f"RQ{self.parts}x{self.bits}",
             beam=(self.beam, 5), center=(self.center, True),
             groups=(self.groups, 1), outliers=(self.outliers, 0), scale=(self.scale, "none"),
+            weighting=(self.weighting, "none"),
         )  # fmt: skip
 
     @classmethod
     def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "Residual":
-        """The recipe of `RQ<m>x<bits>` with its options."""
+        """The recipe of `RQ<m>x<bits>` with options."""
         parts, bits = codes_of(name, number)
         return cls(parts, bits, **decimal(whole(options, "beam", "groups"), "outliers"))
 
@@ -112,7 +117,9 @@ class Residual(WordQuantizer):
             return split(dim, self.groups)
         return np.append(0, few + split(dim - few, self.groups - 1))
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedResidual":
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> "FittedResidual":
         """See Quantizer."""
         if sample is None:
             raise ValueError(f"{self.spec} learns its codebooks: it needs a sample, got None.")
@@ -121,28 +128,30 @@ class Residual(WordQuantizer):
             largest = np.argsort(-np.square(x, dtype=np.float64).sum(axis=0), kind="stable")
             order = np.concatenate([np.sort(part) for part in np.split(largest, starts[1:2])])
         words = np.zeros((self.groups, self._words, np.diff(starts).max()), np.float32)
-        spaces = Subspaces(starts, words, order)
-        placed = spaces.placed(x)
+        spaces = Subspaces(starts, words, order=order)
+        y, asked = spaces.placed(x), None if queries is None else spaces.placed(queries)
+        weighting = self._weighting(y, asked, starts)
+        if weighting is not None:
+            y = weighting.apply(y)
         for group, (start, stop) in enumerate(pairwise(starts)):
-            part = np.ascontiguousarray(placed[:, start:stop])
+            part = np.ascontiguousarray(y[:, start:stop])
             stages = self._words >> self.bits
             words[group, :, : stop - start] = _stages(part, stages, 1 << self.bits, self.beam, seed)
-        plain = FittedResidual(spaces, self.bits, "none", 0.0, self.beam)
-        error = float(np.square(x - plain.encode(x).approximation, dtype=np.float64).sum())
-        total = float(np.square(x, dtype=np.float64).sum())
-        distortion = min(error / total, 1 - 2.0**-20) if total else 0.0
-        return replace(plain, rule=self.scale, distortion=distortion)
+        if weighting is not None:
+            own, aims = weighting.back(words)
+            spaces = replace(spaces, words=own, aims=aims)
+        return FittedResidual(spaces, self.bits, self.scale, 0.0, self.beam).measured(x)
 
     def restore(self, arrays: Mapping[str, Array], dim: int) -> "FittedResidual":
         """See Quantizer."""
         starts, order = self._starts(dim), None
         want = self.groups, self._words, int(np.diff(starts).max())
-        words, distortion = self._restored(arrays, want, self.groups <= dim)
+        words, aims, distortion = self._restored(arrays, want, self.groups <= dim)
         if self.outliers:
             order = stored(arrays, "order", np.int64, 1)
             if not np.array_equal(np.sort(order), np.arange(dim)):
                 raise CorruptFileError(f"'order' must be the numbers below {dim}, each once.")
-        spaces = Subspaces(starts, words, order)
+        spaces = Subspaces(starts, words, aims, order)
         return FittedResidual(spaces, self.bits, self.scale, distortion, self.beam)
 
 
@@ -181,11 +190,11 @@ class FittedResidual(FittedWords):
 
     @lazy
     def _groups(self) -> list[tuple[FloatArray, FloatArray]]:
-        """For each group its words as the right operand of `matmul`, and their products."""
-        found = []
-        for words, width in zip(self.words, np.diff(self.spaces.starts), strict=True):
+        """For each group its aims as the right operand of `matmul`, and words times aims."""
+        found, aims = [], self.words if self.aims is None else self.aims
+        for words, goals, width in zip(self.words, aims, np.diff(self.spaces.starts), strict=True):
             own = np.ascontiguousarray(words[:, :width])
-            right = hadamard.pad(own.T[None])
+            right = hadamard.pad(goals[:, :width].T[None])
             gram = np.empty((len(own), len(own)), np.float32)
             hadamard.matmul(own, right, gram)
             found.append((right, gram))
@@ -195,7 +204,7 @@ class FittedResidual(FittedWords):
         y, starts, stages = self.spaces.placed(y), self.spaces.starts, self._stages
         codes = np.empty((len(y), self.layout.parts), np.uint8)
         for a in range(0, len(y), ROWS):
-            for group, half in enumerate(self.spaces.halves):
+            for group, half in enumerate(self.spaces.offsets):
                 rows = np.ascontiguousarray(y[a : a + ROWS, starts[group] : starts[group + 1]])
                 codes[a : a + ROWS, stages * group : stages * (group + 1)] = self._search(
                     rows, half, *self._groups[group]

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.mixed import MOST_BITS, RUN, WORD
-from vqindex.quantizers.allocation import allocate, near_differences, run_costs
+from vqindex.quantizers.allocation import allocate, asked_differences, near_differences, run_costs
 from vqindex.quantizers.base import divide, row_norms
 from vqindex.quantizers.fitted_saq import FittedSAQ, whitened
 from vqindex.quantizers.sampled_levels import Class, candidates, choose
@@ -91,19 +91,22 @@ class SAQ:
             raise SpecError(f"adjust must be 0 to {MOST_ROUNDS} rounds, got {rounds!r}.")
         return cls(bits, int(rounds))
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int) -> FittedSAQ:
+    def fit(
+        self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
+    ) -> FittedSAQ:
         """See Quantizer; SpecError without a sample."""
         if sample is None:
             raise SpecError("SAQ learns its levels from rows: it needs a sample.")
         words = -(-dim // WORD)
         variances = np.zeros(WORD * words)
         variances[:dim] = (sample.astype(np.float64) ** 2).mean(axis=0)
+        near = near_differences(sample)
         weights = np.zeros(WORD * words)
-        weights[:dim] = near_differences(sample)
+        weights[:dim] = near if queries is None else asked_differences(sample, queries)
         bits = allocate(run_costs(variances, weights), self._budget(dim))
         spread = np.sqrt(variances[: RUN * len(bits)])
         spread = np.maximum(divide(spread, spread.max()), np.float32(LEAST_SPREAD))
-        return _learn(sample, bits, spread, weights, self.bits >= 2, self.adjust)
+        return _learn(sample, bits, spread, weights, near, self.bits >= 2, self.adjust)
 
     def _budget(self, dim: int) -> int:
         """Bytes of a row's codes."""
@@ -162,11 +165,14 @@ def _learn(
     bits: tuple[int, ...],
     spread: FloatArray,
     weights: Floats,
+    near: Floats,
     bounded: bool,
     rounds: int,
 ) -> FittedSAQ:
     """The quantizer of given bits: levels of each class, then what is measured of them.
 
+    weights   (64 * words,), what an error of each direction costs
+    near      (dim,), see near_differences
     bounded   whether there is room for what signs need to bound a score
     """
     dim, words = sample.shape[1], len(bits) * RUN // WORD
@@ -194,12 +200,12 @@ def _learn(
         dim, bits, tables, thresholds, spread, spread * units, fine, 0.0, 0.0, 1.0,
         np.ones(len(spread), np.int32), None, rounds=rounds,
     )  # fmt: skip
-    made = _measured(part, sample, z, units, weights)
+    made = _measured(part, sample, z, units, near)
     return _signed(made, sample, z) if bounded and dim >= WORD else made
 
 
 def _measured(
-    part: FittedSAQ, sample: FloatArray, z: FloatArray, units: FloatArray, weights: Floats
+    part: FittedSAQ, sample: FloatArray, z: FloatArray, units: FloatArray, near: Floats
 ) -> FittedSAQ:
     """With gains that make every direction unbiased, the tail's share and the distortion.
 
@@ -207,7 +213,7 @@ def _measured(
     """
     dims = part.dims
     left = (sample[:, dims:].astype(np.float64) ** 2).mean(axis=0)
-    tail = 1 - weights[dims : part.dim].sum() / 2 / left.sum() if left.any() else 0.0
+    tail = 1 - near[dims:].sum() / 2 / left.sum() if left.any() else 0.0
     some = slice(None, None, max(1, len(sample) // MEASURED))
     y, z = sample[some], np.ascontiguousarray(z[some])
     ones = np.ones(len(z), np.float32)

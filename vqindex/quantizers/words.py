@@ -4,12 +4,14 @@ Times one of
     none       1: no further byte a row
     unbiased   |r|^2 / <r, u>       inner products with the row itself are exact
     length     |r| / |u|            the reconstruction is as long as the row
+Words are those of least square error or, weighting=queries, of least error of inner products with
+queries like those it was fitted to; see weighting.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +24,14 @@ from vqindex.layouts.table import TableCodes
 from vqindex.lazy import lazy
 from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
 from vqindex.quantizers.options import Centering, check_choice, check_yes_or_no
+from vqindex.quantizers.weighting import Weighting
 from vqindex.subspaces import Subspaces
 from vqindex.transforms.base import Number, stored
 
 Scale = Literal["none", "unbiased", "length"]
 SCALES: tuple[Scale, ...] = ("none", "unbiased", "length")
+Weights = Literal["none", "queries"]
+WEIGHTS: tuple[Weights, ...] = ("none", "queries")
 
 
 def codes_of(name: str, number: Number) -> tuple[int, int]:
@@ -37,11 +42,12 @@ def codes_of(name: str, number: Number) -> tuple[int, int]:
 
 
 class WordQuantizer(Centering):
-    """A recipe of `parts` codes of `bits` (4 or 8), with options `scale` and `center`."""
+    """A recipe of `parts` codes of `bits` (4 or 8), with options `scale`, `weighting`, `center`."""
 
     parts: int
     bits: int
     scale: Scale
+    weighting: Weights
 
     sketchable: ClassVar[bool] = True
 
@@ -51,6 +57,7 @@ class WordQuantizer(Centering):
         if self.bits not in (4, 8):
             raise SpecError(f"codes of words have 4 or 8 bits, got {self.bits!r}.")
         check_choice(SCALES, scale=self.scale)
+        check_choice(WEIGHTS, weighting=self.weighting)
         check_yes_or_no(center=self.center)
 
     @property
@@ -58,20 +65,35 @@ class WordQuantizer(Centering):
         """As many rows as k-means makes use of."""
         return sample_rows(1 << self.bits)
 
+    def _weighting(
+        self, sample: FloatArray, queries: FloatArray | None, starts: npt.NDArray[np.int64]
+    ) -> Weighting | None:
+        """What queries make of distances in each run of dimensions; SpecError without them."""
+        if self.weighting == "none":
+            return None
+        if queries is None:
+            raise SpecError(
+                "weighting=queries learns from queries, and there were none: call "
+                "fit(sample, queries) before rows are added, or leave the option out."
+            )
+        return Weighting.of(sample, queries, starts)
+
     def _restored(
         self, arrays: Mapping[str, Array], want: tuple[int, int, int], fits: bool
-    ) -> tuple[FloatArray, float]:
-        """The words, of the shape wanted, and the distortion of a file; CorruptFileError.
+    ) -> tuple[FloatArray, FloatArray | None, float]:
+        """The words, of the shape wanted, aims and distortion of a file; CorruptFileError.
 
         fits   whether the dimension is no less than the codebooks
         """
         words = stored(arrays, "words", np.float32, 3)
+        aims = stored(arrays, "aims", np.float32, 3) if self.weighting != "none" else None
         distortion = float(stored(arrays, "distortion", np.float64, 0))
-        if words.shape != want or not fits:
-            raise CorruptFileError(f"'words' must have shape {want}, got {words.shape}.")
+        for name, array in (("words", words), ("aims", aims)):
+            if array is not None and (array.shape != want or not fits):
+                raise CorruptFileError(f"{name!r} must have shape {want}, got {array.shape}.")
         if not 0 <= distortion < 1:
             raise CorruptFileError(f"'distortion' must be 0 or more and below 1, got {distortion}.")
-        return words, distortion
+        return words, aims, distortion
 
 
 class Ruled(ABC):
@@ -136,6 +158,12 @@ class Ruled(ABC):
         rows = self._unscaled(columns)
         return rows * columns["scale"].reshape(-1, 1) if self.scale else rows
 
+    def distortion_of(self, x: FloatArray) -> float:
+        """The share of the squares of rows (n, dim) that codes without a scale leave, below 1."""
+        error = float(np.square(x - self._unscaled(self._pack(x)), dtype=np.float64).sum())
+        total = float(np.square(x, dtype=np.float64).sum())
+        return min(error / total, 1 - 2.0**-20) if total else 0.0
+
 
 @dataclass(frozen=True, eq=False)
 class FittedWords(Ruled):
@@ -150,6 +178,15 @@ class FittedWords(Ruled):
     def words(self) -> FloatArray:
         """Of each space, stage by stage."""
         return self.spaces.words
+
+    @property
+    def aims(self) -> FloatArray | None:
+        """See Subspaces."""
+        return self.spaces.aims
+
+    def measured(self, x: FloatArray) -> Self:
+        """With the distortion of rows (n, dim) that its words are means of."""
+        return replace(self, distortion=self.distortion_of(x))
 
     @lazy
     def layout(self) -> TableCodes:
@@ -184,4 +221,5 @@ class FittedWords(Ruled):
         arrays: dict[str, Array] = {
             "words": self.words, "distortion": np.array(self.distortion)
         }  # fmt: skip
-        return arrays if self.spaces.order is None else arrays | {"order": self.spaces.order}
+        others = {"aims": self.aims, "order": self.spaces.order}
+        return arrays | {name: array for name, array in others.items() if array is not None}

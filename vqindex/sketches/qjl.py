@@ -61,7 +61,14 @@ class QJL:
         """The recipe of `QJL<m>` or `QJL`."""
         return cls(bits, options.get("projection", "orthogonal"))  # type: ignore[arg-type]
 
-    def fit(self, sample: FloatArray | None, dim: int, seed: int, prefix: str = "") -> "FittedQJL":
+    def fit(
+        self,
+        sample: FloatArray | None,
+        dim: int,
+        seed: int,
+        queries: FloatArray | None = None,
+        prefix: str = "",
+    ) -> "FittedQJL":
         """See Quantizer; nothing is learned. `prefix` keeps a sketch's columns apart."""
         bits = self.bits or dim
         count = -(-bits // dim)

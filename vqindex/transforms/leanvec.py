@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
 import numpy as np
-import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError, ShapeError, SpecError
 from vqindex.kernels.cpu import hadamard
@@ -32,10 +31,7 @@ from vqindex.layouts.base import Array, FloatArray
 from vqindex.lazy import lazy
 from vqindex.transforms.base import Number, check_spec, generator, rows, stored
 from vqindex.transforms.dense_rotation import haar
-
-Matrix = npt.NDArray[np.float64]
-
-_FLOOR = 1e-6  # of the mean variance: what a direction without any is given
+from vqindex.transforms.moments import Matrix, moment, moment_of_queries
 
 
 @final
@@ -84,9 +80,9 @@ class LeanVec:
             raise ShapeError(f"{self.spec} needs vectors of at least {k} dimensions, got {dim}.")
         if sample is None:
             raise ValueError(f"{self.spec} is fitted from a sample, got none.")
-        of_rows = of_queries = _moment(sample)
+        of_rows = of_queries = moment(sample)
         if queries is not None:
-            of_queries = (dim * of_rows + len(queries) * _moment(queries)) / (dim + len(queries))
+            of_queries = moment_of_queries(sample, queries)
         a, b = reduction(of_rows, of_queries, k)
         if self.rotate:
             rotation = haar(generator(self.name, seed), k)
@@ -109,15 +105,6 @@ def reduction(of_rows: Matrix, of_queries: Matrix, k: int) -> tuple[Matrix, Matr
     c, h = _root(of_rows), _root(of_queries)
     u, s, v = np.linalg.svd(h @ c)
     return c @ v[:k].T / np.sqrt(s[:k]), h @ u[:, :k] / np.sqrt(s[:k])
-
-
-def _moment(x: FloatArray) -> Matrix:
-    """E x x^T over its mean diagonal, and a little of every direction; the identity for zeros."""
-    wide = x.astype(np.float64)
-    moment = wide.T @ wide
-    mean = np.trace(moment) / len(moment)
-    scaled: Matrix = moment / mean if mean > 0 else np.zeros_like(moment)
-    return scaled + (_FLOOR if mean > 0 else 1) * np.eye(len(moment))
 
 
 def _root(moment: Matrix) -> Matrix:

@@ -105,10 +105,11 @@ def step(columns, start, stop, words, halves, weights, numbers, shortfalls, sums
 
 
 @kernel
-def spread_out(columns, n, weights, draws, words, distances):
-    """k-means++: choose words among the first n rows, far ones rather than near ones.
+def draw(columns, n, weights, far, draws, words, distances):
+    """Choose words among the first n rows, different ones while there are any.
 
-    Each is drawn with a chance of its weight times its square distance from those before.
+    Each is drawn with a chance of its weight, times its square distance from those before where
+    `far` ones are wanted: k-means++.
 
     columns     (d, >= n) float32; weights (>= n,) float32; draws (k,) float64 in [0, 1)
     words       (k, d) float32: written; distances (n,) float32: of each row in the end
@@ -120,10 +121,10 @@ def spread_out(columns, n, weights, draws, words, distances):
     for word in range(words.shape[0]):
         total = 0.0
         for i in range(n):
-            total += weights[i] * (distances[i] if word else np.float32(1))
+            total += _chance(weights[i], distances[i], far and word)
         left, chosen = draws[word] * total, 0
         for i in range(n):
-            share = weights[i] * (distances[i] if word else np.float32(1))
+            share = _chance(weights[i], distances[i], far and word)
             if share > 0:
                 chosen = i
                 left -= share
@@ -138,6 +139,12 @@ def spread_out(columns, n, weights, draws, words, distances):
                 square[i] += gap * gap
         for i in range(n):
             distances[i] = min(distances[i], square[i])
+
+
+@inlined
+def _chance(weight, distance, far):
+    """Of a row, up to a factor; none where a word is the row already."""
+    return weight * (distance if far else np.float32(distance > 0))
 
 
 @kernel
