@@ -125,7 +125,7 @@ class Centroids:
         values[: self.lists, : self.dim] = self.origins(np.arange(self.lists))
         fields = self._layout.program({"rows": 0}, program.NONE, 0)
         zeros = np.zeros(self.padded, np.float32)
-        prepared = prepare(fields, values, zeros, zeros)
+        prepared = prepare(fields, [values], zeros, zeros)
         asked: Asked = prepared.asked(0, zeros, packed=False)
         packed = aligned_zeros((self.padded, asked.row_bytes), np.int8)
         asked = asked._replace(packed=address(packed))
