@@ -237,22 +237,27 @@ class FailingFile:
         return self.values[rows]
 
 
-def check_as_it_was(index, before, n, x):
+def filled(spec, n):
+    index = vq.index_factory(f"IVF{NLIST},{spec}", metric="l2")
+    index.add(vectors(n))
+    return index
+
+
+def check_as_it_was(index, before, spec, n, x):
     """Untouched, and what comes next is as if nothing had ever gone wrong."""
     assert state(index) == before
     assert len(index) == n
-    assert index.add(x).tolist() == list(range(n, n + len(x)))
-    assert len(index) == n + len(x)
-    assert index.search(x[0], 1, nprobe=1).counts.tolist() in ([1], 1)
+    plain = filled(spec, n)
+    for each in (index, plain):
+        assert each.add(x).tolist() == list(range(n, n + len(x)))
+    assert state(index) == state(plain)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Interrupted])
 @pytest.mark.parametrize("n", [0, 100, 1000, 1500])
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_progress_function_that_raises(spec, n, error):
-    index = vq.index_factory(f"IVF{NLIST},{spec}", metric="l2")
-    index.add(vectors(n))
-    x = vectors(9000, seed=1)
+    index, x = filled(spec, n), vectors(9000, seed=1)
     before = state(index)
 
     def stop(done, total):
@@ -264,34 +269,49 @@ def test_a_progress_function_that_raises(spec, n, error):
     assert state(index) == before
     with pytest.raises(error):
         index.upsert(x, np.arange(50, 9050), progress=stop, threads=2)
-    check_as_it_was(index, before, n, x[:40])
+    check_as_it_was(index, before, spec, n, x[:40])
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_an_upsert_that_is_stopped(spec):
+    index, x = filled(spec, 3000), vectors(9000, seed=1)
+    before = state(index)
+    for limit in (0, 2000, 8999):
+
+        def stop(done, total, limit=limit):
+            if done > limit:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            index.upsert(x, np.arange(9000), progress=stop)
+        assert state(index) == before
+    check_as_it_was(index, before, spec, 3000, x[:40])
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("spared", [1, 2, 4])
 @pytest.mark.parametrize("n", [0, 10, 1200])
 def test_a_file_that_cannot_be_read_to_its_end(n, spared, threads):
-    index = vq.index_factory(f"IVF{NLIST},EDEN4", metric="l2")
-    index.add(vectors(n))
+    index = filled("EDEN4", n)
     x, before = vectors(6000, seed=1), state(index)
     for row in (0, 30, 5000):
         with pytest.raises(OSError, match="the disk is gone"):
             index.add(FailingFile(x, spared, row), threads=threads)
-    check_as_it_was(index, before, n, x[:40])
+    check_as_it_was(index, before, "EDEN4", n, x[:40])
 
 
 @pytest.mark.parametrize("n", [0, 100, 1500])
 def test_files_are_read_by_slices(n):
     x = vectors(6000, seed=1)
-    index, plain = (vq.index_factory(f"IVF{NLIST},EDEN4", metric="l2") for _ in range(2))
+    index, plain = filled("EDEN4", n), filled("EDEN4", n)
     for each, source in ((index, FailingFile(x)), (plain, x)):
-        each.add(vectors(n))
         each.add(source)
     assert state(index) == state(plain)
 
 
-@pytest.mark.parametrize("spec", ["F16", "EDEN4,Keep(f16)"])
-@pytest.mark.parametrize("n", [10, 3000])
+@pytest.mark.parametrize(
+    ("spec", "n"), [("F16", 3000), ("EDEN4,Keep(f16)", 10), ("EDEN4,Keep(f16)", 3000)]
+)
 def test_a_refused_row_leaves_all_rows_as_they_were(spec, n):
     x = vectors(n)
     index = vq.index_factory(f"IVF{NLIST},{spec}", metric="ip")
