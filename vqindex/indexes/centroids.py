@@ -33,6 +33,7 @@ from vqindex.transforms.base import stored
 ROWS = 1024  # that meet all origins at a time
 SAMPLE = 128  # rows for each list that origins are learned from, at most
 ITERATIONS = 10  # of Lloyd's: more change lists little
+MOST_SQUARE = 2.0**126  # of an origin's norm: centring and rounding have lengthened rows a little
 
 Ints = npt.NDArray[np.int64]
 
@@ -71,9 +72,15 @@ class Centroids:
             for empty in np.flatnonzero(counts == 0):
                 crowded = counts.argmax()
                 means[empty] = sample[rng.choice(np.flatnonzero(numbers == crowded))]
+<<<<<<< HEAD:vqindex/indexes/centroids.py
                 counts[crowded] //= 2
             centroids = cls.of(metric, means.astype(np.float32))
         return centroids
+=======
+                counts[crowded] -= counts[crowded] // 2  # never to none
+            coarse = cls.of(metric, means.astype(np.float32))
+        return coarse
+>>>>>>> V/main:vqindex/indexes/coarse.py
 
     @property
     def lists(self) -> int:
@@ -171,4 +178,7 @@ class Centroids:
             )
         if (scales < 0).any() or (entries == -128).any():
             raise CorruptFileError("'scales' must not be negative, nor 'entries' below -127.")
+        squares = square_norms(entries.astype(np.float32)) * scales.astype(np.float64) ** 2
+        if (squares > MOST_SQUARE).any():
+            raise CorruptFileError(f"origins must have norms up to {MOST_SQUARE**0.5:.3g}.")
         return cls(metric, entries, scales)

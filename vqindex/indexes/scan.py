@@ -141,7 +141,7 @@ class Scan:
         self.best = min(k, rows.n)
         self.k = self.best
         if self.model.finer is not None:
-            self.k = min(ceil(k * settings.oversample), rows.n)
+            self.k = ceil(min(k * settings.oversample, rows.n))
         self._width = min(settings.eps0 * scorer.error, WIDEST)
         fields = scorer.fields[: scorer.signs]
         self._dense = DENSE_MIXED if scorer.fields[0, BITS] == MIXED else DENSE
