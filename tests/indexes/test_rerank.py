@@ -1,4 +1,4 @@
-"""The best rows by centroids codes, scored again by finer ones."""
+"""The best rows by coarse codes, scored again by finer ones."""
 
 import numpy as np
 import pytest
@@ -33,10 +33,10 @@ def same(got, want, part=slice(None)):
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("finer", FINER)
-@pytest.mark.parametrize("centroids", COARSE)
-def test_all_rows_scored_again_are_a_search_by_the_finer_codes(centroids, finer, metric):
+@pytest.mark.parametrize("coarse", COARSE)
+def test_all_rows_scored_again_are_a_search_by_the_finer_codes(coarse, finer, metric):
     """Of exact ones: exact search; of each kind, to the last bit."""
-    index = filled(f"{centroids},Rerank({finer})", metric)
+    index = filled(f"{coarse},Rerank({finer})", metric)
     spec = finer.upper() if finer in ("f32", "f16") else finer
     want = filled(spec, metric)
     q = vectors(20, seed=1)
@@ -49,10 +49,10 @@ def test_all_rows_scored_again_are_a_search_by_the_finer_codes(centroids, finer,
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("finer", ["f32", "EDEN8"])
-@pytest.mark.parametrize("centroids", COARSE)
-def test_so_many_of_the_best_are_scored_again(centroids, finer, metric):
+@pytest.mark.parametrize("coarse", COARSE)
+def test_so_many_of_the_best_are_scored_again(coarse, finer, metric):
     """The candidates are those of a search without, and k of them, rounded up, times k."""
-    index, plain = filled(f"{centroids},Rerank({finer})", metric), filled(centroids, metric)
+    index, plain = filled(f"{coarse},Rerank({finer})", metric), filled(coarse, metric)
     finest = filled(finer.upper(), metric)
     q = vectors(20, seed=1)
     for settings in ({}, {"nprobe": 2}, {"stages": "off"}):
@@ -67,9 +67,9 @@ def test_so_many_of_the_best_are_scored_again(centroids, finer, metric):
                 np.testing.assert_array_equal(got.scores[i], want.scores)
 
 
-@pytest.mark.parametrize("centroids", COARSE)
-def test_the_same_for_one_query_and_many_on_any_threads(centroids):
-    index, q = filled(f"{centroids},Rerank(f16)"), vectors(70, seed=1)
+@pytest.mark.parametrize("coarse", COARSE)
+def test_the_same_for_one_query_and_many_on_any_threads(coarse):
+    index, q = filled(f"{coarse},Rerank(f16)"), vectors(70, seed=1)
     each = [None, index.ids[:50], index.ids[::2], []] * 17 + [None, []]
     for settings in ({}, {"filter": index.ids[::3]}, {"filter": each}):
         whole = index.search(q, 5, **settings)
@@ -82,9 +82,9 @@ def test_the_same_for_one_query_and_many_on_any_threads(centroids):
         same(index.search(q[4], 5, **settings), whole, 4)
 
 
-@pytest.mark.parametrize("centroids", COARSE)
-def test_filters_and_ranges_go_by_the_finer_codes(centroids):
-    index, exact = filled(f"{centroids},Rerank(f32)"), filled("F32")
+@pytest.mark.parametrize("coarse", COARSE)
+def test_filters_and_ranges_go_by_the_finer_codes(coarse):
+    index, exact = filled(f"{coarse},Rerank(f32)"), filled("F32")
     q, some = vectors(9, seed=1), exact.ids[::4]
     got = index.search(q, 10, some, oversample=N, **everything(index))
     same(got, exact.search(q, 10, some))
@@ -99,25 +99,25 @@ def test_filters_and_ranges_go_by_the_finer_codes(centroids):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("centroids", COARSE)
-def test_rows_come_back_by_the_finest_codes(centroids, metric):
+@pytest.mark.parametrize("coarse", COARSE)
+def test_rows_come_back_by_the_finest_codes(coarse, metric):
     ids = np.random.default_rng(1).permutation(2 * N)[:N]
     exact, coded = filled("F32", metric), filled("EDEN8", metric)
     for finer, want in (("f32", exact), ("EDEN8", coded)):
-        index = filled(f"{centroids},Rerank({finer})", metric)
+        index = filled(f"{coarse},Rerank({finer})", metric)
         np.testing.assert_array_equal(index.reconstruct(ids), want.reconstruct(ids))
-    kept = filled(f"{centroids},Rerank(EDEN8),Keep(f32)", metric)
+    kept = filled(f"{coarse},Rerank(EDEN8),Keep(f32)", metric)
     np.testing.assert_array_equal(kept.reconstruct(ids), vectors(N))
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("centroids", ["EDEN1", "IVF8,EDEN1"])
-def test_finer_codes_find_more(centroids, metric):
+@pytest.mark.parametrize("coarse", ["EDEN1", "IVF8,EDEN1"])
+def test_finer_codes_find_more(coarse, metric):
     """Each of these codes is finer than the one before, and so are the answers."""
     q, exact = vectors(100, seed=1), filled("F32", metric)
     truth = exact.search(q, 10).ids
     recalls = []
-    for spec in (centroids, f"{centroids},Rerank(EDEN4)", f"{centroids},Rerank(f32)"):
+    for spec in (coarse, f"{coarse},Rerank(EDEN4)", f"{coarse},Rerank(f32)"):
         index = filled(spec, metric)
         settings = {"oversample": 20} if "Rerank" in spec else {}
         ids = index.search(q, 10, **settings, **everything(index)).ids
@@ -125,9 +125,9 @@ def test_finer_codes_find_more(centroids, metric):
     assert recalls[0] < recalls[1] < recalls[2]
 
 
-@pytest.mark.parametrize("centroids", ["EDEN2", "IVF8,EDEN2"])
-def test_rows_that_wait_are_searched_exactly(centroids):
-    index, exact = (vq.index_factory(s, metric="l2") for s in (f"{centroids},Rerank(f16)", "F32"))
+@pytest.mark.parametrize("coarse", ["EDEN2", "IVF8,EDEN2"])
+def test_rows_that_wait_are_searched_exactly(coarse):
+    index, exact = (vq.index_factory(s, metric="l2") for s in (f"{coarse},Rerank(f16)", "F32"))
     for each in (index, exact):
         each.add(vectors(200))
     same(index.search(vectors(9), 5), exact.search(vectors(9), 5))
@@ -137,10 +137,10 @@ def test_rows_that_wait_are_searched_exactly(centroids):
     np.testing.assert_array_equal(index.reconstruct(np.arange(200)), want)
 
 
-@pytest.mark.parametrize("centroids", ["EDEN2", "IVF8,EDEN2"])
-def test_settings(centroids):
-    index = filled(f"{centroids},Rerank(f16)")
-    names = ["nprobe"] if "IVF" in centroids else []
+@pytest.mark.parametrize("coarse", ["EDEN2", "IVF8,EDEN2"])
+def test_settings(coarse):
+    index = filled(f"{coarse},Rerank(f16)")
+    names = ["nprobe"] if "IVF" in coarse else []
     assert list(index.settings) == [*names, "eps0", "stages", "oversample"]
     assert index.settings["oversample"] == 4.0
     for error, message, value in (
@@ -160,7 +160,7 @@ def test_settings(centroids):
         same(index.search(vectors(3), 12, oversample=much), index.search(vectors(3), 12,
              oversample=N))  # fmt: skip
     with pytest.raises(TypeError, match="unknown search setting 'oversample'"):
-        filled(centroids).configure(oversample=2)
+        filled(coarse).configure(oversample=2)
 
 
 def test_what_rows_cost():
@@ -170,9 +170,9 @@ def test_what_rows_cost():
     assert index.nbytes["codes"] == index.bytes_per_row * 32 * -(-N // 32)
 
 
-@pytest.mark.parametrize("centroids", ["EDEN2", "EDEN2,Keep(f16)"])
-def test_rows_come_and_go(centroids):
-    first, *keep = centroids.split(",")
+@pytest.mark.parametrize("coarse", ["EDEN2", "EDEN2,Keep(f16)"])
+def test_rows_come_and_go(coarse):
+    first, *keep = coarse.split(",")
     spec = ",".join([first, "Rerank(f32)", *keep])
     index, exact = filled(spec), filled("F32")
     for each in (index, exact):

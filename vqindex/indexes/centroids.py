@@ -72,15 +72,9 @@ class Centroids:
             for empty in np.flatnonzero(counts == 0):
                 crowded = counts.argmax()
                 means[empty] = sample[rng.choice(np.flatnonzero(numbers == crowded))]
-<<<<<<< HEAD:vqindex/indexes/centroids.py
-                counts[crowded] //= 2
+                counts[crowded] -= counts[crowded] // 2  # never to none
             centroids = cls.of(metric, means.astype(np.float32))
         return centroids
-=======
-                counts[crowded] -= counts[crowded] // 2  # never to none
-            coarse = cls.of(metric, means.astype(np.float32))
-        return coarse
->>>>>>> V/main:vqindex/indexes/coarse.py
 
     @property
     def lists(self) -> int:
