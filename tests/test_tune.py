@@ -20,7 +20,7 @@ DATA = synthetic(2000, 16, 60, "l2", k=10)
 
 @pytest.fixture(scope="module")
 def ivf():
-    index = vq.index_factory("IVF40,EDEN2,Rerank(f32)", metric="l2")
+    index = vq.index_factory("IVF20,EDEN2,Rerank(f32)", metric="l2")
     index.add(DATA.base)
     return index
 
@@ -51,20 +51,31 @@ def found_with(index, **settings):
     return recall(index.search(DATA.queries, 10, **settings).ids, DATA.neighbors, 10)
 
 
+@pytest.fixture(scope="module")
+def grid(ivf):
+    """The recall of every choice of lists and of candidates, of which lists have enough."""
+    return {
+        (nprobe, oversample): found_with(ivf, nprobe=nprobe, oversample=oversample)
+        for nprobe, oversample in itertools.product(ladder(20), OVERSAMPLE[:6])
+    }
+
+
 @pytest.mark.parametrize("target", [0.5, 0.8, 0.9, 0.97])
 @pytest.mark.parametrize("price", [0.1, 3, 100])
-def test_no_lists_and_candidates_that_reach_the_target_are_faster(fresh, costs, target, price):
-    def cost(nprobe, oversample, eps0=None):
-        return nprobe + price * oversample
-
-    costs(cost)
+def test_no_lists_and_candidates_that_reach_the_target_are_faster(
+    fresh, grid, costs, target, price, monkeypatch
+):
+    monkeypatch.setattr(module, "OVERSAMPLE", OVERSAMPLE[:6])
+    costs(lambda nprobe, oversample, eps0: nprobe + price * oversample)
     chosen = vq.tune(fresh, DATA.queries, recall=target).chosen
+    # More lists may also find less, where candidates are few: what counts is what more cannot undo.
     reach = [
-        cost(nprobe, oversample)
-        for nprobe, oversample in itertools.product(ladder(40), OVERSAMPLE)
-        if found_with(fresh, nprobe=nprobe, oversample=oversample) >= target
+        n + price * o
+        for n, o in grid
+        if all(found >= target for (a, b), found in grid.items() if a >= n and b >= o)
     ]
-    assert chosen.microseconds == 1e6 * min(reach)
+    assert chosen.recall >= target
+    assert chosen.microseconds <= 1e6 * min(reach)
 
 
 def test_the_bound_is_narrowed_where_that_pays(fresh, costs):
@@ -108,11 +119,11 @@ def test_originals_and_rows_and_ids_are_the_same_truth(fresh, costs):
 
 
 def test_a_target_out_of_reach_names_the_best_and_changes_nothing():
-    index = vq.index_factory("IVF40,EDEN1", metric="l2")
+    index = vq.index_factory("IVF20,EDEN1", metric="l2")
     index.add(DATA.base)
     index.configure(nprobe=3)
-    best = found_with(index, nprobe=40)
-    match = rf"recall@10 of 1 cannot be reached; the most is nprobe=40, eps0=3.5: recall {best:.4f}"
+    best = found_with(index, nprobe=20)
+    match = rf"recall@10 of 1 cannot be reached; the most is nprobe=20, eps0=3.5: recall {best:.4f}"
     with pytest.raises(ValueError, match=match):
         vq.tune(index, DATA.queries, recall=1, truth=DATA.neighbors)
     assert index.settings["nprobe"] == 3
@@ -134,10 +145,9 @@ def test_a_flat_index_has_less_to_choose(costs):
 @pytest.mark.parametrize("single", [True, False])
 def test_queries_are_timed_one_by_one_or_together(fresh, single, monkeypatch):
     asked = []
-    monkeypatch.setattr(module, "SINGLES", 7)
+    monkeypatch.setattr(module, "SINGLES", 7)  # every ninth of 60
     taken = module.seconds(lambda q: asked.append(q.shape), DATA.queries, single)
-    assert set(asked) == {(16,) if single else (60, 16)}
-    assert len(asked) in ([8] if single else [1]) or len(asked) <= 8
+    assert asked == ([(16,)] * 8 if single else [(60, 16)])  # one of the eight is not timed
     assert taken > 0
 
 
@@ -194,7 +204,7 @@ def test_what_cannot_be_tuned(fresh):
 
 
 def test_an_index_without_codes_is_refused():
-    index = vq.index_factory("IVF40,EDEN4", metric="l2")
+    index = vq.index_factory("IVF20,EDEN4", metric="l2")
     for rows in (0, 30):
         index.add(DATA.base[:rows])
         with pytest.raises(ValueError, match="fitted and has rows"):
