@@ -16,6 +16,7 @@ from vqindex.evaluate.figures import recall
 from vqindex.evaluate.measurement import Rate, round_of
 
 LEAST, ENOUGH = 0.8, 0.995  # recalls between which speed is measured
+GAIN = 0.0005  # recall that looking into more lists is to add
 
 
 @final
@@ -103,8 +104,8 @@ def measure_curves(
 ) -> list[Curve]:
     """Build every system on a dataset and measure all settings of all of them in alternation.
 
-    Arguments are those of `measure`. With each oversample, nprobe goes up until a recall of ENOUGH
-    is found; settings that find less than LEAST are left out.
+    Arguments are those of `measure`. With each oversample, nprobe goes up until recall is ENOUGH or
+    gains no more; settings that find less than LEAST are left out.
     """
     base = np.ascontiguousarray(dataset.base, np.float32)
     queries = np.ascontiguousarray(dataset.queries, np.float32)
@@ -140,13 +141,17 @@ def _worth_timing(sweep: Sweep, dataset: Dataset, queries: Floats, k: int) -> li
     """The settings of a built system whose recalls are looked at."""
     found = []
     for oversample in sweep.oversamples:
+        before = 0.0
         for nprobe in sweep.nprobes:
             finer = {} if oversample is None else {"oversample": oversample}
             settings = {"nprobe": nprobe} | finer
             sweep.system.configure(**settings)  # type: ignore[arg-type]
             share = recall(sweep.system.search(queries, k), dataset.neighbors, k)
+            if 0 < share < before + GAIN:
+                break
             if share >= LEAST:
                 found.append(_Try(settings, share))
             if share >= ENOUGH:
                 break
+            before = share
     return found
