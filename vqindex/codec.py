@@ -12,7 +12,7 @@ of their reconstruction: distances to it err less, as they do in proportion to |
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from vqindex.lazy import lazy
 from vqindex.memory import address
 from vqindex.quantizers.base import (
     FittedQuantizer,
+    Nested,
     Quantizer,
     Summed,
     Uneven,
@@ -74,6 +75,17 @@ class Recipe:
         if self.keep:
             parts.append(f"Keep({self.keep})")
         return ",".join(parts)
+
+    def check_bits(self, bits: int) -> None:
+        """Raise SpecError unless rows can be searched by the first `bits` bits of their codes."""
+        most = getattr(self.quantizer, "prefix_bits", 0)
+        if self.sketch is not None or not most:
+            raise SpecError(f"the codes of {self.spec} are read whole: leave bits={bits} out.")
+        if not 1 <= bits <= most:
+            raise SpecError(
+                f"bits must be 1 to {most} of the codes of {self.spec}, or None for all of them, "
+                f"got {bits}."
+            )
 
     @property
     def sample_size(self) -> int:
@@ -172,6 +184,21 @@ class Codec:
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # no addresses
+
+    def at(self, bits: int | None) -> "Codec":
+        """What searches the same rows by the first `bits` bits of their codes; None for all.
+
+        Recipe.check_bits says which there may be; of floats, all.
+        """
+        if bits is None or not isinstance(self.quantizer, Nested):
+            return self
+        if bits not in self._prefixes:
+            self._prefixes[bits] = replace(self, quantizer=self.quantizer.at(bits))
+        return self._prefixes[bits]
+
+    @lazy
+    def _prefixes(self) -> dict[int, "Codec"]:
+        return {}
 
     @property
     def _terms(self) -> list[FittedQuantizer]:

@@ -146,7 +146,10 @@ class FlatIndex:
                 raise TypeError(
                     f"unknown search setting {name!r}; this index has {', '.join(known)}."
                 )
-        return replace(self._settings, **settings)
+        chosen = replace(self._settings, **settings)
+        if chosen.bits is not None:
+            self._recipe.check_bits(chosen.bits)
+        return chosen
 
     @property
     def bytes_per_row(self) -> int:
@@ -266,9 +269,10 @@ class FlatIndex:
                  callable on an int64 array of ids that returns a mask, or a list of one of these
                  for each query
         eps0     (setting) width of the first stage's bound; stages="off" does without it
+        bits     (setting) score rows by so many of the first bits of their codes, None for all
         Fewer than k rows: padded with id -1 and distance infinity. Ties go to the lower id.
         Raises ShapeError, DtypeError or NonFiniteError for queries, TypeError for a setting that
-        is not known.
+        is not known, SpecError for bits that codes do not have.
         """
         chosen = self._with(settings)
         k, workers = arrays.positive_int(k, "k"), pool.resolve(threads)
@@ -285,7 +289,8 @@ class FlatIndex:
                 filters = None
                 if filter is not None:
                     filters = arrays.row_filters(filter, rows.id_column, nq)
-                scan = Scan(rows.codes, rows.codec, k, chosen)
+                codec = rows.codec.at(chosen.bits)
+                scan = Scan(rows.codes, codec, k, chosen)
                 answers = Answers(address(scores), address(ids), k)
                 tell = Progress(progress, nq, "search")
                 step = max(1, min(QUERIES, CANDIDATES // (scan.k + 1)))
@@ -293,7 +298,7 @@ class FlatIndex:
                 for start in range(0, nq, step):
                     stop = min(start + step, nq)
                     allowed = filters[start] if isinstance(filters, list) else filters
-                    operands = rows.codec.operands(queries[start:stop])
+                    operands = codec.operands(queries[start:stop])
                     scan.run(operands, allowed, workers, answers.after(start))
                     tell(stop)
                 stats["scored"] = scan.scored

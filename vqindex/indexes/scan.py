@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex import threads as pool
+from vqindex.arrays import positive_int
 from vqindex.codec import ID, Codec, Scorer
 from vqindex.codes import Blocks, Codes
 from vqindex.kernels.cpu import records, score, search, select, signs, simd
@@ -47,12 +48,16 @@ class Settings:
              1,000 queries, by five codes on each of two real sets, searches missed 4 of 1,110,000
              at 3.5, 54 at 3 and none at 4 (`benchmarks bounds`)
     stages   "on", or "off" to score every row in full
+    bits     score rows by so many of the first bits of their codes, or None for all
     """
 
     eps0: float = 3.5
     stages: str = "on"
+    bits: int | None = None
 
     def __post_init__(self) -> None:
+        if self.bits is not None:
+            object.__setattr__(self, "bits", positive_int(self.bits, "bits"))
         if self.stages not in ("on", "off"):
             raise ValueError(f'stages must be "on" or "off", got {self.stages!r}.')
         if isinstance(self.eps0, bool) or not isinstance(self.eps0, int | float | np.number):
@@ -66,8 +71,8 @@ class Settings:
 
 def stored(codes: Codes, scorer: Scorer) -> Held:
     """Codes as searches take them, made once for as long as their addresses stay."""
-    found = codes.bound
-    if not isinstance(found, Held):
+    found: tuple[Scorer, Held] | None = codes.bound
+    if found is None or found[0] is not scorer:
         where = codes.addresses
         bias, ratio, ids = (
             table(where, column) for column in (scorer.bias, scorer.ratio, codes.index[ID])
@@ -77,8 +82,8 @@ def stored(codes: Codes, scorer: Scorer) -> Held:
         record = Stored(
             address(program), len(program), bias, ids, ratio, scorer.signs, scorer.rated, words
         )
-        found = codes.bound = Held(record, program)
-    return found
+        found = codes.bound = scorer, Held(record, program)
+    return found[1]
 
 
 class Scan:

@@ -92,6 +92,18 @@ class Summed(Protocol):
 
 
 @runtime_checkable
+class Nested(Protocol):
+    """A fitted quantizer whose codes can be read by their first bits alone.
+
+    Its recipe has `prefix_bits`, an int: as many bits as can be read so, or all of them.
+    """
+
+    def at(self, bits: int) -> FittedQuantizer:
+        """What reads the first `bits` bits of the same columns, 1 to its recipe's prefix_bits."""
+        ...
+
+
+@runtime_checkable
 class Uneven(Protocol):
     """A fitted quantizer whose coordinates are unlike each other, and their signs too."""
 
@@ -153,6 +165,13 @@ def square_norms(y: FloatArray) -> FloatArray:
     """Sum of squares of each row, (n,) float32, in a fixed order."""
     out, y = np.empty(len(y), np.float32), np.ascontiguousarray(y)
     encode.square_norms(y, 0, y.shape[1], out)
+    return out
+
+
+def row_products(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Inner product of each row of x with that of y, (n,) float32, in a fixed order."""
+    out = np.empty(len(x), np.float32)
+    encode.inner_products(np.ascontiguousarray(x), np.ascontiguousarray(y), out)
     return out
 
 

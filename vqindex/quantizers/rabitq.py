@@ -27,8 +27,9 @@ from vqindex.kernels.cpu import rescale
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.lazy import lazy
-from vqindex.quantizers.base import Encoded, divide, row_norms, sign_ratio
-from vqindex.quantizers.levels import uniform_levels
+from vqindex.quantizers.base import Encoded, FittedQuantizer, divide, row_norms, sign_ratio
+from vqindex.quantizers.levels import Levels, uniform_levels
+from vqindex.quantizers.prefix import prefix
 from vqindex.transforms.base import Number, stored
 
 Search = Literal["exact", "fast"]
@@ -82,6 +83,11 @@ class RaBitQ:
         if not isinstance(error, bool):
             raise SpecError(f"error must be yes or no, got {error!r}.")
         return cls(number, search, error)  # type: ignore[arg-type]
+
+    @property
+    def prefix_bits(self) -> int:
+        """See Nested."""
+        return self.bits
 
     def fit(self, sample: FloatArray | None, dim: int, seed: int) -> "FittedRaBitQ":
         """See Quantizer; what is learned depends on nothing but the dimension."""
@@ -197,6 +203,17 @@ class FittedRaBitQ:
     def operand(self, y: FloatArray) -> FloatArray:
         """See FittedQuantizer."""
         return y
+
+    def at(self, bits: int) -> FittedQuantizer:
+        """See Nested."""
+        if bits == self.recipe.bits:
+            return self
+        magnitudes = np.arange(2 ** (self.recipe.bits - 1), dtype=np.int8)
+        thresholds = (magnitudes[1:] * self.unit).astype(np.float32)
+        levels = Levels(
+            self.recipe.bits, self.dim, magnitudes, self.unit, thresholds, self.distortion
+        )
+        return prefix(self, self.layout, [levels], bits)
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""
