@@ -36,6 +36,7 @@ OPTIONS = [
     "EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)",
     "RaBitQ2(search=fast)", "RaBitQ4(error=yes)", "LVQ4x4", "LVQ2x6",
 ]  # fmt: skip
+OPTIONS += ["EDEN2.5", "TQ1.5", "EDEN3.5(nested=yes)"]
 OPTIONS += ["Ternary(center=no)", "Levels5(scale=biased)", "Levels11"]
 OPTIONS += ["OCT3(center=no)", "OCT4(scale=biased)"]
 OPTIONS += ["TCQ1.5(center=no,window=8)", "TCQ3(scale=biased,window=10)"]
@@ -70,7 +71,14 @@ codecs = pytest.mark.parametrize("spec", ALONE + SKETCHED)
 dims = pytest.mark.parametrize("dim", DIMS)
 cases = pytest.mark.parametrize(
     ("spec", "dim"),
-    [*product(ALONE, DIMS), *product(SKETCHED, (1, 2, 7, 65)), ("EDEN8", 1), ("TQ8", 65), *MATCHED],
+    [
+        *product(ALONE, DIMS),
+        *product(SKETCHED, (1, 2, 7, 65)),
+        ("EDEN8", 1),
+        ("TQ8", 65),
+        ("EDEN7.5", 130),
+        *MATCHED,
+    ],
 )
 
 
@@ -134,7 +142,7 @@ def rounded(layout, i, operands, at, asked):
     """What the operand of a layout that begins at segment i and entry `at` stands for, checked.
 
     For each segment, and then the segment and the entry where the next layout begins. Segments
-    beyond the first add to its entries, and are finer.
+    beyond the first have entries of their own, or add to its entries and are finer.
     """
     nq, size = len(asked), layout.operand_bytes
     if isinstance(layout, OffsetColumn):
@@ -153,10 +161,11 @@ def rounded(layout, i, operands, at, asked):
         first, width = segment[program.OPERAND], 64 * segment[program.WORDS]
         unit = operands.gamma[s, :nq, None].astype(np.float64)
         parts.append(np.zeros(asked.shape))
-        parts[-1][:, :width] = (operands.entries[:nq, first : first + width] * unit)[
-            :, : asked.shape[1]
-        ]
-        allowed[:, :width] = unit * (0.5 + 256 * U)
+        start = first - at if isinstance(layout, ScalarCodes) else 0
+        here = slice(start, min(start + width, asked.shape[1]))
+        entries = operands.entries[:nq, first : first + here.stop - start]
+        parts[-1][:, here] = entries * unit
+        allowed[:, here] = unit * (0.5 + 256 * U)
     assert (np.abs(sum(parts) - asked) <= allowed + 4 * U * np.abs(asked)).all()
     return parts, s + 1, at + size
 
@@ -465,13 +474,14 @@ def hits(spec):
 @pytest.mark.parametrize(
     "order",
     [
-        ["EDEN1", "EDEN2", "EDEN4", "SQ8", "F16"],
+        ["EDEN1", "EDEN1.5", "EDEN2", "EDEN2.5", "EDEN3", "EDEN3.5", "EDEN4", "SQ8", "F16"],
         ["TQprod2", "TQ2", "EDEN2"],
         ["TQprod4", "TQ4", "EDEN4"],
         ["EDEN1", "VQ4(words=256)", "TCQ2", "Levels11", "TCQ4"],
         ["Ternary", "Levels5", "OCT3", "OCT4"],
         ["EDEN2", "PVQ2", "EDEN3"],
         ["PVQ2", "Polar", "EDEN4"],
+        ["LVQ1", "LVQ2", "LVQ4"],
     ],
     ids="-".join,
 )

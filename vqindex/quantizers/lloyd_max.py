@@ -72,7 +72,7 @@ class LloydMax:
         if self.nested and (self.scale != "unbiased" or self.bits < 3):
             raise SpecError(
                 "nested=yes keeps unbiased scales of codes from 2 bits on, beside an unbiased "
-                f"scale of 3 bits or more; got {self.bits} bits and a {self.scale} scale."
+                f"scale of 3 bits or more; got {self.bits} bits and scale={self.scale}."
             )
 
     @property
