@@ -186,10 +186,7 @@ class Codec:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # no addresses
 
     def at(self, bits: int | None) -> "Codec":
-        """What searches the same rows by the first `bits` bits of their codes; None for all.
-
-        Recipe.check_bits says which there may be; of floats, all.
-        """
+        """What searches the same rows by the first bits of codes, as check_bits allows; or all."""
         if bits is None or not isinstance(self.quantizer, Nested):
             return self
         if bits not in self._prefixes:
