@@ -113,6 +113,8 @@ def prefetch_row(program, segments, row):
             read = 8 * (field(segment, PLANES + bits - 1) + field(segment, WORDS))
         for at in range(0, read, 64):
             simd.prefetch(rest + at)
+        if field(segment, RATIO) != UNBOUND:
+            simd.prefetch(block_at(field(segment, RATIO), block, 2) + 2 * inside)
         if field(segment, BITS) > CODE_ROWS:
             plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
             signs = scalar.sign_words(plane, segment, inside)
