@@ -199,7 +199,7 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
         ("OPQ8x4x2", "OPQ needs its codes and their bits, such as OPQ48x4"),
         ("PQ8x4(center=maybe)", "center must be yes or no, got 'maybe'"),
         ("PQ8x4(scale=biased)", "scale must be one of none, unbiased, length, got 'biased'"),
-        ("PQ8x4(groups=2)", "PQ has no option 'groups'; it has center, nested, scale"),
+        ("PQ8x4(groups=2)", "PQ has no option 'groups'; it has center, scale"),
         ("RQ8x4(groups=3)", "groups must divide the 8 codes, got 3"),
         ("RQ8x4(beam=no)", "beam must be an integer >= 1, got 'False'"),
         ("RQ32x8", "up to 4,096 words, got 8,192 .*: use groups="),

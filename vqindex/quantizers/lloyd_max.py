@@ -273,10 +273,11 @@ class FittedLloydMax:
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""
-        arrays: dict[str, Array] = {"unit": np.array(self.levels[0].unit)}
+        arrays: dict[str, Array] = {}
         for suffix, levels in zip(_SUFFIXES, self.levels, strict=False):
             arrays[f"magnitudes{suffix}"] = levels.magnitudes
             arrays[f"thresholds{suffix}"] = levels.thresholds
+            arrays.setdefault("unit", np.array(levels.unit))
             arrays[f"distortion{suffix}"] = np.array(levels.distortion)
         return arrays
 
