@@ -38,12 +38,12 @@ def test_one_query_or_many_find_the_same(spec, most, metric):
 @specs
 def test_found_are_the_best_by_the_smaller_of_score_and_bound(spec, most):
     index, q = filled(spec, 1100), vectors(4, seed=1)
-    codec = index._rows.codec
+    model = index._rows.model
     for bits in range(1, most + 1):
-        index._rows.codec = codec.at(bits)
+        index._rows.model = model.at(bits)
         scores, bounds, alpha = definition(index, q, 3.5)
-        index._rows.codec = codec
-        scorer = codec.at(bits).scorer
+        index._rows.model = model
+        scorer = model.codec.at(bits).scorer
         if not scorer.signs:
             bounds = np.full_like(scores, np.inf)
         assert ((bounds < scores).mean() < 0.002) if scorer.error else (bounds >= scores).all()
