@@ -53,6 +53,14 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument("--threads", type=count, default=1, help="of each library, and CPUs (1)")
     search.add_argument("--bits", type=int, nargs="+", help="only systems of these bits")
     search.add_argument("--only", nargs="+", metavar="NAME", help="only systems named so, in part")
+    ivf = commands.add_parser(
+        "ivf", parents=[common, data], help="with lists: recall against speed, beside peers"
+    )
+    ivf.add_argument("--rounds", type=count, default=5, help="times each is measured (5)")
+    ivf.add_argument("--singles", type=count, default=200, help="queries one by one (200)")
+    ivf.add_argument("--threads", type=count, default=1, help="of each library, and CPUs (1)")
+    ivf.add_argument("--lists", type=count, nargs="+", help="numbers of them (by the rows)")
+    ivf.add_argument("--only", nargs="+", metavar="NAME", help="only systems named so, in part")
     commands.add_parser(
         "bounds", parents=[common, data], help="what the first stage misses, by eps0"
     )
@@ -78,7 +86,7 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         record = module.run()
         yield record, module.report(record)
         return
-    from benchmarks import bounds, data, distortion, filters, search
+    from benchmarks import bounds, data, distortion, filters, ivf, search
 
     names = chosen.dataset or data.default_names()
     sets = (data.load(name, chosen.queries, chosen.rows, chosen.wide) for name in names)
@@ -96,6 +104,12 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
                 threads=chosen.threads, level=chosen.level, bits=chosen.bits, only=chosen.only,
             )  # fmt: skip
             text = search.report(record)
+        elif chosen.command == "ivf":
+            record = ivf.run(
+                dataset, rounds=chosen.rounds, singles=chosen.singles, seed=chosen.seed,
+                threads=chosen.threads, level=chosen.level, lists=chosen.lists, only=chosen.only,
+            )  # fmt: skip
+            text = ivf.report(record)
         else:
             module = filters if chosen.command == "filters" else bounds
             record = module.run(dataset, seed=chosen.seed)
@@ -116,11 +130,13 @@ def main(arguments: list[str] | None = None) -> None:
         whole = head | {"machine": machine.describe()} | record
         print(json.dumps(whole) if chosen.json else text, flush=True)
         if chosen.save:
-            from benchmarks import picture, results
+            from benchmarks import curves, picture, results
 
             paths = [results.save(whole)]
             if chosen.command == "distortion":
                 paths += picture.save(whole)
+            elif chosen.command == "ivf":
+                paths += curves.save(whole)
             print(f"saved to {', '.join(map(str, paths))}", file=sys.stderr)
 
 

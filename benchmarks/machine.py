@@ -15,7 +15,7 @@ _THREADS = (
     "RAYON_NUM_THREADS",
     "VQINDEX_NUM_THREADS",
 )
-_PEERS = ("turbovec",)
+_PEERS = ("turbovec", "rabitqlib")
 
 # What holds each library to a level. FAISS_OPT_LEVEL does not: from 1.15 on FAISS's wheels have one
 # build that chooses as it runs.

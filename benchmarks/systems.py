@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from benchmarks.peers import Turbovec
+from benchmarks.peers import Rabitqlib, Turbovec
 from vqindex.evaluate import Competitor, Faiss, Ours
 
-LIBRARIES = ("vqindex", "FAISS", "turbovec")
+LIBRARIES = ("vqindex", "FAISS", "turbovec", "rabitqlib")
 _OF_DIMENSION = re.compile(r"\{d(?:/(\d+))?\}")
 Case = TypeVar("Case")
 
@@ -43,5 +43,7 @@ def competitor(
     if library == "FAISS":
         return Faiss(spec, metric)
     if level is not None:
-        raise ValueError(f"turbovec takes whatever the CPU has, and nothing holds it to {level}.")
+        raise ValueError(f"{library} takes whatever the CPU has, and nothing holds it to {level}.")
+    if library == "rabitqlib":
+        return Rabitqlib(spec, metric)
     return Turbovec(spec, metric)

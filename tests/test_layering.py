@@ -27,7 +27,7 @@ LAYERS = [
     "factory",
     "io config",
     "datasets evaluate",
-    "report demo",
+    "report demo tune",
     "learn store integrations distributed",
     "cli",
     "__main__",

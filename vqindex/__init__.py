@@ -43,6 +43,7 @@ from vqindex.transforms import (
     LearnedRotation,
     PrincipalAxes,
 )
+from vqindex.tune import Tuning, tune
 
 __version__ = "0.1.0"
 
@@ -80,11 +81,13 @@ __all__ = [
     "ShapeError",
     "SpecError",
     "Trellis",
+    "Tuning",
     "VectorQuantizer",
     "index_factory",
     "inspect",
     "load",
     "show_config",
+    "tune",
     "verify",
     "warmup",
 ]

@@ -34,6 +34,11 @@ class Vectors:
     dim: int
     name: str
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether rows may be read in any order; those of a file are read from front to back."""
+        return isinstance(self.source, np.ndarray)
+
     def chunk(self, start: int, stop: int) -> NDArray[np.float32]:
         """Rows [start, min(stop, n)): finite, C-contiguous, aligned, writeable float32.
 
@@ -56,14 +61,8 @@ class Vectors:
         return rows
 
     def take(self, which: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Some rows (m,), in any order, as `chunk` returns them."""
-        if isinstance(self.source, np.ndarray):
-            return Vectors(self.source[which], len(which), self.dim, self.name).chunk(0, len(which))
-        order = np.argsort(which, kind="stable")  # files are read from front to back
-        ascending = Vectors(self.source[which[order]], len(which), self.dim, self.name)
-        out = np.empty((len(which), self.dim), np.float32)
-        out[order] = ascending.chunk(0, len(which))
-        return out
+        """Some rows (m,) of an array in memory, in any order, as `chunk` returns them."""
+        return Vectors(self.source[which], len(which), self.dim, self.name).chunk(0, len(which))
 
     def chunks(self, rows: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """(start, chunk) for all rows in order, at most `rows` at a time."""
@@ -80,7 +79,7 @@ class Vectors:
 
         An array is checked as it is coded: to read it once more would take a sixth of the time.
         """
-        if not isinstance(self.source, np.ndarray):
+        if not self.in_memory:
             self.check()
 
     def _refuse(self, part: NDArray[Any], rows: NDArray[np.float32], start: int) -> None:

@@ -229,9 +229,9 @@ class Codec:
             return measured(queries, self.metric)
         return measured(queries, "l2", self.center) * np.float32(2)
 
-    def operands(self, queries: FloatArray) -> Operands:
-        """Prepared queries, from (nq, dim) float32."""
-        q = self.asked(queries)
+    def operands(self, queries: FloatArray, asked: FloatArray | None = None) -> Operands:
+        """Prepared queries, from (nq, dim) float32, and from what `asked` made of them if known."""
+        q = self.asked(queries) if asked is None else asked
         y = self.transform.apply_query(q)
         if self.metric == "l2":
             alpha = square_norms(q) * np.float32(-0.25)

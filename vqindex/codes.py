@@ -182,11 +182,14 @@ class Codes:
                 side = column.interleave
                 slabs[slab][inside // side, :, inside % side] = array[here]
 
+    def clear(self, rows: npt.NDArray[np.int64]) -> None:
+        """Write zeros over chosen rows."""
+        self.put(rows, {c.name: np.zeros((len(rows), c.width), c.dtype) for c in self.columns})
+
     def truncate(self, n: int) -> None:
         """Drop the rows from n on, and give slabs that are no longer needed back."""
         self._check_writable()
-        rows = np.arange(n, min(self.n, -(-n // SLAB_ROWS) * SLAB_ROWS))
-        self.put(rows, {c.name: np.zeros((len(rows), c.width), c.dtype) for c in self.columns})
+        self.clear(np.arange(n, min(self.n, -(-n // SLAB_ROWS) * SLAB_ROWS)))
         self.n = n
         self._resize(-(-n // SLAB_ROWS))
 

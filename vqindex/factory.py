@@ -16,7 +16,6 @@ makes such an index again.
 """
 
 import re
-from dataclasses import replace
 from typing import Any
 
 from vqindex import arrays
@@ -74,9 +73,15 @@ def parse_index(spec: str, metric: str, seed: int) -> IndexRecipe:
     before = parts[: parts.index(lists)] if lists is not None else []
     if not parts or parts[-1] == lists or not all(_is_transform(p, spec) for p in before):
         raise _unknown(spec)
-    codec = parse(",".join(part for part in parts if part != lists), metric, seed)
-    inverted = None if lists is None else _lists(lists, spec)
-    return IndexRecipe(replace(codec, keep=keep), inverted, rerank)
+    codec = _recipe([part for part in parts if part != lists], keep, spec, metric, seed)
+    return IndexRecipe(codec, None if lists is None else _lists(lists, spec), rerank)
+
+
+def parse(spec: str, metric: str, seed: int) -> Recipe:
+    """The recipe of a codec: a factory string of a transform, a codec and what is kept, no more."""
+    parts = _parts(spec)
+    keep = _keep(parts.pop(), spec) if parts[-1].startswith("Keep") else None
+    return _recipe(parts, keep, spec, metric, seed)
 
 
 def _parts(spec: str) -> list[str]:
@@ -85,17 +90,11 @@ def _parts(spec: str) -> list[str]:
     return [part.strip() for part in re.split(r",(?![^()]*\))", spec)]
 
 
-def parse(spec: str, metric: str, seed: int) -> Recipe:
-    """The recipe of a codec: a factory string of a transform, a codec and what is kept, no more."""
-    parts = _parts(spec)
-    keep = None
-    if parts[-1].startswith("Keep"):
-        keep = _keep(parts.pop(), spec)
-    transform = None
-    if len(parts) > 1 and _match(parts[0], spec)[0] in TRANSFORMS:
+def _recipe(parts: list[str], keep: str | None, spec: str, metric: str, seed: int) -> Recipe:
+    transform = coarse = None
+    if len(parts) > 1 and _is_transform(parts[0], spec):
         name, number, options = _match(parts.pop(0), spec)
         transform = TRANSFORMS[name].from_spec(name, number, options)
-    coarse = None
     if len(parts) > 1 and _match(parts[0], spec)[0] in Coarse.names:
         coarse = _made(Coarse, *_match(parts.pop(0), spec))
     if len(parts) != 1:

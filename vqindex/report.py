@@ -1,15 +1,23 @@
 """Measurements as a table, which is also Markdown, and as a picture."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from vqindex.evaluate import Measurement
+import numpy as np
+
+from vqindex.evaluate import Curve, Measurement, front
 
 # Okabe and Ito's blue and vermilion, told apart by colour-blind readers; shapes differ as well.
 _STYLES = {"vqindex": ("#0072B2", "o"), "FAISS": ("#D55E00", "s")}
+# More of theirs, one for each kind of index in a picture of curves.
+_COLORS = ("#0072B2", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#D55E00", "#E69F00", "#8C564B")
+_MARKERS = "os^Dv"
+_TICKS = (0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 1)
+_TOP = 1.02  # a recall infinitely far right
 _RINGS = (9, 16, 25, 36, 50, 70, 95)  # pixels from a point to its label
 _GAP = 3  # pixels between a label and anything else
 
@@ -70,6 +78,57 @@ def draw(measurements: Sequence[Measurement], title: str, k: int = 10) -> Any:
     for axes, marks in panels.items():
         label(axes, marks)
     return figure
+
+
+def family(name: str) -> str:
+    """The factory string of an index without the number of its lists."""
+    return re.sub(r"\bIVF\d+", "IVF", name)
+
+
+def draw_curves(curves: Sequence[Curve], title: str, k: int = 10) -> Any:
+    """The matplotlib figure of recall@k against queries per second, one by one and all in a call.
+
+    A line joins the best settings of each kind of index, with any number of lists.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import FixedLocator, FormatStrFormatter, FuncFormatter, NullFormatter
+    except ImportError as error:
+        raise ImportError('matplotlib is missing: pip install "vqindex[plot]"') from error
+    figure = Figure(figsize=(15, 6.5), dpi=120, layout="constrained")
+    figure.suptitle(title)
+    panels = figure.subplots(1, 2, sharey=True)
+    kinds: dict[tuple[str, str], list[Curve]] = {}
+    for curve in curves:
+        kinds.setdefault((curve.library, family(curve.name)), []).append(curve)
+    for axes, mode in zip(panels, ("single", "batch"), strict=True):
+        for i, ((library, name), own) in enumerate(kinds.items()):
+            best = front(pair for curve in own for pair in curve.pairs(mode))
+            ours = library == "vqindex"
+            axes.plot(
+                [pair[0] for pair in best], [pair[1] for pair in best], "-" if ours else "--",
+                color=_COLORS[i % len(_COLORS)], marker=_MARKERS[i % len(_MARKERS)], markersize=5,
+                fillstyle="full" if ours else "none", linewidth=1.2,
+                label=name if ours else f"{library} {name}",
+            )  # fmt: skip
+        axes.set_xscale("function", functions=(_rise, lambda x: _TOP - np.exp(-x)))
+        axes.set_yscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(_TICKS))
+        axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.grid(True, which="both", color="0.9", linewidth=0.8)
+        axes.set(xlabel=f"recall@{k} (right is better)")
+    panels[0].set(ylabel="queries per second (up is better)", title="one query a call")
+    panels[1].set(title="all queries in one call")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper")
+    return figure
+
+
+def _rise(recall: Any) -> Any:
+    """How far right a recall stands: about by the logarithm of what is missed, to part the best."""
+    return -np.log(np.maximum(_TOP - recall, 1e-3))
 
 
 @final

@@ -7,7 +7,7 @@ import pytest
 
 import vqindex as vq
 from vqindex.datasets import load
-from vqindex.indexes.flat import QUERIES
+from vqindex.indexes.scan import QUERIES
 
 METRICS = ("l2", "ip", "cosine")
 SPECS = [

@@ -1,19 +1,27 @@
 """Measuring an index: what each figure means, adapters, and the stopwatch."""
 
-from vqindex.evaluate.competitors import Competitor, Faiss, Ours
+from vqindex.evaluate.competitors import Competitor, Faiss, Ours, Tunable
+from vqindex.evaluate.curves import Curve, Spot, Sweep, front, measure_curves, rate_at
 from vqindex.evaluate.figures import distance_recall, distortion, mrr, ndcg, recall
 from vqindex.evaluate.measurement import Measurement, Rate, measure
 
 __all__ = [
     "Competitor",
+    "Curve",
     "Faiss",
     "Measurement",
     "Ours",
     "Rate",
+    "Spot",
+    "Sweep",
+    "Tunable",
     "distance_recall",
     "distortion",
+    "front",
     "measure",
+    "measure_curves",
     "mrr",
     "ndcg",
+    "rate_at",
     "recall",
 ]

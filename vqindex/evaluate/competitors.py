@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from vqindex.factory import index_factory
 
+_ID_BYTES = 8
+
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
@@ -48,6 +50,14 @@ class Competitor(Protocol):
         ...
 
 
+class Tunable(Competitor, Protocol):
+    """A competitor that trades speed for recall."""
+
+    def configure(self, *, nprobe: int, oversample: float | None = None) -> None:
+        """Look into `nprobe` lists, and score anew `oversample` rows for each that is wanted."""
+        ...
+
+
 @final
 class Ours:
     """An index of this library."""
@@ -79,6 +89,11 @@ class Ours:
     def search(self, q: Floats, k: int) -> Ids:
         """See Competitor."""
         return self._index.search(q, k, threads=self._threads).ids
+
+    def configure(self, *, nprobe: int, oversample: float | None = None) -> None:
+        """See Tunable."""
+        finer = {} if oversample is None else {"oversample": oversample}
+        self._index.configure(nprobe=nprobe, **finer)
 
     @property
     def bytes_per_row(self) -> int:
@@ -143,7 +158,20 @@ class Faiss:
         ids: Ids = self._index.search(q, k)[1]
         return ids
 
+    def configure(self, *, nprobe: int, oversample: float | None = None) -> None:
+        """See Tunable; of an index with lists."""
+        space = self._faiss.ParameterSpace()
+        space.set_index_parameter(self._index, "nprobe", nprobe)
+        if oversample is not None:
+            space.set_index_parameter(self._index, "k_factor_rf", oversample)
+
     @property
     def bytes_per_row(self) -> int:
-        """Codes and factors; the flat indexes of FAISS keep no ids."""
-        return int(self._index.sa_code_size())
+        """Codes, factors, and ids of 8 bytes in lists; the flat indexes of FAISS keep none."""
+        index, finer = self._faiss.downcast_index(self._index), 0
+        if isinstance(index, self._faiss.IndexRefine):
+            finer = int(index.refine_index.sa_code_size())
+            index = self._faiss.downcast_index(index.base_index)
+        lists = self._faiss.try_extract_index_ivf(index)
+        own = int(index.sa_code_size()) if lists is None else int(lists.code_size) + _ID_BYTES
+        return own + finer

@@ -78,11 +78,9 @@ class _Trial:
 
     def round(self, queries: Floats, singles: int, k: int) -> None:
         """Time one batch, then queries one by one."""
-        search = self.system.search
-        self.batch.append(_seconds(partial(search, queries, k)) / len(queries))
-        search(queries[:1], k)  # the first alone may pay for what the batch pushed out of cache
-        alone = [queries[i : i + 1] for i in range(min(singles, len(queries)))]
-        self.single.append(statistics.median(_seconds(partial(search, q, k)) for q in alone))
+        batch, single = round_of(self.system, queries, singles, k)
+        self.batch.append(batch)
+        self.single.append(single)
 
     def measurement(self, dataset: Dataset) -> Measurement:
         return Measurement(
@@ -130,6 +128,14 @@ def measure(
             for trial in trials:
                 trial.round(queries, singles, k)
     return [trial.measurement(dataset) for trial in trials]
+
+
+def round_of(system: Competitor, queries: Floats, singles: int, k: int) -> tuple[float, float]:
+    """Seconds a query takes: a share of all in one call; the median of some one by one."""
+    batch = _seconds(partial(system.search, queries, k)) / len(queries)
+    system.search(queries[:1], k)  # the first alone may pay for what the batch pushed out of cache
+    alone = [queries[i : i + 1] for i in range(min(singles, len(queries)))]
+    return batch, statistics.median(_seconds(partial(system.search, q, k)) for q in alone)
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -33,6 +33,7 @@ from vqindex.transforms.base import stored
 ROWS = 1024  # that meet all origins at a time
 SAMPLE = 128  # rows for each list that origins are learned from, at most
 ITERATIONS = 10  # of Lloyd's: more change lists little
+MOST_SQUARE = 2.0**126  # of an origin's norm: centring and rounding have lengthened rows a little
 
 Ints = npt.NDArray[np.int64]
 
@@ -71,7 +72,7 @@ class Centroids:
             for empty in np.flatnonzero(counts == 0):
                 crowded = counts.argmax()
                 means[empty] = sample[rng.choice(np.flatnonzero(numbers == crowded))]
-                counts[crowded] //= 2
+                counts[crowded] -= counts[crowded] // 2  # never to none
             centroids = cls.of(metric, means.astype(np.float32))
         return centroids
 
@@ -125,7 +126,7 @@ class Centroids:
         values[: self.lists, : self.dim] = self.origins(np.arange(self.lists))
         fields = self._layout.program({"rows": 0}, program.NONE, 0)
         zeros = np.zeros(self.padded, np.float32)
-        prepared = prepare(fields, values, zeros, zeros)
+        prepared = prepare(fields, [values], zeros, zeros)
         asked: Asked = prepared.asked(0, zeros, packed=False)
         packed = aligned_zeros((self.padded, asked.row_bytes), np.int8)
         asked = asked._replace(packed=address(packed))
@@ -171,4 +172,7 @@ class Centroids:
             )
         if (scales < 0).any() or (entries == -128).any():
             raise CorruptFileError("'scales' must not be negative, nor 'entries' below -127.")
+        squares = square_norms(entries.astype(np.float32)) * scales.astype(np.float64) ** 2
+        if (squares > MOST_SQUARE).any():
+            raise CorruptFileError(f"origins must have norms up to {MOST_SQUARE**0.5:.3g}.")
         return cls(metric, entries, scales)

@@ -6,7 +6,7 @@ from vqindex import arrays
 from vqindex.indexes.base import Filters, Index, check_keep, check_recipes
 from vqindex.indexes.recipe import IndexRecipe
 from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import Scan
+from vqindex.indexes.scan import Scan, planned
 from vqindex.indexes.settings import Settings
 from vqindex.kernels.cpu.records import Answers
 from vqindex.layouts.base import FloatArray
@@ -18,9 +18,6 @@ from vqindex.recipe import Recipe
 from vqindex.sketches.qjl import QJL
 from vqindex.transforms import default_transform
 from vqindex.transforms.base import Transform
-
-QUERIES = 1024  # queries prepared at a time
-CANDIDATES = 1 << 22  # places for candidates at a time: at most some 200 MB a thread
 
 
 @final
@@ -66,15 +63,8 @@ class FlatIndex(Index):
         self, rows: Rows, queries: FloatArray, settings: Settings, filters: Filters, threads: int,
         answers: Answers, tell: Progress,
     ) -> dict[str, int]:  # fmt: skip
-        scan, nq = Scan(rows, answers.width, settings), len(queries)
-        step = max(1, min(QUERIES, CANDIDATES // (scan.k + 1)))
-        step = 1 if isinstance(filters, list) else step
-        for start in range(0, nq, step):
-            stop = min(start + step, nq)
-            allowed = filters[start] if isinstance(filters, list) else filters
-            scan.run(queries[start:stop], allowed, threads, answers.after(start))
-            tell(stop)
-        return scan.stats
+        scan = planned(Scan, rows, answers.width, settings)
+        return scan.all(queries, filters, threads, answers, tell)
 
 
 def recipe(

@@ -3,10 +3,11 @@
 from typing import Any, ClassVar, final
 
 from vqindex.indexes.base import Filters, Index
-from vqindex.indexes.flat import CANDIDATES, QUERIES, recipe
+from vqindex.indexes.flat import recipe
 from vqindex.indexes.probe import Probe
 from vqindex.indexes.recipe import IndexRecipe, InvertedFile
 from vqindex.indexes.rows import Rows
+from vqindex.indexes.scan import planned
 from vqindex.indexes.settings import Settings
 from vqindex.kernels.cpu.records import Answers
 from vqindex.layouts.base import FloatArray
@@ -62,12 +63,5 @@ class IVFIndex(Index):
         self, rows: Rows, queries: FloatArray, settings: Settings, filters: Filters, threads: int,
         answers: Answers, tell: Progress,
     ) -> dict[str, int]:  # fmt: skip
-        probe, nq = Probe(rows, answers.width, settings), len(queries)
-        step = max(1, min(QUERIES, CANDIDATES // (probe.k + 1)))
-        step = 1 if isinstance(filters, list) else step
-        for start in range(0, nq, step):
-            stop = min(start + step, nq)
-            allowed = filters[start] if isinstance(filters, list) else filters
-            probe.run(queries[start:stop], allowed, threads, answers.after(start))
-            tell(stop)
-        return probe.stats
+        probe = planned(Probe, rows, answers.width, settings)
+        return probe.all(queries, filters, threads, answers, tell)

@@ -87,6 +87,18 @@ class Lists:
         bits = np.unpackbits(self.masks.astype("<u4").view(np.uint8), bitorder="little")
         return np.flatnonzero(bits)
 
+    def hold(self, slots: Ints) -> npt.NDArray[np.bool_]:
+        """Whether there are rows in some slots of the pool."""
+        return (self.masks[slots // BLOCK] >> (slots % BLOCK).astype(np.uint32) & 1).astype(
+            np.bool_
+        )
+
+    def spare(self, numbers: Ints) -> Ints:
+        """The slots without rows in the blocks of some lists."""
+        heads = self.heads[numbers]
+        slots = (BLOCK * heads[heads >= 0, None] + _INSIDE).ravel()
+        return slots[~self.hold(slots)]
+
     def chain(self, number: int) -> Ints:
         """The blocks of a list, from its first on."""
         blocks, block = [], int(self.heads[number])

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex import threads as pool
-from vqindex.indexes.centroids import Centroids
 from vqindex.indexes.lists import Lists
 from vqindex.indexes.rows import Rows
 from vqindex.indexes.scan import Mask, Questions, Scan, edges
@@ -18,6 +17,7 @@ from vqindex.layouts.operands import GROUP
 from vqindex.memory import address
 
 Masks = npt.NDArray[np.uint32]
+Counts = npt.NDArray[np.int64]
 
 
 class Probe(Scan):
@@ -26,31 +26,28 @@ class Probe(Scan):
     def __init__(self, rows: Rows, k: int, settings: Settings) -> None:
         super().__init__(rows, k, settings)
         self._nprobe = settings.nprobe
-        self._looked = np.zeros(3, np.int64)
+        self._record = None
+        if rows.lists is not None and rows.model.centroids is not None:
+            self._record = rows.lists.record(rows.model.centroids)
 
-    @property
-    def stats(self) -> dict[str, int]:
-        """Lists and rows that were looked at, and rows scored in full, of all queries together."""
-        lists, rows, scored = self._looked.tolist()
-        return {"lists": lists, "bounded": rows, "scored": self.scored + scored}
-
-    def _run(self, asking: Questions, allowed: Mask | None, threads: int, answers: Answers) -> None:
-        lists, centroids = self.rows.lists, self.model.centroids
-        if lists is None or centroids is None or self._is_few(lists, allowed):
-            super()._run(asking, allowed, threads, answers)
-            return
-        parts = min(threads, asking.nq // GROUP)
+    def _run(
+        self, asking: Questions, allowed: Mask | None, threads: int, answers: Answers
+    ) -> dict[str, int]:
+        """How many lists and rows were looked at, and scored in full."""
+        lists = self._chains
+        if lists is None or self._is_few(lists, allowed):
+            return super()._run(asking, allowed, threads, answers)
         masks = None if allowed is None else self._masks(lists, allowed)
-        tasks = (
-            [
-                partial(self._probe, lists, centroids, asking.select(a, b), masks, answers.after(a))
+        parts = min(threads, asking.nq // GROUP)
+        if parts < 2:
+            looked = self._probe(asking, masks, answers)
+        else:
+            tasks = [
+                partial(self._probe, asking.select(a, b), masks, answers.after(a))
                 for a, b in edges(asking.nq, parts, GROUP)
             ]
-            if parts > 1
-            else [partial(self._probe, lists, centroids, asking, masks, answers)]
-        )
-        for looked in pool.run(tasks, threads):
-            self._looked += looked
+            looked = np.sum(pool.run(tasks, threads), axis=0)
+        return dict(zip(("lists", "bounded", "scored"), looked.tolist(), strict=True))
 
     def _is_few(self, lists: Lists, allowed: Mask | None) -> bool:
         """Whether looking at every row that may be found is no more work."""
@@ -67,21 +64,15 @@ class Probe(Scan):
         places[lists.slots] = allowed
         return np.packbits(places, bitorder="little").view("<u4").astype(np.uint32)
 
-    def _probe(
-        self,
-        lists: Lists,
-        centroids: Centroids,
-        asking: Questions,
-        masks: Masks | None,
-        answers: Answers,
-    ) -> npt.NDArray[np.int64]:
+    def _probe(self, asking: Questions, masks: Masks | None, answers: Answers) -> Counts:
         asked, looked = self._asked(asking), np.zeros(3, np.int64)
-        kept = records.kept(asking.nq, asked.padded, self.k)
-        slab = min(lists.blocks, signs.SLAB_BLOCKS)
+        kept, record = records.kept(asking.nq, asked.padded, self.k), self._record
+        assert record is not None
         probe.top_k_lists(
-            self.stored, lists.record(centroids), asked, self._nprobe,
-            UNBOUND if masks is None else address(masks), records.chosen(lists.count), self.k,
-            kept.at, records.highest(1, self.k), records.sign_scratch(self.stored, 1, slab), looked,
+            self.stored, record, asked, self._nprobe,
+            UNBOUND if masks is None else address(masks), records.chosen(record.lists), self.k,
+            kept.at, records.highest(1, self.k),
+            records.sign_scratch(self.stored, 1, min(record.blocks, signs.SLAB_BLOCKS)), looked,
         )  # fmt: skip
         self._answer(kept, asked, 0, asking, answers)
         return looked

@@ -8,7 +8,7 @@ split among calls changes nothing.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,7 @@ class Rows:
         self.codes = Codes(self.model.columns)
         self.lists: Lists | None = None
         self.ids = IdMap()
+        self.plans: dict[Any, Any] = {}  # of searches, see scan.planned
 
     @classmethod
     def restore(
@@ -58,7 +59,7 @@ class Rows:
         """Rows as a file holds them; CorruptFileError where their ids are not."""
         rows = cls.__new__(cls)
         rows.recipe, rows.dim, rows.fitted, rows.model = recipe, dim, fitted, model
-        rows.codes, rows.lists = codes, lists
+        rows.codes, rows.lists, rows.plans = codes, lists, {}
         rows.ids = IdMap.rebuild(rows.id_column, next_id)
         if lists is not None:
             rows.ids.assign(rows.id_column, rows.slots)
@@ -162,6 +163,8 @@ class Rows:
                 fitted_since = self.codes is not before[0]
                 self.codes, self.model, self.lists, self.fitted, n = before
                 self.codes.truncate(n)
+                if self.lists is not None:
+                    self.codes.clear(self.lists.spare(np.arange(self.lists.count)))
                 if fitted_since:
                     self.ids.assign(self.id_column, np.arange(n))
             raise
@@ -206,16 +209,16 @@ class Rows:
             numbers = np.concatenate([np.empty(0, np.int64), *pool.run(tasks, threads)])
             lists, slots = self.lists.grown(numbers)
             self.codes.extend(BLOCK * lists.blocks - self.codes.n)
-        order = np.argsort(slots)  # those of one list together
+        together = lists is not None and vectors.in_memory  # the rows of one list
+        order = np.argsort(slots) if together else np.arange(len(slots))
 
         def write(a: int, b: int) -> None:
             here = order[a:b]
+            x = vectors.take(start + here) if together else vectors.chunk(start + a, start + b)
             named = {ID: ids[start + here]}
             if numbers is None:
-                x = vectors.chunk(start + a, start + b)
                 self.codes.write(int(slots[a]), self.model.encode(x, None) | named)
             else:
-                x = vectors.take(start + here)
                 self.codes.put(slots[here], self.model.encode(x, numbers[here]) | named)
 
         edges, step = self._edges(0, len(slots)), AHEAD * threads if threads > 1 else 1
@@ -246,6 +249,8 @@ class Rows:
                 edges = self._edges(0, changed.n)
                 tasks = [partial(self._encoded, changed, ids[old], a, b) for a, b in edges]
                 encoded = pool.run(tasks, threads)
+                if changed.n:
+                    progress(vectors.n)
                 with uninterrupted():
                     self._name(ids[~old], slots)
                     rows = self.ids.find(ids[old])
@@ -253,13 +258,13 @@ class Rows:
                         self.codes.put(rows[a:b], values)
             else:
                 places = self._extend(changed, ids[old], threads, _silent)
+                if changed.n:
+                    progress(vectors.n)
                 with uninterrupted():
                     rows = self.ids.find(ids[old])
                     self._name(ids[~old], slots)
                     self.ids.assign(ids[old], places)
                     self._drop(rows)
-            if changed.n:
-                progress(vectors.n)
 
     def _encoded(self, vectors: Vectors, ids: Ids, a: int, b: int) -> dict[str, Array]:
         """The columns of rows a..b-1."""
@@ -286,6 +291,7 @@ class Rows:
             self._move(targets, sources)
             self.codes.truncate(self.codes.n - len(slots))
             return
+        changed = np.unique(self.lists.owners[slots // BLOCK]).astype(np.int64)
         self.lists, moves = self.lists.without(slots)
         self._move(moves.targets, moves.sources)
         inside = np.arange(BLOCK)
@@ -295,8 +301,9 @@ class Rows:
         )
         self.codes.put(into, self.codes.take(out))
         self.codes.truncate(BLOCK * self.lists.blocks)
-        there = np.flatnonzero(np.isin(into, self.lists.slots))
-        self.ids.assign(self.codes.take(into[there], [ID])[ID].ravel(), into[there])
+        self.codes.clear(self.lists.spare(changed))
+        there = into[self.lists.hold(into)]
+        self.ids.assign(self.codes.take(there, [ID])[ID].ravel(), there)
 
     def _move(self, targets: Ids, sources: Ids) -> None:
         moved = self.codes.take(sources)

@@ -40,6 +40,7 @@ from vqindex.kernels.cpu.records import Answers, Asked, Held, Stored
 from vqindex.layouts.base import FloatArray
 from vqindex.layouts.operands import GROUP, Operands
 from vqindex.memory import address, workspace
+from vqindex.progress import Progress
 from vqindex.scoring import Scorer
 
 BATCH = 8  # queries from which a decoded block is worth its decoding, where there are no bounds
@@ -49,10 +50,14 @@ PROBE = 16  # queries that show whether signs spare enough
 DENSE = 0.0135  # rows that signs leave, of all, for each word: above it multiplying is cheaper
 DENSE_MIXED = 0.0015  # ... where bits are mixed: a row alone takes longer
 WIDEST = 1e18  # widths of a bound: as wide as any, and times the largest norm a float32
+QUERIES = 1024  # queries prepared at a time
+CANDIDATES = 1 << 22  # places for candidates at a time: at most some 200 MB a thread
+PLANS = 8  # kept with the rows they are for
 SHARED_BLOCKS = 8192  # blocks from which one query is worth a second thread
 
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Filters = Mask | list[Mask | None] | None
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,18 @@ def _held(scorer: Scorer, codes: Codes, first: int) -> Held:
     return Held(record, program)
 
 
+def planned(kind: "type[Scan]", rows: Rows, k: int, settings: Settings) -> "Scan":
+    """How to search rows as they are now, for k neighbours: made once, until they change."""
+    found = rows.plans.get((kind, k, settings))
+    if not isinstance(found, Scan) or not found.is_current:
+        if len(rows.plans) >= PLANS:
+            rows.plans.clear()
+        found = rows.plans[kind, k, settings] = kind(rows, k, settings)
+    return found
+
+
 class Scan:
-    """One search over the rows of an index: codes bound to addresses, and how it is done.
+    """Searches of the rows of an index: codes bound to addresses, and how it is done.
 
     k      rows kept of each query
     best   rows wanted: fewer than k where those kept are scored again
@@ -127,7 +142,7 @@ class Scan:
         self.best = min(k, rows.n)
         self.k = self.best
         if self.model.finer is not None:
-            self.k = min(ceil(k * settings.oversample), rows.n)
+            self.k = ceil(min(k * settings.oversample, rows.n))
         self._width = min(settings.eps0 * scorer.error, WIDEST)
         fields = scorer.fields[: scorer.signs]
         self._dense = DENSE_MIXED if scorer.fields[0, BITS] == MIXED else DENSE
@@ -139,37 +154,57 @@ class Scan:
             self.stored = self.stored._replace(signs=0, words=0)
         if codec.residual and rows.lists is not None:
             self.stored = self.stored._replace(owners=address(rows.lists.owners))
-        self.scored = 0  # rows, in full
+        self._chains, self._n = rows.lists, rows.n
 
     @property
-    def stats(self) -> dict[str, int]:
-        """How much was done."""
-        return {"scored": self.scored}
+    def is_current(self) -> bool:
+        """Whether the rows are those that this was made for."""
+        rows = self.rows
+        return rows.codes.bound is self._held and rows.lists is self._chains and rows.n == self._n
+
+    def all(
+        self, queries: FloatArray, filters: Filters, threads: int, answers: Answers, tell: Progress
+    ) -> dict[str, int]:
+        """`run`, some queries after others; filters is a mask, a list of one for each, or None."""
+        step, nq = max(1, min(QUERIES, CANDIDATES // (self.k + 1))), len(queries)
+        step = 1 if isinstance(filters, list) else step
+        done: dict[str, int] = {}
+        for start in range(0, max(nq, 1), step):
+            stop = min(start + step, nq)
+            allowed = filters[start] if isinstance(filters, list) else filters
+            more = self.run(queries[start:stop], allowed, threads, answers.after(start))
+            done = {name: done.get(name, 0) + count for name, count in more.items()}
+            tell(stop)
+        return done
 
     def run(
         self, queries: FloatArray, allowed: Mask | None, threads: int, answers: Answers
-    ) -> None:
-        """Find the best rows of every query (nq, d) float32.
+    ) -> dict[str, int]:
+        """Find the best rows of every query (nq, d) float32; how much was done.
 
         allowed   (n,) bool, the rows that may be found, or None for all
         """
         with workspace:
-            self._run(questions(self.model, queries), allowed, threads, answers)
+            return self._run(questions(self.model, queries), allowed, threads, answers)
 
-    def _run(self, asking: Questions, allowed: Mask | None, threads: int, answers: Answers) -> None:
-        if allowed is not None and self._lists(int(np.count_nonzero(allowed)), asking.nq):
-            self.scored += self._listed(asking, self._slots(allowed), threads, answers)
+    def _run(
+        self, asking: Questions, allowed: Mask | None, threads: int, answers: Answers
+    ) -> dict[str, int]:
+        """How many rows were scored in full, for "scored"."""
+        if allowed is not None and self._is_listed(int(np.count_nonzero(allowed)), asking.nq):
+            scored = self._listed(asking, self._slots(allowed), threads, answers)
         elif self.stored.signs or asking.nq >= BATCH:
-            self.scored += self._many(asking, self.rows.blocks(allowed), threads, answers)
+            scored = self._many(asking, self.rows.blocks(allowed), threads, answers)
         else:
-            self.scored += self._listed(asking, self._slots(allowed), threads, answers)
+            scored = self._listed(asking, self._slots(allowed), threads, answers)
+        return {"scored": scored}
 
     def _slots(self, allowed: Mask | None) -> Ids:
         """Slots of the rows that may be found."""
         slots = self.rows.slots
         return slots if allowed is None else slots[allowed]
 
-    def _lists(self, count: int, nq: int) -> bool:
+    def _is_listed(self, count: int, nq: int) -> bool:
         """Whether so few rows are best scored one by one."""
         if self.stored.signs:
             return count == 0 or (nq < BATCH and count * SPARED <= self.rows.n)

@@ -79,11 +79,12 @@ def restore(
     if not fitted and n >= recipe.sample_size:
         raise CorruptFileError(f"an index of {n} rows must be fitted, and is not.")
     model = _model(recipe if fitted else recipe.waiting, dim, contents.arrays)
-    lists = None
+    lists, own = None, part(contents.arrays, "lists.")
     if model.centroids is not None:
-        lists = Lists.restore(part(contents.arrays, "lists."), model.centroids.lists)
+        lists = Lists.restore(own, model.centroids.lists)
         if lists.n != n:
             raise CorruptFileError(f"an index of {n} rows has lists of {lists.n}.")
+    _same_names(own, lists.arrays() if lists else (), "arrays of lists")
     arrays = part(contents.arrays, "codes.")
     _same_names(arrays, (column.name for column in model.columns), "columns")
     blocks = -(-n // BLOCK) if lists is None else lists.blocks

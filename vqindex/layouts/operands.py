@@ -138,7 +138,8 @@ def prepare(
         if made is None:
             made = _empty(fields, padded, 4 * d if is_float else d, alpha, np.sqrt(squares))
         if is_float:
-            made.entries[first : first + n] = values
+            at = made.start - address(made.memory) + 4 * first * d
+            made.memory[at : at + 4 * n * d].view(np.float32)[:] = values.reshape(-1)
         else:
             step, at = 4 * len(fields) * padded, made.start + first * d
             seed = made.start + padded * d + 4 * first

@@ -38,6 +38,7 @@ GROUP = 32  # queries whose bounds are kept at a time
 SLAB_BLOCKS = 4096  # bounded at a time
 _LISTED = 256  # rows that are listed before they are scored
 _AHEAD = 1  # blocks whose codes are asked for ahead of their use
+_RUNS_AHEAD = 2  # blocks of the next run whose codes are asked for
 _CUT = 64  # bytes of a block's bounds
 _LOWEST = np.float32(-3.4028235e38)
 
@@ -100,6 +101,8 @@ def _bounds_of_one(stored, blocks, masks, top, here, asked, query, k, highest, s
     b = np.int64(0)
     while b < here:
         count, block = _run(blocks, masks, top + b, top + here), blocks[top + b]
+        for i in range(_RUNS_AHEAD):  # lists lie anywhere: nothing else foresees the next one
+            prefetch_codes(stored, blocks[top + min(b + count + i, here - 1)])
         if masks[top + b] != 0:
             run_bounds(stored, block, count, asked, query, scratch.indexes, scratch.lines)
         for i in range(count):
