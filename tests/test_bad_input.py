@@ -271,10 +271,13 @@ def test_a_list_that_holds_itself(call):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: vq.LloydMax(bits=2.5),
+        lambda: vq.LloydMax(bits=0.5),
+        lambda: vq.LloydMax(bits=8.5),
+        lambda: vq.LloydMax(bits=float("nan")),
         lambda: vq.LloydMax(bits=True),
         lambda: vq.LloydMax(bits="4"),
         lambda: vq.LloydMax(center="no"),
+        lambda: vq.LloydMax(nested="no"),
         lambda: vq.QJL(bits=2.5),
         lambda: vq.QJL(bits=0),
     ],

@@ -28,7 +28,7 @@ what a query and a row do not share.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ from vqindex.lazy import lazy
 from vqindex.memory import address
 from vqindex.quantizers.base import (
     FittedQuantizer,
+    Nested,
     Summed,
     divide,
     inner_products,
@@ -88,6 +89,18 @@ class Codec:
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # no addresses
+
+    def at(self, bits: int | None) -> "Codec":
+        """What searches the same rows by the first bits of codes, as check_bits allows; or all."""
+        if bits is None or not isinstance(self.quantizer, Nested):
+            return self
+        if bits not in self._prefixes:
+            self._prefixes[bits] = replace(self, quantizer=self.quantizer.at(bits))
+        return self._prefixes[bits]
+
+    @lazy
+    def _prefixes(self) -> dict[int, "Codec"]:
+        return {}
 
     @property
     def _terms(self) -> list[FittedQuantizer]:

@@ -55,6 +55,25 @@ class Recipe:
         return ",".join(parts)
 
     @property
+    def prefix_bits(self) -> int:
+        """As many of the first bits of codes as rows can be searched by, 0 if they are read whole.
+
+        See Nested.
+        """
+        return 0 if self.sketch else int(getattr(self.quantizer, "prefix_bits", 0))
+
+    def check_bits(self, bits: int) -> None:
+        """Raise SpecError unless rows can be searched by the first `bits` bits of their codes."""
+        most = self.prefix_bits
+        if not most:
+            raise SpecError(f"the codes of {self.spec} are read whole: leave bits={bits} out.")
+        if not 1 <= bits <= most:
+            raise SpecError(
+                f"bits must be 1 to {most} of the codes of {self.spec}, or None for all of them, "
+                f"got {bits}."
+            )
+
+    @property
     def sample_size(self) -> int:
         """Rows that fitting wants; 0 when nothing is learned from data."""
         parts = self.transform, self.quantizer, self.coarse

@@ -41,6 +41,9 @@ def test_masks_have_a_bit_for_each_row_that_may_be_found(n, share, seed):
     [
         ({"stages": "of"}, ValueError, 'stages must be "on" or "off", got \'of\''),
         ({"stages": True}, ValueError, 'stages must be "on" or "off", got True'),
+        ({"bits": 0}, ValueError, "bits must be an integer >= 1, got 0"),
+        ({"bits": True}, TypeError, "bits must be an integer >= 1, got True"),
+        ({"bits": 2.0}, TypeError, "bits must be an integer >= 1, got 2.0"),
         ({"eps0": "3"}, TypeError, "eps0 must be a number, got '3'"),
         ({"eps0": True}, TypeError, "eps0 must be a number, got True"),
         ({"eps0": None}, TypeError, "eps0 must be a number, got None"),
@@ -64,7 +67,7 @@ def test_settings_are_checked(settings, error, message):
 def test_settings_of_a_search_and_of_the_index():
     index = vq.index_factory("TQ4", metric="ip")
     index.add(vectors(3000))
-    default = {"eps0": 3.5, "stages": "on"}
+    default = {"eps0": 3.5, "stages": "on", "bits": None}
     assert index.settings == default
     full, staged = index.search(vectors(1), stages="off"), index.search(vectors(1))
     assert index.settings == default
@@ -73,7 +76,7 @@ def test_settings_of_a_search_and_of_the_index():
     assert index.search(vectors(1)).stats == full.stats
     assert index.search(vectors(1), stages="on").stats == staged.stats
     index.configure(eps0=np.float32(2))
-    assert index.settings == {"eps0": 2.0, "stages": "off"}
+    assert index.settings == {"eps0": 2.0, "stages": "off", "bits": None}
     assert type(index.settings["eps0"]) is float
     with pytest.raises(TypeError, match="unknown search setting 'nprobe'; this index has eps0, st"):
         index.configure(nprobe=3)

@@ -1,6 +1,6 @@
 """Random rows of every kind of program, stored, with random queries; scores by the reference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +35,12 @@ def scalar_layout(*shape, prefix=""):
         lower = rng.choice(127, 2 ** (bits - 1) - 1, replace=False)
         segments.append(Segment(dims, (*sorted(lower.tolist()), 127 if bits > 1 else 0)))
     return ScalarCodes(tuple(segments), prefix)
+
+
+def first_bits(bits, *shape, **more):
+    """A layout that reads so many of the first bits of codes of (dims, bits) segments."""
+    read = scalar_layout(*((dims, min(bits, kept)) for dims, kept in shape))
+    return replace(read, kept=tuple(kept for _, kept in shape), **more)
 
 
 def mixed_layout(bits, dims, fine=0, weighed=False):
@@ -94,6 +100,10 @@ SIGNED = {
     "tables and outliers": Program(
         ((TableCodes(33, 4), True), (SparseCodes(66, 3), True), SKETCH), 3, ratio=False
     ),
+    "one bit and an offset": Program(((scalar_layout((65, 1)), True), OFFSET), 2, ratio=False),
+    "the first bits of two segments": one(first_bits(2, (65, 4), (66, 3), ratio="ratio"), signs=2),
+    "the signs of longer codes": one(first_bits(1, (130, 6), ratio="ratio"), bias=False),
+    "the first bits, finer": one(first_bits(6, (65, 8), worth=16)),
     "a sketch left out": Program(((scalar_layout((64, 3), (6, 2)), True), SKETCH), 2, ratio=False),
 }
 PROGRAMS = SIGNED | {
@@ -117,6 +127,18 @@ SLACKS = (0.0, 3.0, 300.0, 1e7)  # below most errors, about them, above most, ab
 
 def random_rows(layout, n, rng):
     """What a layout packs, or its columns, and the same as one array for each segment."""
+    if isinstance(layout, ScalarCodes) and layout.kept:
+        dims = [s.dims for s in layout.segments]
+        whole = scalar_layout(*zip(dims, layout.kept, strict=True))
+        parts = [
+            rng.integers(0, 1 << bits, (n, s.dims), np.uint8)
+            for s, bits in zip(layout.segments, layout.kept, strict=True)
+        ]
+        read = [
+            part >> (bits - s.bits)
+            for part, s, bits in zip(parts, layout.segments, layout.kept, strict=True)
+        ]
+        return whole.pack(np.concatenate(parts, axis=1)), read
     if isinstance(layout, ScalarCodes):
         parts = [rng.integers(0, 1 << s.bits, (n, s.dims), np.uint8) for s in layout.segments]
         return np.concatenate(parts, axis=1), parts
@@ -281,7 +303,11 @@ class Case:
             else:
                 raw = scalar.raw(part.astype(np.uint8), self.magnitudes(s), entries)
             parts.append(score.part(raw, operands.half[s, :nq], operands.gamma[s, :nq]))
-        return score.score(parts, self.scales, self.bias)
+        scales = [
+            scale * own if getattr(layout, "ratio", None) else scale
+            for layout, scale, own in zip(self.layouts, self.scales, self.ratios, strict=True)
+        ]
+        return score.score(parts, scales, self.bias)
 
     def magnitudes(self, s):
         """Of a scalar or sign segment, (ksub / 2,) int8."""
@@ -302,6 +328,7 @@ class Case:
         weights = getattr(self.layouts[s], "weights", None)
         if weights is not None:
             entries *= weights
+        entries *= getattr(self.layouts[s], "worth", 1)
         return entries, entries.sum(axis=1).astype(F32) * F32(0.5)
 
     def bounds(self, operands, slack=0.0):
@@ -316,6 +343,9 @@ class Case:
                 estimates.append(
                     score.estimate(self.sparse(operands, s), base, operands.gamma[s, :nq])
                 )
+                continue
+            if isinstance(self.layouts[s], OffsetColumn):
+                estimates.append(self.parts[s] * operands.gamma[s, :nq])
                 continue
             entries, half = self.weighed(operands, s)
             tables, floor, span = sign.tables(entries)

@@ -80,6 +80,43 @@ def test_the_first_planes_are_the_same_code_at_fewer_bits():
         assert np.array_equal(shorter.unpack(prefix), codes >> (6 - bits))
 
 
+@given(SHAPES, st.integers(1, 8))
+@settings(max_examples=40, deadline=None)
+def test_first_bits_are_read_where_the_whole_codes_are(shape, bits):
+    """The same columns, codes without their last bits, and levels of those codes."""
+    whole = layout_of(shape)
+    parts, codes = codes_of(shape, 9)
+    segments = layout_of([(dims, min(bits, own)) for dims, own in shape]).segments
+    layout = whole.first_bits(segments)
+    assert layout.columns == whole.columns
+    columns = whole.pack(codes)
+    shifts = [max(own - bits, 0) for _, own in shape]
+    read = np.concatenate([p >> s for p, s in zip(parts, shifts, strict=True)], axis=1)
+    assert np.array_equal(layout.unpack(columns), read)
+    shorter = ScalarCodes(segments)
+    assert np.array_equal(layout.levels(columns), shorter.levels(shorter.pack(read)))
+    again = layout.first_bits(tuple(Segment(s.dims, (0,)) for s in segments))
+    assert again.kept == tuple(own for _, own in shape)
+
+
+def test_program_of_first_bits():
+    whole = layout_of([(65, 6), (7, 4)])
+    read = whole.first_bits((Segment(65, (0, 9)), Segment(7, (0, 8))), 4, "ratio2")
+    index = {"plane": 4, "rest": 6, "ratio2": 7}
+    fields, kept = read.program(index, 5, 128), whole.program(index, 5, 128)
+    assert fields[:, program.BITS].tolist() == [2, 2]
+    assert fields[:, program.RATIO].tolist() == [8, 8]
+    assert not kept[:, program.RATIO].any()
+    assert not kept[:, program.WEIGHTS].any()
+    for field in (program.FIRST, program.REST, program.REST_BYTES, program.OPERAND):
+        assert (fields[:, field] == kept[:, field]).all()
+    assert (fields[:, program.PLANES :] == kept[:, program.PLANES :]).all()
+    for i, words in enumerate((2, 1)):
+        where = int(fields[i, program.WEIGHTS])
+        weights = np.frombuffer((ctypes.c_int32 * 64 * words).from_address(where), np.int32)
+        assert (weights == 4).all()
+
+
 @given(SHAPES)
 @settings(max_examples=40, deadline=None)
 def test_levels_are_those_of_the_reference(shape):
@@ -115,8 +152,8 @@ def test_program():
     assert fields[:, program.FIRST].tolist() == [0, 2]
     assert fields[:, program.PLANE].tolist() == [4, 4]
     assert fields[:, program.PLANE_WORDS].tolist() == [3, 3]
-    assert fields[:, program.REST].tolist() == [6, 6]
-    assert fields[:, program.REST_BYTES].tolist() == [32, 32]
+    assert fields[:, program.REST].tolist() == [6, 4]  # a sign is all that the second has
+    assert fields[:, program.REST_BYTES].tolist() == [32, 0]
     assert fields[:, program.SCALE].tolist() == [5, 5]
     assert fields[:, program.OPERAND].tolist() == [128, 256]
     assert fields[0, program.PLANES + 1 : program.PLANES + 3].tolist() == [0, 2]

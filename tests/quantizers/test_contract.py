@@ -23,6 +23,7 @@ OPTIONS = [
     "EDEN2(center=no)", "EDEN4(scale=biased)", "TQ2(center=yes)", "QJL(projection=gaussian)",
     "RaBitQ2(search=fast)", "RaBitQ4(error=yes)", "LVQ4x4", "LVQ2x6",
 ]  # fmt: skip
+OPTIONS += ["EDEN2.5", "TQ1.5", "EDEN3.5(nested=yes)"]
 OPTIONS += ["Ternary(center=no)", "Levels5(scale=biased)", "Levels11"]
 OPTIONS += ["OCT3(center=no)", "OCT4(scale=biased)"]
 OPTIONS += ["TCQ1.5(center=no,window=8)", "TCQ3(scale=biased,window=10)"]
@@ -74,6 +75,7 @@ cases = pytest.mark.parametrize(
         *product(SKETCHED, (1, 2, 7, 65)),
         ("EDEN8", 1),
         ("TQ8", 65),
+        ("EDEN7.5", 130),
         *MATCHED,
         *product(COARSE, (1, 2, 7, 65)),
     ],

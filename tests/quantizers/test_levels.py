@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from vqindex.errors import SpecError
 from vqindex.kernels.reference import scalar, score, sign
 from vqindex.quantizers import levels as module
-from vqindex.quantizers.levels import lloyd_max, nested_levels, scalar_levels, uniform_levels
+from vqindex.quantizers.levels import (
+    levels_at,
+    lloyd_max,
+    nested_levels,
+    scalar_levels,
+    uniform_levels,
+)
 
 # EDEN's published constants: to 10 decimals for 1 to 4 bits, to 7 for 5 bits.
 PUBLISHED = {
@@ -256,6 +262,22 @@ def test_nested_levels_are_means_of_merged_cells_but_for_rounding(bits, narrower
     means = first / mass
     least = 1 - means @ first
     assert least - 1e-12 <= nested.distortion <= least + 0.25 * nested.unit**2
+
+
+@pytest.mark.parametrize("dim", [None, 64, 768])
+@pytest.mark.parametrize("bits", range(1, 8))
+def test_levels_on_the_grid_of_a_bit_more(bits, dim):
+    """Ascending, and worse than those on the best grid by what rounding them can add at most."""
+    finer, own = scalar_levels(bits + 1, dim), scalar_levels(bits, dim)
+    levels = levels_at(bits, dim, finer.unit)
+    assert levels.unit == finer.unit
+    assert (np.diff(levels.magnitudes.astype(int)) > 0).all()
+    assert levels.magnitudes[0] >= 0
+    assert np.allclose(levels.thresholds, (levels.values[1:] + levels.values[:-1]) / 2, rtol=1e-6)
+    least = own.distortion
+    assert least * (1 - 1e-9) <= levels.distortion <= least + finer.unit**2 / 4
+    if bits <= 4:
+        assert levels.distortion < 1.01 * least
 
 
 @pytest.mark.parametrize(("bits", "dim"), [(0, None), (9, 8), (4, 0), (4, -1)])

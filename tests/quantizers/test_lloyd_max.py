@@ -43,6 +43,59 @@ def test_distortion_of_gaussian_coordinates(bits, scale):
     assert agrees((x - y) ** 2 / (y.astype(np.float64) ** 2).mean(), GAUSSIAN[bits], 1e-5)
 
 
+@pytest.mark.parametrize(
+    ("bits", "dim", "want"),
+    [
+        (1.5, 99_968, 0.24043), (2.5, 99_968, 0.07601), (3.5, 99_968, 0.02203),
+        (2 + 1 / 3, 99_840, 0.0898), (2.5, 192, None), (6.75, 256, None),
+    ],
+)  # fmt: skip
+def test_distortion_of_a_fraction_of_bits(bits, dim, want):
+    """The mean of those of both bits, weighted by their words: half of each kind by halves."""
+    part = LloydMax(bits).fit(None, dim, 0)
+    low, words = int(bits), -(-dim // 64)
+    finer = 64 * int((bits - low) * words + 1e-9)
+    assert part.dims == (finer, dim - finer)
+    more, less = (scalar_levels(b, dim).distortion for b in (low + 1, low))
+    mean = (finer * more + (dim - finer) * less) / dim
+    assert part.distortion == pytest.approx(mean, rel=0.01)
+    y = normal(max(4, 500_000 // dim), dim)
+    x = least_error(LloydMax(bits), y)
+    errors = ((x - y) ** 2).sum(axis=1) / (y.astype(np.float64) ** 2).sum(axis=1)
+    assert abs(errors.mean() / part.distortion - 1) < 0.01
+    if want:
+        assert abs(errors.mean() / want - 1) < 0.01
+
+
+def test_fractions_are_of_whole_words():
+    """No row takes more bytes than its bits; below a word's worth, the integer below."""
+    for bits, dim, want in [(2.5, 64, (64,)), (2.5, 100, (64, 36)), (2.9, 128, (64, 64)),
+                            (2.4, 384, (128, 256)), (4.0, 65, (65,)), (8, 65, (65,))]:  # fmt: skip
+        part = LloydMax(bits).fit(None, dim, 0)
+        assert part.dims == want
+        code = [c for c in part.columns if c.name in ("plane", "rest")]
+        assert sum(c.row_bytes for c in code) <= 8 * bits * -(-dim // 64)
+    assert LloydMax(4.0).spec == "EDEN4"
+
+
+@pytest.mark.parametrize("bits", [1.5, 2.5, 3.5])
+@pytest.mark.parametrize("rounds", [2, 3])
+def test_fractions_are_unbiased_over_rotations(bits, rounds):
+    """Every row exactly so along itself, and by 4 standard errors along another direction."""
+    x = fixed_directions(384)
+    q = np.roll(x, 1, axis=0) + x
+    found = []
+    for seed in range(100):
+        rotation = HadamardRotation(rounds).fit(None, 384, seed)
+        approximation = LloydMax(bits).fit(None, 384, 0).encode(rotation.apply(x)).approximation
+        assert np.abs((approximation * rotation.apply(x)).sum(axis=1) - 1).max() < 1e-5
+        found.append((approximation * rotation.apply(q)).sum(axis=1))
+    errors = np.array(found) - (x * q).sum(axis=1)
+    assert (np.abs(errors.mean(axis=0)) < 4.5 * errors.std(axis=0) / 10).all()
+    distortion = LloydMax(bits).fit(None, 384, 0).distortion
+    assert errors.std() == pytest.approx((distortion / (1 - distortion) / 383) ** 0.5, rel=0.15)
+
+
 def fixed_directions(dim):
     """One entry, two, a sign pattern, a decaying row and a constant one; as they are, of norm 1."""
     x = np.zeros((5, dim))
@@ -125,8 +178,12 @@ def test_a_ratio_fits_float16_in_any_dimension():
 
 
 def test_columns():
-    names = [[c.name for c in LloydMax(b).fit(None, 8, 0).columns] for b in (1, 4)]
-    assert names == [["plane", "scale"], ["plane", "rest", "scale", "ratio"]]
+    recipes = LloydMax(1), LloydMax(4), LloydMax(3.5, nested=True)
+    names = [[c.name for c in recipe.fit(None, 128, 0).columns] for recipe in recipes]
+    assert names == [
+        ["plane", "scale"], ["plane", "rest", "scale", "ratio"],
+        ["plane", "rest", "scale", "ratio", "ratio2", "ratio3"],
+    ]  # fmt: skip
 
 
 def test_one_bit_says_the_same_whatever_the_scale():
@@ -207,6 +264,20 @@ def test_hostile_arrays(name, i):
         del arrays[name]
     with pytest.raises(CorruptFileError):
         LloydMax(4).restore(arrays, 24)
+
+
+@pytest.mark.parametrize("name", ["magnitudes_fewer", "thresholds_fewer", "distortion_fewer"])
+def test_hostile_arrays_of_a_fraction(name):
+    arrays = LloydMax(3.5).fit(None, 200, 0).arrays()
+    assert LloydMax(3.5).restore(dict(arrays), 200).arrays().keys() == arrays.keys()
+    for other in (arrays[name.split("_")[0]], None):
+        changed = {k: v for k, v in arrays.items() if k != name}
+        if other is not None and other.ndim:
+            changed[name] = other
+        with pytest.raises(CorruptFileError):
+            LloydMax(3.5).restore(changed, 200)
+    with pytest.raises(CorruptFileError, match="levels of 4 bits need 8"):
+        LloydMax(3.5).restore(LloydMax(2.5).fit(None, 200, 0).arrays(), 200)
 
 
 @pytest.mark.parametrize("bits", [3, 5])

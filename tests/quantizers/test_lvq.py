@@ -7,6 +7,7 @@ import vqindex as vq
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.factory import parse
 from vqindex.indexes.settings import Settings
+from vqindex.kernels.cpu import program
 from vqindex.quantizers import LVQ
 
 U = 2.0**-24
@@ -71,7 +72,7 @@ def test_two_levels_begin_with_one(more):
     fields = one.layout.program(index, index["scale"], 0), two.layout.program(index, 0, 0)
     tables = [f[:2].copy() for f in fields]
     for t in tables:
-        t[:, [7, 9]] = 0  # the scale's number, and addresses of tables
+        t[:, [program.SCALE, program.TABLE]] = 0  # a number, and addresses
     assert (tables[0] == tables[1]).all()
     values = one.layout.spread(one.operand(q)), two.layout.spread(two.operand(q))
     assert (values[0] == values[1][:, : values[0].shape[1]]).all()
@@ -195,3 +196,13 @@ def test_hostile_arrays(name, value):
         del arrays[name]
     with pytest.raises(CorruptFileError):
         LVQ(4).restore(arrays, 24)
+
+
+def test_signs_and_middles_bound_their_own_scores():
+    """One bit is nothing but its sign: leaving rows out by it leaves out none that count."""
+    x, q = rows(3000, 70) + 3, rows(40, 70, 1)
+    index = vq.index_factory("LVQ1", metric="l2")
+    index.add(x)
+    staged, full = index.search(q), index.search(q, stages="off")
+    assert (staged.ids == full.ids).all()
+    assert staged.stats["scored"] < full.stats["scored"]

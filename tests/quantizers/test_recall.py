@@ -24,13 +24,14 @@ def hits(spec):
 @pytest.mark.parametrize(
     "order",
     [
-        ["EDEN1", "EDEN2", "EDEN4", "SQ8", "F16"],
+        ["EDEN1", "EDEN1.5", "EDEN2", "EDEN2.5", "EDEN3", "EDEN3.5", "EDEN4", "SQ8", "F16"],
         ["TQprod2", "TQ2", "EDEN2"],
         ["TQprod4", "TQ4", "EDEN4"],
         ["EDEN1", "VQ4(words=256)", "TCQ2", "Levels11", "TCQ4"],
         ["Ternary", "Levels5", "OCT3", "OCT4"],
         ["EDEN2", "PVQ2", "EDEN3"],
         ["PVQ2", "Polar", "EDEN4"],
+        ["LVQ1", "LVQ2", "LVQ4"],
     ],
     ids="-".join,
 )

@@ -59,7 +59,7 @@ def rounded(layout, operands, at, asked):
     """What the operand of a layout that begins at entry `at` stands for, checked.
 
     For each segment, with its number, and then the entry where the next layout begins. Segments
-    beyond the first add to its entries, and are finer.
+    beyond the first have entries of their own, or add to its entries and are finer.
     """
     nq, size, starts = len(asked), layout.operand_bytes, operands.program[:, program.OPERAND]
     here = np.flatnonzero((starts >= at) & (starts < at + size))
@@ -84,10 +84,11 @@ def rounded(layout, operands, at, asked):
         first, width = starts[s], 64 * operands.program[s, program.WORDS]
         unit = operands.gamma[s, :nq, None].astype(np.float64)
         parts.append(np.zeros(asked.shape))
-        parts[-1][:, :width] = (operands.entries[:nq, first : first + width] * unit)[
-            :, : asked.shape[1]
-        ]
-        allowed[:, :width] = unit * (0.5 + 256 * U)
+        start = first - at if isinstance(layout, ScalarCodes) else 0
+        here = slice(start, min(start + width, asked.shape[1]))
+        entries = operands.entries[:nq, first : first + here.stop - start]
+        parts[-1][:, here] = entries * unit
+        allowed[:, here] = unit * (0.5 + 256 * U)
     assert (np.abs(sum(parts) - asked) <= allowed + 4 * U * np.abs(asked)).all()
     return list(zip(here, parts, strict=True)), at + size
 

@@ -99,7 +99,8 @@ class Index(ABC):
 
     @property
     def _setting_names(self) -> tuple[str, ...]:
-        return (*self._names, "oversample") if self._recipe.rerank else self._names
+        more = {"bits": self._recipe.codec.prefix_bits, "oversample": self._recipe.rerank}
+        return (*self._names, *(name for name, has in more.items() if has))
 
     def configure(self, **settings: Any) -> None:
         """Change the default settings of `search`."""
@@ -109,10 +110,13 @@ class Index(ABC):
         if not settings:
             return self._settings
         for name in settings:
-            if name not in self._setting_names:
+            if name not in (*self._setting_names, "bits"):  # check_bits says why there are none
                 known = ", ".join(self._setting_names)
                 raise TypeError(f"unknown search setting {name!r}; this index has {known}.")
-        return replace(self._settings, **settings)
+        chosen = replace(self._settings, **settings)
+        if chosen.bits is not None:
+            self._recipe.codec.check_bits(chosen.bits)
+        return chosen
 
     @property
     def bytes_per_row(self) -> int:
@@ -232,9 +236,10 @@ class Index(ABC):
                  callable on an int64 array of ids that returns a mask, or a list of one of these
                  for each query
         eps0     (setting) width of the first stage's bound; stages="off" does without it
+        bits     (setting) score rows by so many of the first bits of their codes, None for all
         Fewer than k rows: padded with id -1 and distance infinity. Ties go to the lower id.
         Raises ShapeError, DtypeError or NonFiniteError for queries, TypeError for a setting that
-        is not known.
+        is not known, SpecError for bits that codes do not have.
         """
         chosen = self._with(settings)
         k, workers = arrays.positive_int(k, "k"), pool.resolve(threads)

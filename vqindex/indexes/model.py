@@ -83,6 +83,10 @@ class Model:
         own = self.finer.columns if self.finer else ()
         return tuple(replace(c, name=FINER + c.name) for c in own if c.name != ID)
 
+    def at(self, bits: int | None) -> "Model":
+        """What searches the same rows by the first bits of codes, or all; see Codec.at."""
+        return replace(self, codec=self.codec.at(bits))
+
     def encode(self, x: FloatArray, numbers: Ids | None) -> dict[str, Array]:
         """All columns but the ids of rows (n, dim), in lists (n,) where there are any."""
         origins = None

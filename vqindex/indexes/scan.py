@@ -95,14 +95,15 @@ def questions(model: Model, queries: FloatArray) -> Questions:
 
 
 def stored(codes: Codes, model: Model) -> tuple[Held, Held | None]:
-    """Codes as searches take them, and the finer ones; good for as long as addresses stay."""
-    if codes.bound is None:
+    """Codes as searches take them, and the finer ones; kept for as long as addresses stay."""
+    scorer = model.codec.scorer
+    found: tuple[Scorer, Held, Held | None] | None = codes.bound
+    if found is None or found[0] is not scorer:
         finer = None
         if model.finer is not None:
             finer = _held(model.finer.scorer, codes, model.width)
-        codes.bound = _held(model.codec.scorer, codes, 0), finer
-    found: tuple[Held, Held | None] = codes.bound
-    return found
+        found = codes.bound = scorer, _held(scorer, codes, 0), finer
+    return found[1:]
 
 
 def _held(scorer: Scorer, codes: Codes, first: int) -> Held:
@@ -136,8 +137,8 @@ class Scan:
     """
 
     def __init__(self, rows: Rows, k: int, settings: Settings) -> None:
-        self.rows, self.codes, self.model = rows, rows.codes, rows.model
-        scorer = rows.codec.scorer
+        self.rows, self.codes, self.model = rows, rows.codes, rows.model.at(settings.bits)
+        codec, scorer = self.model.codec, self.model.codec.scorer
         self.best = min(k, rows.n)
         self.k = self.best
         if self.model.finer is not None:
@@ -151,7 +152,7 @@ class Scan:
         self.stored: Stored = self._held[0].at
         if settings.stages == "off":
             self.stored = self.stored._replace(signs=0, words=0)
-        if rows.codec.residual and rows.lists is not None:
+        if codec.residual and rows.lists is not None:
             self.stored = self.stored._replace(owners=address(rows.lists.owners))
         self._chains, self._n = rows.lists, rows.n
 

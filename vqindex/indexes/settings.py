@@ -15,16 +15,20 @@ class Settings:
                 1,000 queries, by five codes on each of two real sets, searches missed 4 of
                 1,110,000 at 3.5, 54 at 3 and none at 4 (`benchmarks bounds`)
     stages      "on", or "off" to score every row in full
+    bits        score rows by so many of the first bits of their codes, or None for all
     nprobe      lists that a query looks into
     oversample  rows that are scored again by finer codes, for each that is wanted
     """
 
     eps0: float = 3.5
     stages: str = "on"
+    bits: int | None = None
     nprobe: int = 32
     oversample: float = 4.0
 
     def __post_init__(self) -> None:
+        if self.bits is not None:
+            object.__setattr__(self, "bits", positive_int(self.bits, "bits"))
         if self.stages not in ("on", "off"):
             raise ValueError(f'stages must be "on" or "off", got {self.stages!r}.')
         for name in ("eps0", "oversample"):

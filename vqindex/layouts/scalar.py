@@ -12,7 +12,7 @@ at fewer bits.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -43,15 +43,34 @@ class Segment:
 
 @dataclass(frozen=True)
 class ScalarCodes:
-    """Scalar codes over segments of non-increasing bits, so that each plane is a prefix."""
+    """Scalar codes over segments of non-increasing bits, so that each plane is a prefix.
+
+    prefix   before the names of its columns
+    kept     bits of each segment's codes as they are kept, where only their first are read
+    worth    half steps that a sign alone stands for
+    ratio    column that the scale is multiplied by, float16, or none
+    """
 
     segments: tuple[Segment, ...]
     prefix: str = ""
+    kept: tuple[int, ...] | None = None
+    worth: int = 1
+    ratio: str | None = None
 
     def __post_init__(self) -> None:
         bits = [segment.bits for segment in self.segments]
         if bits != sorted(bits, reverse=True):
             raise ValueError(f"segments must come with the most bits first, got {bits}.")
+
+    def first_bits(
+        self, segments: tuple[Segment, ...], worth: int = 1, ratio: str | None = None
+    ) -> "ScalarCodes":
+        """The same columns, of whose codes only the first bits are read: those of `segments`."""
+        return replace(self, segments=segments, kept=self._kept, worth=worth, ratio=ratio)
+
+    @property
+    def _kept(self) -> tuple[int, ...]:
+        return self.kept or tuple(segment.bits for segment in self.segments)
 
     @lazy
     def dims(self) -> int:
@@ -73,7 +92,8 @@ class ScalarCodes:
     @lazy
     def plane_offsets(self) -> npt.NDArray[np.int64]:
         """(9,) word offset of plane p in a row of `rest`, p = 1..8; the last is a row's words."""
-        widths = [sum(s.words for s in self.segments if s.bits > p) for p in range(1, 8)]
+        kept = list(zip(self.segments, self._kept, strict=True))
+        widths = [sum(s.words for s, bits in kept if bits > p) for p in range(1, 8)]
         return np.cumsum([0, 0, *widths])
 
     @property
@@ -97,6 +117,10 @@ class ScalarCodes:
             table[:] = np.resize(levels if len(levels) > 16 else np.resize(levels, 16), 128)
         return tables
 
+    @lazy
+    def _weights(self) -> npt.NDArray[np.int32]:
+        return np.full(64 * self.words, self.worth, np.int32)
+
     def program(self, index: Mapping[str, int], scale: int, operand: int) -> npt.NDArray[np.int64]:
         """See Layout."""
         fields = np.zeros((len(self.segments), FIELDS), np.int64)
@@ -108,11 +132,14 @@ class ScalarCodes:
             fields[i, program.FIRST] = word
             fields[i, program.PLANE] = plane
             fields[i, program.PLANE_WORDS] = self.words
-            fields[i, program.REST] = rest
-            fields[i, program.REST_BYTES] = 8 * self.plane_offsets[8]
+            fields[i, program.REST] = rest if segment.bits > 1 else plane
+            fields[i, program.REST_BYTES] = 8 * self.plane_offsets[8] if segment.bits > 1 else 0
             fields[i, program.SCALE] = scale
+            fields[i, program.RATIO] = index[self.ratio] + 1 if self.ratio else 0
             fields[i, program.OPERAND] = operand + 64 * word
             fields[i, program.TABLE] = self._tables[i].ctypes.data
+            if self.worth != 1:
+                fields[i, program.WEIGHTS] = self._weights[64 * word :].ctypes.data
             fields[i, program.PLANES :] = self.plane_offsets[:8] + word
         return fields
 

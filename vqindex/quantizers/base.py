@@ -92,6 +92,18 @@ class Summed(Protocol):
 
 
 @runtime_checkable
+class Nested(Protocol):
+    """A fitted quantizer whose codes can be read by their first bits alone.
+
+    Its recipe has `prefix_bits`, an int: as many bits as can be read so, or all of them.
+    """
+
+    def at(self, bits: int) -> FittedQuantizer:
+        """What reads the first `bits` bits of the same columns, 1 to its recipe's prefix_bits."""
+        ...
+
+
+@runtime_checkable
 class Uneven(Protocol):
     """A fitted quantizer whose coordinates are unlike each other, and their signs too."""
 

@@ -100,6 +100,16 @@ def scalar_levels(bits: int, dim: int | None = None) -> Levels:
 
 
 @functools.lru_cache(maxsize=256)
+def levels_at(bits: int, dim: int | None, unit: float) -> Levels:
+    """The levels of least E (z - level)**2 among half-integers times a given unit.
+
+    Raises SpecError unless bits is 1..8 and dim is None or at least 1.
+    """
+    magnitudes = _law_magnitudes(_dimension(bits, dim), 2 ** (bits - 1), unit)
+    return _on_grid(bits, dim, magnitudes, unit, _cells(magnitudes, unit)[1])
+
+
+@functools.lru_cache(maxsize=256)
 def uniform_levels(bits: int, dim: int | None = None) -> Levels:
     """The evenly spaced levels of least E (z - level)**2: +-1/2, +-3/2, ... times a unit.
 

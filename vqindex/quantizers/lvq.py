@@ -7,20 +7,21 @@ with level_j half-integers, as min y + step * code_j in the paper, so that
 
     <q, y> ~ middle * sum(q) + step * <q, level>
 
-A second code of b2 bits cuts each step, the first one's error, into 2^b2 - 1 further ones.
+A second code of b2 bits cuts each step, the first one's error, into 2^b2 - 1 further ones. The
+first code can be read alone, and its first bits: each then stands for the middle of its cells.
 
 Source: Similarity search in the blink of an eye with compressed indices, arXiv 2304.04759.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 import numpy as np
 
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.kernels.cpu import grid
-from vqindex.layouts.base import Array, FloatArray
+from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.joined import Joined
 from vqindex.layouts.offset import OffsetColumn
 from vqindex.layouts.scalar import ScalarCodes, Segment
@@ -66,6 +67,11 @@ class LVQ:
             raise SpecError("LVQ needs the bits of one code or two, such as LVQ8 or LVQ4x8.")
         return cls(*bits)
 
+    @property
+    def prefix_bits(self) -> int:
+        """See Nested: those of the first code."""
+        return self.bits
+
     def fit(
         self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
     ) -> "FittedLVQ":
@@ -98,12 +104,18 @@ class LVQ:
 @final
 @dataclass(frozen=True)
 class FittedLVQ(Scaled):
-    """Codes rows by their own range; see the module."""
+    """Codes rows by their own range; see the module.
+
+    distortion, shrink   see FittedQuantizer: of both codes, all bits
+    read                 how many bits of the first code are read, and nothing of the second; None:
+                         everything
+    """
 
     dim: int
     recipe: LVQ
     distortion: float
     shrink: float
+    read: int | None = None
 
     @lazy
     def first(self) -> ScalarCodes:
@@ -119,10 +131,30 @@ class FittedLVQ(Scaled):
         return ScalarCodes((Segment(self.dim, magnitudes),), "second_")
 
     @lazy
+    def _shown(self) -> ScalarCodes:
+        """What is read of the first codes."""
+        if self.read is None:
+            return self.first
+        return self.first.first_bits((Segment(self.dim, tuple(range(2 ** (self.read - 1)))),))
+
+    @property
+    def _coarser(self) -> np.float32:
+        """Steps of the first code in one of what is read of it."""
+        return np.float32(1 if self.read is None else 2 ** (self.recipe.bits - self.read))
+
+    @lazy
     def layout(self) -> Joined:
         """The first codes and the middles, which are a code of their own, and the second codes."""
-        first = self.first, OffsetColumn("middle")
-        return Joined(first if self.second is None else (*first, self.second))
+        first = self._shown, OffsetColumn("middle")
+        second = self.second if self.read is None else None
+        return Joined(first if second is None else (*first, second))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Codes, and as float32 the middle and the scale, which is the step."""
+        second = () if self.second is None else self.second.columns
+        middle, scale = (Column(name, np.dtype(np.float32)) for name in ("middle", "scale"))
+        return (*self.first.columns, middle, *second, scale)
 
     @property
     def _finer(self) -> np.float32:
@@ -149,8 +181,8 @@ class FittedLVQ(Scaled):
     def expand(self, columns: Mapping[str, Array]) -> FloatArray:
         """See FittedQuantizer."""
         step = columns["scale"].ravel()
-        x = self.first.levels(columns, step)
-        if self.second is not None:
+        x = self._shown.levels(columns, step * self._coarser)
+        if self.second is not None and self.read is None:
             x += self.second.levels(columns, step / self._finer)
         x += columns["middle"].reshape(-1, 1)
         return x
@@ -158,8 +190,14 @@ class FittedLVQ(Scaled):
     def operand(self, y: FloatArray) -> FloatArray:
         """See FittedQuantizer: the query, its sum and, for second codes, itself in their steps."""
         total = y.sum(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
-        parts = [y, total] if self.second is None else [y, total, y / self._finer]
+        parts = [y * self._coarser, total]
+        if len(self.layout.parts) > len(parts):
+            parts.append(y / self._finer)
         return np.concatenate(parts, axis=1)
+
+    def at(self, bits: int) -> "FittedLVQ":
+        """See Nested."""
+        return replace(self, read=bits)
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""

@@ -27,9 +27,10 @@ from vqindex.kernels.cpu import rescale
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.scalar import ScalarCodes, Segment
 from vqindex.lazy import lazy
-from vqindex.quantizers.base import Encoded, divide, row_norms, sign_ratio
-from vqindex.quantizers.levels import uniform_levels
+from vqindex.quantizers.base import Encoded, FittedQuantizer, divide, row_norms, sign_ratio
+from vqindex.quantizers.levels import Levels, uniform_levels
 from vqindex.quantizers.options import check_choice, check_yes_or_no, spelled
+from vqindex.quantizers.prefix import prefix
 from vqindex.quantizers.scaled import ScaledLevels
 from vqindex.transforms.base import Number, stored
 
@@ -77,6 +78,11 @@ class RaBitQ:
         if number is None:
             raise SpecError("RaBitQ needs its bits, such as RaBitQ4.")
         return cls(number, **options)  # type: ignore[arg-type]
+
+    @property
+    def prefix_bits(self) -> int:
+        """See Nested."""
+        return self.bits
 
     def fit(
         self, sample: FloatArray | None, dim: int, seed: int, queries: FloatArray | None = None
@@ -175,6 +181,17 @@ class FittedRaBitQ(ScaledLevels):
             raise SpecError(f"{self.recipe.spec} keeps no error bounds; use error=yes.")
         bounds: FloatArray = columns["scale"].ravel() * columns["error"].ravel().astype(np.float32)
         return bounds
+
+    def at(self, bits: int) -> FittedQuantizer:
+        """See Nested."""
+        if bits == self.recipe.bits:
+            return self
+        magnitudes = np.arange(2 ** (self.recipe.bits - 1), dtype=np.int8)
+        thresholds = (magnitudes[1:] * self.unit).astype(np.float32)
+        levels = Levels(
+            self.recipe.bits, self.dim, magnitudes, self.unit, thresholds, self.distortion
+        )
+        return prefix(self, self.layout, [levels], bits)
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""

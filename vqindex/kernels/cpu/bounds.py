@@ -171,7 +171,7 @@ def group_bounds(stored, block, indexes, factors, asked, query, some, sums_at, o
     for s in range(stored.signs):
         segment = segment_at(stored.program, s)
         words, row_bytes = field(segment, WORDS), 8 * field(segment, PLANE_WORDS)
-        if field(segment, BITS) >= OCTETS:
+        if field(segment, BITS) >= OCTETS or words == 0:
             codes = block_at(field(segment, REST), block, field(segment, REST_BYTES))
             for i in range(some):
                 low, high = _byte_sums(codes, segment, look_up + i * table_bytes)

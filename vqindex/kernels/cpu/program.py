@@ -24,11 +24,12 @@ SLAB_ROWS = BLOCK * SLAB
     REST,  # column of the other planes, of codes or of decoded rows
     REST_BYTES,  # bytes of a row in that column
     SCALE,  # column of the scale, or NONE
+    RATIO,  # one more than the column of float16 that the scale is multiplied by, or 0
     OPERAND,  # byte offset of this segment in a query
     TABLE,  # address of its 128-byte level table, of the records of mixed bits, or of its codebook
     WEIGHTS,  # address of an int32 for each entry, its mean level times two, or UNBOUND for all one
     PLANES,  # PLANES + p: word offset of plane p (1..7) in a row of the REST column
-) = range(12)
+) = range(13)
 FIELDS = PLANES + 8
 (
     CODES,  # codes of a row, or outliers
@@ -67,4 +68,5 @@ def bind(fields: npt.NDArray[np.int64], addresses: npt.NDArray[np.int64]) -> npt
     bound = fields.copy()
     for name in (PLANE, REST, SCALE):
         bound[:, name] = [table(addresses, int(column)) for column in fields[:, name]]
+    bound[:, RATIO] = [table(addresses, int(after) - 1) for after in fields[:, RATIO]]
     return bound

@@ -20,7 +20,7 @@ from vqindex.kernels.cpu import (
     tables,
 )
 from vqindex.kernels.cpu.compile import inlined, kernel
-from vqindex.kernels.cpu.fields import block_at, field, float_at, segment_at
+from vqindex.kernels.cpu.fields import block_at, field, float_at, half_at, segment_at
 from vqindex.kernels.cpu.program import (
     BITS,
     BLOCK,
@@ -32,8 +32,10 @@ from vqindex.kernels.cpu.program import (
     OPERAND,
     PLANE,
     PLANE_WORDS,
+    PLANES,
     POLAR_ROWS,
     PYRAMID_ROWS,
+    RATIO,
     REST,
     REST_BYTES,
     SCALE,
@@ -44,6 +46,15 @@ from vqindex.kernels.cpu.program import (
 
 CHUNK = 64  # queries scored together against a decoded block
 LINE = 4 * CHUNK
+
+
+@inlined
+def _scale(segment, row):
+    """What a segment's part of a row is multiplied by."""
+    scale = float_at(field(segment, SCALE), row)
+    if field(segment, RATIO) != UNBOUND:
+        scale *= half_at(field(segment, RATIO), row)
+    return scale
 
 
 @kernel
@@ -91,7 +102,7 @@ def score_row(program, segments, bias, row, query, seed, half, gamma, step):
             middle, unit = simd.load_float(half + step * s), simd.load_float(gamma + step * s)
             part = (np.float32(raw) + middle) * unit
         if field(segment, SCALE) != UNBOUND:
-            part *= float_at(field(segment, SCALE), row)
+            part *= _scale(segment, row)
         score += part
     if bias != UNBOUND:
         score += float_at(bias, row)
@@ -111,8 +122,13 @@ def prefetch_row(program, segments, row):
                 simd.prefetch(rest + at)
             continue
         rest += inside * row_bytes
-        for at in range(0, row_bytes, 64):
+        read, bits = row_bytes, field(segment, BITS)
+        if 1 < bits < MIXED:  # the first planes may be all that is read
+            read = 8 * (field(segment, PLANES + bits - 1) + field(segment, WORDS))
+        for at in range(0, read, 64):
             simd.prefetch(rest + at)
+        if field(segment, RATIO) != UNBOUND:
+            simd.prefetch(block_at(field(segment, RATIO), block, 2) + 2 * inside)
         if field(segment, BITS) > CODE_ROWS:
             plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
             signs = scalar.sign_words(plane, segment, inside)
@@ -219,10 +235,10 @@ def score_tile(
         rows = levels + field(segment, OPERAND)
         raw_tile(segment, rows, stride, packed, group, vectors, seed + skip, raw)
         is_float = field(segment, BITS) < BYTE_ROWS
-        scales = field(segment, SCALE)
+        scaled = field(segment, SCALE) != UNBOUND
         for r in range(BLOCK):
             row = block * BLOCK + r
-            scale = simd.splat_float(float_at(scales, row) if scales != UNBOUND else np.float32(1))
+            scale = simd.splat_float(_scale(segment, row) if scaled else np.float32(1))
             for v in range(vectors):
                 at = LINE * r + 64 * v
                 part = simd.load(raw + at)

@@ -45,6 +45,7 @@ def prepare(asked, program, signs, slack):
                    base = (half - floor) * gamma + rounding, or slack for the first if it is more
         of codes   unit = gamma * 128,  base = half * gamma + rounding
         of outliers   unit = gamma,  base = 0: S is the exact sum, the tables are the entries
+        of none    unit = 0,  base = half * gamma
 
     Entries count times the segment's weights where it has any, and half is half their sum.
 
@@ -68,6 +69,8 @@ def prepare(asked, program, signs, slack):
             elif program[s, BITS] >= NIBBLES:
                 tables = 16 * words if program[s, BITS] == NIBBLES else words
                 middle, step, margin = _coarsen(start, words, tables, half, gamma, at)
+            elif words == 0:
+                middle, step, margin = half, np.float32(0), np.float32(0)
             else:
                 middle, step, margin = _sums(start, program[s, WEIGHTS], words, gamma, at)
             if s == 0:
