@@ -88,7 +88,7 @@ class Held:
 
     @property
     def stored(self) -> Stored:
-        record: Stored = scan.stored(self.rows.codes, self.rows.codec.scorer).at
+        record: Stored = scan.stored(self.rows.codes, self.rows.model)[0].at
         return record
 
     def asked(self) -> tuple[Asked, Scratch, Any]:

@@ -185,16 +185,16 @@ def test_threads_may_write_parts_in_any_order():
 
 def test_what_is_bound_stays_while_slabs_do():
     codes, _ = stored(SLAB_ROWS - 5)
-    codes.bound = "bound"
+    codes.bound["scorer"] = "bound"
     codes.append(rows_of(5))
-    assert codes.bound == "bound"
+    assert codes.bound == {"scorer": "bound"}
     codes.truncate(10)
-    assert codes.bound == "bound"
+    assert codes.bound == {"scorer": "bound"}
     codes.append(rows_of(SLAB_ROWS))
-    assert codes.bound is None
-    codes.bound = "bound"
+    assert codes.bound == {}
+    codes.bound["scorer"] = "bound"
     codes.truncate(SLAB_ROWS)
-    assert codes.bound is None
+    assert codes.bound == {}
 
 
 def test_addresses_point_to_slabs():

@@ -72,7 +72,7 @@ class Codes:
         self._slabs: list[list[Array]] = [[] for _ in self.columns]
         self.addresses = np.zeros((len(self.columns), 0), np.int64)
         self._blocks: tuple[int, Blocks] | None = None
-        self.bound: Any = None  # what a scan made of the addresses; gone when they change
+        self.bound: dict[Any, Any] = {}  # what scans made of the addresses; gone when they change
 
     @property
     def nblocks(self) -> int:
@@ -108,7 +108,7 @@ class Codes:
         where = [[slab.ctypes.data for slab in have[kept:]] for have in self._slabs]
         new = np.array(where, np.int64).reshape(len(self.columns), -1)
         if new.size or kept < self.addresses.shape[1]:
-            self.bound = None
+            self.bound = {}
             self.addresses = np.concatenate([self.addresses[:, :kept], new], axis=1)
 
     def _check_writable(self) -> None:

@@ -19,7 +19,7 @@ FEWEST_SIGNS = 64  # dimensions from which a sum of signs is near enough to norm
 Fields = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scorer:
     """What kernels need to score the codes of one codec.
 

@@ -119,7 +119,9 @@ def test_what_a_file_holds():
     arrays, about = contents("EDEN2,Rerank(f16)")
     assert about == {
         "spec": "IVF6,EDEN2,Rerank(f16)", "metric": "l2", "seed": 3, "n": N - N // 5, "dim": D,
-        "settings": {"eps0": 3.5, "nprobe": 2, "oversample": 4.0, "stages": "on"},
+        "settings": {
+            "bits": None, "eps0": 3.5, "nprobe": 2, "oversample": 4.0, "stages": "on",
+        },
         "fitted": True, "next_id": about["next_id"],
     }  # fmt: skip
     assert [name for name in arrays if not name.startswith(("model.", "codes."))] == [

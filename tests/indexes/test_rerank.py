@@ -141,7 +141,7 @@ def test_rows_that_wait_are_searched_exactly(coarse):
 def test_settings(coarse):
     index = filled(f"{coarse},Rerank(f16)")
     names = ["nprobe"] if "IVF" in coarse else []
-    assert list(index.settings) == [*names, "eps0", "stages", "oversample"]
+    assert list(index.settings) == [*names, "eps0", "stages", "bits", "oversample"]
     assert index.settings["oversample"] == 4.0
     for error, message, value in (
         (ValueError, "oversample must be finite and at least 1, got 0.99", 0.99),

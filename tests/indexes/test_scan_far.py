@@ -25,7 +25,7 @@ N, D, K = SLAB_ROWS + 100, 64, 7
 def moved(codes):
     """The same rows from number FAR on, all those before them copies of the first slab's."""
     before, far = FAR // SLAB_ROWS, copy(codes)
-    far.n, far.bound = FAR + codes.n, None
+    far.n, far.bound = FAR + codes.n, {}
     first = np.repeat(codes.addresses[:, :1], before, axis=1)
     far.addresses = np.concatenate([first, codes.addresses], axis=1)
     far._slabs = [have[:1] * before + have for have in codes._slabs]

@@ -84,7 +84,8 @@ LIES = {
     "metric": ["ip", "cosine", "euclidean", "", None, 2],
     "seed": [-1, 2**63, 1.5, "0", True, None],
     "settings": [[], 3, {"stages": "of"}, {"nprobe": 1}, {"eps0": -1}, {"eps0": "3"},
-                 {"eps0": None}, {"eps0": float("inf")}, {"eps0": float("nan")}],
+                 {"eps0": None}, {"eps0": float("inf")}, {"eps0": float("nan")},
+                 {"bits": 0}, {"bits": 5}, {"bits": "2"}],
     "fitted": [False, 1, 0, "true", None],
     "next_id": [69, 0, -1, 2**63 + 1, 2**70, 70.0, "70", True, None],
 }  # fmt: skip

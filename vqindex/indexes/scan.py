@@ -95,15 +95,15 @@ def questions(model: Model, queries: FloatArray) -> Questions:
 
 
 def stored(codes: Codes, model: Model) -> tuple[Held, Held | None]:
-    """Codes as searches take them, and the finer ones; kept for as long as addresses stay."""
+    """Codes as searches take them, and the finer ones; made once for as long as addresses stay."""
     scorer = model.codec.scorer
-    found: tuple[Scorer, Held, Held | None] | None = codes.bound
-    if found is None or found[0] is not scorer:
+    found: tuple[Held, Held | None] | None = codes.bound.get(scorer)
+    if found is None:
         finer = None
         if model.finer is not None:
             finer = _held(model.finer.scorer, codes, model.width)
-        found = codes.bound = scorer, _held(scorer, codes, 0), finer
-    return found[1:]
+        found = codes.bound[scorer] = _held(scorer, codes, 0), finer
+    return found
 
 
 def _held(scorer: Scorer, codes: Codes, first: int) -> Held:
@@ -159,8 +159,8 @@ class Scan:
     @property
     def is_current(self) -> bool:
         """Whether the rows are those that this was made for."""
-        rows = self.rows
-        return rows.codes.bound is self._held and rows.lists is self._chains and rows.n == self._n
+        rows, held = self.rows, self.rows.codes.bound.get(self.model.codec.scorer)
+        return held is self._held and rows.lists is self._chains and rows.n == self._n
 
     def all(
         self, queries: FloatArray, filters: Filters, threads: int, answers: Answers, tell: Progress
