@@ -13,8 +13,9 @@ from vqindex.kernels.cpu.compile import cache_dir, source_hash
 from vqindex.kernels.cpu.level import LEVEL, best_level
 
 _SHARED = 4096  # rows that two threads share, and merge what they found
-# Between them these go every way through the kernels: planes, sketches, bytes, both floats.
-_EVERY_WAY = ("EDEN4", "EDEN1", "TQprod2", "SQ8", "F32", "F16", "Haar,EDEN2")
+_LISTS = "IVF64,EDEN4,Rerank(f16)"  # more than a query looks into
+# Between them these go every way through the kernels: planes, sketches, bytes, both floats, lists.
+_EVERY_WAY = ("EDEN4", "EDEN1", "TQprod2", "SQ8", "F32", "F16", "Haar,EDEN2", _LISTS)
 
 
 def _version(package: str) -> str | None:
