@@ -26,7 +26,7 @@ CURVES = [
 @pytest.mark.parametrize("d", [128, 384])
 def test_cases_fit_the_dimension(d):
     cases, nprobes = ivf.read_cases(d, [256, 512])
-    assert ivf.Case("FAISS", f"IVF256,PQ{d // 2}x4fs,RFlat", 256, (2, 4, 8)) in cases
+    assert ivf.Case("FAISS", f"IVF256,PQ{d // 2}x4fs,RFlat", 256, (2, 4, 8, 16)) in cases
     assert ivf.Case("rabitqlib", "IVF512,RaBitQ5", 512, (None,)) in cases
     assert nprobes == sorted(set(nprobes))
     for case in cases:
@@ -86,6 +86,7 @@ def test_systems_are_measured_and_their_record_is_json(monkeypatch):
     record = ivf.run(data, rounds=2, singles=3, lists=[8], only=["EDEN4", "RFlat"])
     assert [curve["name"] for curve in record["curves"]] == [
         "IVF8,EDEN4", "IVF8,EDEN4,Rerank(f16)", "IVF8,PQ8x4fs,RFlat",
+        "IVF8,PQ16x4fs,RFlat",
     ]  # fmt: skip
     nprobes = {spot["settings"]["nprobe"] for c in record["curves"] for spot in c["spots"]}
     assert nprobes <= {1, 2, 3, 4, 6, 8}
