@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test test-levels test-all lint clean
 
-demo: $(VENV)/.demo  ## our indexes beside those of FAISS on the sample: a table and demo/sample.png
+demo: $(VENV)/.demo  ## our indexes beside those of FAISS on the sample: tables, and pictures in demo/
 	$(BIN)/vqindex demo
 
 test: $(VENV)/.test  ## the whole suite but its slow tier

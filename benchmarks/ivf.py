@@ -18,8 +18,16 @@ from benchmarks import table
 from benchmarks.systems import chosen, competitor, for_dimension
 from vqindex import index_factory, warmup
 from vqindex.datasets import Dataset
-from vqindex.evaluate import Curve, Rate, Spot, Sweep, measure_curves, rate_at
-from vqindex.report import family
+from vqindex.evaluate import (
+    Curve,
+    Rate,
+    Spot,
+    Sweep,
+    families,
+    family,
+    measure_curves,
+    rate_at,
+)
 
 CASES = Path(__file__).with_suffix(".toml")
 K = 10
@@ -130,13 +138,10 @@ def rows_of(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     The rates at TARGETS, None where it is not reached, and by what they are more than those of the
     fastest system of each peer there.
     """
-    kinds: dict[tuple[str, str], list[Curve]] = {}
-    for curve in curves:
-        kinds.setdefault((curve.library, family(curve.name)), []).append(curve)
     rows = [
         {"library": library, "index": name}
         | {mode: [_rate(own, mode, target) for target in TARGETS] for mode in MODES}
-        for (library, name), own in kinds.items()
+        for (library, name), own in families(curves).items()
     ]
     for mode in MODES:
         best = {

@@ -73,7 +73,7 @@ more = ("EDEN3(scale=biased)", "RaBitQ1", "RaBitQ5+QJL", "RaBitQ4(error=yes,sear
         "VQ2(words=256)", "Ternary", "Levels11", "OCT3", "TCQ1(window=8)", "PVQ3+QJL9", "Polar",
         "NUQ4", "NUQ8(outliers=0.1)+QJL", "RQ4x4(groups=2,outliers=0.2)",
         "Calibrated,EDEN3", "LeanVec9,LVQ4", "OPQ3x8,RaBitQ3", "PCA,F16")
-lists = ("IVF8,EDEN3", "IVF4,EDEN1+QJL9", "IVF4,PQ5x4,Rerank(EDEN8)", "Haar,IVF9,F32",
+lists = ("IVF33,EDEN3", "IVF4,EDEN1+QJL9", "IVF4,PQ5x4,Rerank(EDEN8)", "Haar,IVF9,F32",
          "EDEN2,Rerank(f32)", "Coarse4,EDEN2", "Coarse9x8,SAQ2")
 recipes = [parse(spec, "l2", 0) for spec in specs + more]
 assert {type(recipe.quantizer) for recipe in recipes} == {*QUANTIZERS, QJL}

@@ -24,6 +24,10 @@ def small(tmp_path, monkeypatch):
 
 OURS = ["EDEN4", "EDEN2", "EDEN1", "TQ4", "TQprod4", "QJL48", "QJL12"]
 THEIRS = ["Flat", "PQ12x4fs", "PQ6x4fs", "RR12,RaBitQfs4", "RR12,RaBitQfs2", "RR12,RaBitQfs1"]
+OUR_LISTS = ["IVF32,EDEN4", "IVF32,EDEN4,Rerank(f16)", "IVF32,EDEN2,Rerank(f16)"]
+WITH_LISTS = [("vqindex", name) for name in OUR_LISTS] + [
+    ("FAISS", name) for name in ("IVF32,Flat", "IVF32,PQ6x4fs,Refine(SQfp16)")
+]
 
 
 def test_everything_is_measured(small, tmp_path, capsys):
@@ -35,12 +39,15 @@ def test_everything_is_measured(small, tmp_path, capsys):
     by_name = {m.name: m for m in found.measurements}
     assert by_name["Flat"].recall[10] == 1
     assert by_name["EDEN4"].recall[10] > by_name["EDEN2"].recall[10] > by_name["EDEN1"].recall[10]
-    assert found.picture == picture
-    assert picture.stat().st_size > 10_000
+    assert found.pictures == [picture, picture.with_name("small-lists.png")]
+    assert all(path.stat().st_size > 10_000 for path in found.pictures)
+    assert [(curve.library, curve.name) for curve in found.curves] == WITH_LISTS
+    assert max(spot.recall for spot in found.curves[1].spots) > 0.95
     assert found.skipped == []
     text = str(found)
     assert text.startswith("small: 1,500 x 12, cosine, 20 queries; ")
     assert "| FAISS   | RR12,RaBitQfs1 |" in text
+    assert "| vqindex | IVF32,EDEN4 " in text
     assert f"Picture: {picture}" in text
 
 
@@ -52,15 +59,17 @@ def test_what_is_missing_is_named(small, tmp_path, monkeypatch):
     picture = tmp_path / "small.png"
     found = demo.run(str(small), picture=picture, rounds=1)
     assert [m.name for m in found.measurements] == OURS
-    assert found.picture is None
+    assert [curve.name for curve in found.curves] == OUR_LISTS
+    assert found.pictures == []
     assert not picture.exists()
     text = str(found)
     assert 'Skipped: the comparison with FAISS: FAISS is missing: pip install "vqindex[' in text
-    assert 'Skipped: the picture: matplotlib is missing: pip install "vqindex[plot]"' in text
+    assert 'Skipped: the pictures: matplotlib is missing: pip install "vqindex[plot]"' in text
 
 
 def test_steps_are_told_on_stderr(small, monkeypatch, capsys):
     monkeypatch.setattr(demo, "systems", lambda d: (["EDEN1"], []))
+    monkeypatch.setattr(demo, "sweeps", lambda *_: [])
     demo.run(str(small), picture=None, rounds=2, progress=True)
     out, err = capsys.readouterr()
     assert out == ""
@@ -70,6 +79,7 @@ def test_steps_are_told_on_stderr(small, monkeypatch, capsys):
 def test_odd_dimensions_have_no_halves():
     assert "PQ7x4fs" in demo.systems(7)[1]
     assert "PQ3x4fs" not in demo.systems(7)[1]
+    assert not any("PQ" in sweep.system.name for sweep in demo.sweeps(100, 7, "l2", 0, True))
 
 
 @pytest.mark.slow
@@ -79,9 +89,12 @@ def test_the_sample():
     500 queries of 10: the recall of a query spreads by less than 0.2, so a mean by 0.009; three
     times that.
     """
-    by_name = {m.name: m for m in demo.run(picture=None, rounds=1).measurements}
+    found = demo.run(picture=None, rounds=1)
+    by_name = {m.name: m for m in found.measurements}
     for bits in (4, 2, 1):
         ours, theirs = by_name[f"EDEN{bits}"], by_name[f"RR384,RaBitQfs{bits}"]
         assert ours.recall[10] > theirs.recall[10] - 0.027
     assert by_name["EDEN4"].recall[10] > by_name["TQprod4"].recall[10]
     assert by_name["QJL1536"].recall[10] > by_name["QJL384"].recall[10] + 0.1
+    curves = {curve.name: max(spot.recall for spot in curve.spots) for curve in found.curves}
+    assert curves["IVF128,EDEN4,Rerank(f16)"] > 0.99 > 0.96 > curves["IVF128,EDEN4"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vqindex import report
-from vqindex.evaluate import Measurement, Rate
+from vqindex.evaluate import Curve, Measurement, Rate, Spot
 
 
 def measured(library, name, size, recall, qps):
@@ -85,10 +85,53 @@ def test_the_file(tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG\r\n")
 
 
+def curve(library, name, *spots):
+    """(recall, QPS of a batch) each; one by one it is half as fast."""
+    rates = [(found, Rate(qps, qps, 0.0), Rate(qps / 2, qps / 2, 0.0)) for found, qps in spots]
+    return Curve(library, name, 1206, 0.25, tuple(Spot({"nprobe": 1}, *each) for each in rates))
+
+
+CURVES = [
+    curve("vqindex", "IVF8,EDEN4", (0.85, 4000), (0.95, 2000), (0.94, 1000)),
+    curve("vqindex", "IVF16,EDEN4", (0.9, 3000), (0.99, 50)),
+    curve("FAISS", "IVF8,Flat", (0.93, 900)),
+]
+
+
+def test_a_table_of_curves():
+    lines = report.curve_table(CURVES).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][3:6] == ["single QPS at 0.9", "single QPS at 0.95", "single QPS at 0.99"]
+    assert cells[2] == ["vqindex", "IVF8,EDEN4", "1,206", "1,414", "1,000", "-",
+                        "2,828", "2,000", "-", "0.25"]  # fmt: skip
+    assert cells[4][3:9] == ["450", "-", "-", "900", "-", "-"]
+
+
+def test_the_curves_show_the_best_of_each_kind():
+    figure = report.draw_curves(CURVES, "two kinds")
+    single, batch = figure.axes
+    points = [line.get_xydata().tolist() for line in batch.lines]
+    assert points == [[[0.85, 4000], [0.9, 3000], [0.95, 2000], [0.99, 50]], [[0.93, 900]]]
+    halves = [[[x, y / 2] for x, y in each] for each in points]
+    assert [line.get_xydata().tolist() for line in single.lines] == halves
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["IVF,EDEN4", "FAISS IVF,Flat"]
+    assert "recall@10" in single.get_xlabel()
+
+
+def test_the_file_of_curves(tmp_path):
+    path = tmp_path / "new folder" / "curves.png"
+    report.plot_curves(CURVES, "two kinds", path)
+    assert path.read_bytes().startswith(b"\x89PNG\r\n")
+
+
 def test_without_matplotlib(monkeypatch, tmp_path):
     for name in [name for name in sys.modules if name.startswith("matplotlib")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r'pip install "vqindex\[plot\]"'):
         report.plot(TWO, "two systems", tmp_path / "picture.png")
+    with pytest.raises(ImportError, match=r'pip install "vqindex\[plot\]"'):
+        report.plot_curves(CURVES, "two kinds", tmp_path / "picture.png")
     assert not list(tmp_path.iterdir())

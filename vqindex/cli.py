@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         new.set_defaults(run=run)
         return new
 
-    _demo_arguments(command(_demo, "compare with FAISS on a dataset: a table and a picture"))
+    _demo_arguments(command(_demo, "compare with FAISS on a dataset: tables and pictures"))
     _build_arguments(command(_build, "build an index from a file of vectors and save it"))
     _search_arguments(command(_search, "find the nearest rows of every query in a file"))
     for run, about in (
@@ -79,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", nargs="?", default="sample", help="a name or an .hdf5 file")
-    parser.add_argument("--picture", type=Path, metavar="PNG", help="default: demo/DATASET.png")
+    parser.add_argument(
+        "--picture", type=Path, metavar="PNG", help="default: demo/DATASET.png; curves beside it"
+    )
     parser.add_argument("--rounds", type=_positive, default=5, help="times speed is measured")
     parser.add_argument("--threads", type=_positive, default=1, help="default: 1")
     parser.add_argument("--seed", type=int, default=0)

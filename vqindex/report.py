@@ -1,7 +1,6 @@
 """Measurements as a table, which is also Markdown, and as a picture."""
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from vqindex.evaluate import Curve, Measurement, front
+from vqindex.evaluate import Curve, Measurement, families, front, rate_at
 
 # Okabe and Ito's blue and vermilion, told apart by colour-blind readers; shapes differ as well.
 _STYLES = {"vqindex": ("#0072B2", "o"), "FAISS": ("#D55E00", "s")}
@@ -20,6 +19,9 @@ _TICKS = (0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 1)
 _TOP = 1.02  # a recall infinitely far right
 _RINGS = (9, 16, 25, 36, 50, 70, 95)  # pixels from a point to its label
 _GAP = 3  # pixels between a label and anything else
+
+
+TARGETS = (0.90, 0.95, 0.99)  # recalls at which curves are compared
 
 
 def table(measurements: Sequence[Measurement]) -> str:
@@ -35,6 +37,27 @@ def table(measurements: Sequence[Measurement]) -> str:
         ]
         for m in measurements
     ]  # fmt: skip
+    return _aligned(header, rows)
+
+
+def curve_table(curves: Sequence[Curve]) -> str:
+    """One line for each system: median rates at recalls, between the settings measured."""
+    header = ["library", "index", "bytes/row"]
+    header += [f"{mode} QPS at {target:g}" for mode in ("single", "batch") for target in TARGETS]
+    rows = [
+        [curve.library, curve.name, f"{curve.bytes_per_row:,}"]
+        + [
+            "-" if rate is None else f"{rate:,.0f}"
+            for mode in ("single", "batch")
+            for rate in (rate_at(curve.pairs(mode), target) for target in TARGETS)
+        ]
+        + [f"{curve.build_s:.2f}"]
+        for curve in curves
+    ]
+    return _aligned([*header, "build s"], rows)
+
+
+def _aligned(header: list[str], rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     rule = ["-" * w if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     return "\n".join(_line(cells, widths) for cells in (header, rule, *rows))
@@ -80,55 +103,67 @@ def draw(measurements: Sequence[Measurement], title: str, k: int = 10) -> Any:
     return figure
 
 
-def family(name: str) -> str:
-    """The factory string of an index without the number of its lists."""
-    return re.sub(r"\bIVF\d+", "IVF", name)
+def plot_curves(curves: Sequence[Curve], title: str, path: Path, k: int = 10) -> None:
+    """A PNG of recall@k against queries per second.
+
+    Raises ImportError without matplotlib.
+    """
+    figure = draw_curves(curves, title, k)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png")
 
 
 def draw_curves(curves: Sequence[Curve], title: str, k: int = 10) -> Any:
-    """The matplotlib figure of recall@k against queries per second, one by one and all in a call.
+    """The matplotlib figure of `plot_curves`: one query a call, and all queries in one.
 
     A line joins the best settings of each kind of index, with any number of lists.
     """
     try:
         from matplotlib.figure import Figure
-        from matplotlib.ticker import FixedLocator, FormatStrFormatter, FuncFormatter, NullFormatter
     except ImportError as error:
         raise ImportError('matplotlib is missing: pip install "vqindex[plot]"') from error
     figure = Figure(figsize=(15, 6.5), dpi=120, layout="constrained")
     figure.suptitle(title)
     panels = figure.subplots(1, 2, sharey=True)
-    kinds: dict[tuple[str, str], list[Curve]] = {}
-    for curve in curves:
-        kinds.setdefault((curve.library, family(curve.name)), []).append(curve)
     for axes, mode in zip(panels, ("single", "batch"), strict=True):
-        for i, ((library, name), own) in enumerate(kinds.items()):
+        for i, ((library, name), own) in enumerate(families(curves).items()):
             best = front(pair for curve in own for pair in curve.pairs(mode))
             ours = library == "vqindex"
             axes.plot(
-                [pair[0] for pair in best], [pair[1] for pair in best], "-" if ours else "--",
+                [recall for recall, _ in best], [rate for _, rate in best], "-" if ours else "--",
                 color=_COLORS[i % len(_COLORS)], marker=_MARKERS[i % len(_MARKERS)], markersize=5,
                 fillstyle="full" if ours else "none", linewidth=1.2,
                 label=name if ours else f"{library} {name}",
             )  # fmt: skip
-        axes.set_xscale("function", functions=(_rise, lambda x: _TOP - np.exp(-x)))
-        axes.set_yscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(_TICKS))
-        axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.grid(True, which="both", color="0.9", linewidth=0.8)
+        _scale(axes)
         axes.set(xlabel=f"recall@{k} (right is better)")
     panels[0].set(ylabel="queries per second (up is better)", title="one query a call")
     panels[1].set(title="all queries in one call")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
     return figure
 
 
-def _rise(recall: Any) -> Any:
-    """How far right a recall stands: about by the logarithm of what is missed, to part the best."""
-    return -np.log(np.maximum(_TOP - recall, 1e-3))
+def _scale(axes: Any) -> None:
+    """Recall about by the logarithm of what is missed, to part the best; rates by theirs."""
+    from matplotlib.ticker import (
+        FixedLocator,
+        FormatStrFormatter,
+        FuncFormatter,
+        LogLocator,
+        NullFormatter,
+    )
+
+    def rise(recall: Any) -> Any:
+        return -np.log(np.maximum(_TOP - recall, 1e-3))
+
+    axes.set_xscale("function", functions=(rise, lambda x: _TOP - np.exp(-x)))
+    axes.xaxis.set_major_locator(FixedLocator(_TICKS))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(True, color="0.9", linewidth=0.8)
 
 
 @final

@@ -50,6 +50,26 @@ def test_a_search_of_some_systems(unpinned, monkeypatch, capsys):
     assert (asked["threads"], asked["level"]) == (2, "avx2")
 
 
+def test_lists_are_measured_and_drawn(unpinned, monkeypatch, tmp_path, capsys):
+    from benchmarks import curves, ivf
+
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(ivf, "run", lambda dataset, **options: {"asked": options})
+    monkeypatch.setattr(ivf, "report", lambda record: "the tables")
+    monkeypatch.setattr(curves, "save", lambda record: [tmp_path / "of.png"])
+    options = "--queries 2 --lists 8 16 --only EDEN4 --threads 2 --rounds 3 --save"
+    __main__.main(["ivf", "sample", *options.split()])
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1] == "the tables"
+    assert "of.png" in err
+    record = json.loads((tmp_path / "ivf.jsonl").read_text())
+    assert record["dataset"]["name"] == "sample"
+    assert record["asked"] == {
+        "rounds": 3, "singles": 200, "seed": 0, "threads": 2, "level": None, "lists": [8, 16],
+        "only": ["EDEN4"],
+    }  # fmt: skip
+
+
 def test_a_search_of_a_set_made_wide_and_short(unpinned, monkeypatch, capsys):
     from benchmarks import search
 

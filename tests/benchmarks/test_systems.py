@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks import systems
-from benchmarks.peers import Turbovec
+from benchmarks.peers import Rabitqlib, Turbovec
 from vqindex.evaluate import Faiss, Ours
 
 
@@ -33,3 +33,10 @@ def test_adapters():
     assert [type(each) for each in made] == [Ours, Faiss, Turbovec]
     with pytest.raises(ValueError, match="nothing holds it to avx2"):
         systems.competitor("turbovec", "4", "ip", 0, "avx2")
+
+
+def test_rabitqlib_is_one_of_them():
+    pytest.importorskip("rabitqlib")
+    assert isinstance(systems.competitor("rabitqlib", "IVF4,RaBitQ5", "ip", 0), Rabitqlib)
+    with pytest.raises(ValueError, match="rabitqlib takes whatever the CPU has"):
+        systems.competitor("rabitqlib", "IVF4,RaBitQ5", "ip", 0, "avx2")

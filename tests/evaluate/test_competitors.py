@@ -34,6 +34,32 @@ def test_bytes_per_row():
     assert sizes == {"F32": 16 * 4 + 8, "Flat": 16 * 4, "PQ8x4fs": 4}
 
 
+@pytest.mark.parametrize(
+    ("system", "size"),
+    [
+        (Ours("IVF4,EDEN4,Rerank(f16)", "l2"), None),
+        (Faiss("IVF4,PQ8x4fs,Refine(SQfp16)", "l2"), 4 + 8 + 32),
+        (Faiss("IVF4,PQ8x4fs,RFlat", "l2"), 4 + 8 + 64),
+        (Faiss("IVF4,Flat", "l2"), 64 + 8),
+    ],
+    ids=lambda x: getattr(x, "name", ""),
+)
+def test_lists_and_candidates_are_chosen(system, size):
+    data = synthetic(600, 16, 30, "l2")
+    system.fit(data.base)
+    system.add(data.base)
+    assert size in (None, system.bytes_per_row)
+    found = {}
+    for nprobe in (1, 4):
+        for oversample in (1, 8) if "R" in system.name else (None,):
+            system.configure(nprobe=nprobe, oversample=oversample)
+            ids = system.search(data.queries, 10)
+            found[nprobe, oversample] = recall(ids, data.neighbors, 10)
+    everything = found.pop((4, 8 if "R" in system.name else None))
+    assert everything > 0.98
+    assert max(found.values()) < 0.95
+
+
 @pytest.mark.parametrize(("kind", "spec"), [(Ours, "EDEN4"), (Faiss, "PQ8x8")])
 def test_fitted_before_rows_are_added_in_parts(kind, spec):
     data = synthetic(2500, 16, 20, "cosine")

@@ -1,7 +1,16 @@
 """Measuring an index: what each figure means, adapters, and the stopwatch."""
 
 from vqindex.evaluate.competitors import Competitor, Faiss, Ours, Tunable
-from vqindex.evaluate.curves import Curve, Spot, Sweep, front, measure_curves, rate_at
+from vqindex.evaluate.curves import (
+    Curve,
+    Spot,
+    Sweep,
+    families,
+    family,
+    front,
+    measure_curves,
+    rate_at,
+)
 from vqindex.evaluate.figures import distance_recall, distortion, mrr, ndcg, recall
 from vqindex.evaluate.measurement import Measurement, Rate, measure
 
@@ -17,6 +26,8 @@ __all__ = [
     "Tunable",
     "distance_recall",
     "distortion",
+    "families",
+    "family",
     "front",
     "measure",
     "measure_curves",

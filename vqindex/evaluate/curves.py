@@ -1,6 +1,7 @@
 """Recall against speed: what each system gives at many settings, and at the same recall."""
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -66,6 +67,19 @@ class _Try:
     recall: float
     batch: list[float] = field(default_factory=list)
     single: list[float] = field(default_factory=list)
+
+
+def family(name: str) -> str:
+    """The factory string of an index without the number of its lists."""
+    return re.sub(r"\bIVF\d+", "IVF", name)
+
+
+def families(curves: Iterable[Curve]) -> dict[tuple[str, str], list[Curve]]:
+    """Curves by library and family, which differ in the number of lists alone."""
+    kinds: dict[tuple[str, str], list[Curve]] = {}
+    for curve in curves:
+        kinds.setdefault((curve.library, family(curve.name)), []).append(curve)
+    return kinds
 
 
 def front(pairs: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
