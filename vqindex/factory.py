@@ -13,7 +13,6 @@ makes such an index again.
 """
 
 import re
-from dataclasses import replace
 from typing import Any
 
 from vqindex import arrays
@@ -65,13 +64,11 @@ def parse_index(spec: str, metric: str, seed: int) -> IndexRecipe:
     """The recipe of a factory string."""
     parts = _parts(spec)
     keep = _keep(parts.pop(), spec) if parts[-1].startswith("Keep") else None
-    rerank = _rerank(parts.pop(), spec) if parts[-1:] and parts[-1].startswith("Rerank") else None
-    lists = next((part for part in parts if part.startswith("IVF")), None)
-    if (lists is not None and parts.index(lists) != len(parts) - 2) or not parts:
-        raise _unknown(spec)
-    codec = parse(",".join(part for part in parts if part != lists), metric, seed)
-    inverted = None if lists is None else _lists(lists, spec)
-    return IndexRecipe(replace(codec, keep=keep), inverted, rerank)
+    rerank = _rerank(parts.pop(), spec) if parts and parts[-1].startswith("Rerank") else None
+    lists = None
+    if len(parts) > 1 and parts[-2].startswith("IVF"):
+        lists = _lists(parts.pop(-2), spec)
+    return IndexRecipe(_recipe(parts, spec, metric, seed, keep), lists, rerank)
 
 
 def _parts(spec: str) -> list[str]:
@@ -86,6 +83,10 @@ def parse(spec: str, metric: str, seed: int) -> Recipe:
     keep = None
     if parts[-1].startswith("Keep"):
         keep = _keep(parts.pop(), spec)
+    return _recipe(parts, spec, metric, seed, keep)
+
+
+def _recipe(parts: list[str], spec: str, metric: str, seed: int, keep: str | None) -> Recipe:
     transform = None
     if len(parts) > 1 and _match(parts[0], spec)[0] in TRANSFORMS:
         name, number, options = _match(parts.pop(0), spec)

@@ -5,7 +5,6 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from vqindex.arrays import positive_int
 from vqindex.codec import Recipe
 from vqindex.errors import SpecError
 from vqindex.quantizers.base import Quantizer
@@ -30,8 +29,12 @@ class InvertedFile:
     options: ClassVar[tuple[str, ...]] = ("nlist",)
 
     def __post_init__(self) -> None:
-        if self.nlist is not None and positive_int(self.nlist, "nlist") > MOST_LISTS:
-            raise SpecError(f"nlist must be at most {MOST_LISTS:,}, got {self.nlist:,}.")
+        lists = self.nlist
+        if lists is None:
+            return
+        whole = isinstance(lists, int | np.integer) and not isinstance(lists, bool)
+        if not whole or not 1 <= lists <= MOST_LISTS:
+            raise SpecError(f"nlist must be an integer from 1 to {MOST_LISTS:,}, got {lists!r}.")
 
     @property
     def spec(self) -> str:
