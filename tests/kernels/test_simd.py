@@ -120,6 +120,7 @@ OPERATIONS = {
     "join_low_bytes": ("iiii", lambda *x: np.concatenate(x).astype(np.uint8)),
     "invert_where": ("bW", lambda x, mask: x ^ (255 * bits(mask))),
     "bits_where": ("bB", lambda x, value: packed(x & value != 0, np.uint64)),
+    "count_bits": ("P", lambda mask: np.int64(bits(mask).sum())),
     "lowest_bit": ("M", lambda mask: np.flatnonzero(bits(mask))[0]),
     "sum_lanes": ("i", lambda x: x.sum(dtype=np.int32)),
     "to_float": ("i", lambda x: x.astype(np.float32)),
@@ -427,6 +428,7 @@ def tile(name, *numbers):
     [
         ("dot_tile", simd.TILE_ROWS, simd.TILE_QUERIES),
         ("dot_narrow", simd.NARROW_ROWS, 1),
+        ("dot_single", 1, simd.SINGLE_QUERIES),
     ],
 )
 def test_integer_tiles(name, rows, vectors, steps):
