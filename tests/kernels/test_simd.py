@@ -487,7 +487,7 @@ def test_every_operation_is_tested():
         "load", "store", "store_low_bytes", "load_half", "load_halves", "load_entry", "load_first",
         "load_bytes",
         "lookup128", "store_nibbles", "add_lookups", "add_octet_lookups", "address_of", "dot_tile",
-        "dot_narrow",
+        "dot_narrow", "dot_single",
         "dot_float_tile", "product_tile", "product_row", "prefetch", "tiles_begin", "tiles_end",
         "stack", "store_byte", "load_fours", "load_eights", "load_head",
         "lookup256",
