@@ -7,8 +7,9 @@ import numpy as np
 
 from vqindex.codec import Recipe
 from vqindex.errors import SpecError
+from vqindex.layouts.base import FloatArray
 from vqindex.quantizers.base import Quantizer
-from vqindex.quantizers.originals import Originals
+from vqindex.quantizers.originals import Originals, to_half
 from vqindex.transforms import default_transform
 from vqindex.transforms.identity import Identity
 
@@ -89,6 +90,12 @@ class IndexRecipe:
         return IndexRecipe(
             Recipe(own.metric, Identity(), Originals("F32"), None, own.keep, own.seed)
         )
+
+    def check(self, x: FloatArray) -> None:
+        """Refuse waiting rows (n, dim) that float16 is to hold and cannot; NonFiniteError."""
+        halves = Originals("F16") in (self.codec.quantizer, self.rerank)
+        if halves and self.codec.metric != "cosine":
+            to_half(x)
 
     @property
     def sample_size(self) -> int:
