@@ -89,6 +89,21 @@ def test_every_spec_makes_itself_again(quantizer, metric):
         ("TCQ2.0", "TCQ2"),
         ("Levels3", "Ternary"),
         ("VQ2(words=16)", "VQ2"),
+        (
+            " Haar , IVF08 , EDEN4 , Rerank( f16 ) , Keep( f32 ) ",
+            "Haar,IVF8,EDEN4,Rerank(f16),Keep(f32)",
+        ),
+        ("IVF,EDEN4", "IVF,EDEN4"),
+        ("IVF65536,F32", "IVF65536,F32"),
+        ("EDEN4,Rerank(F32)", "EDEN4,Rerank(f32)"),
+        (
+            "IVF8,PQ8x4(center=no),Rerank(RQ8x4(groups=2,beam=2))",
+            "IVF8,PQ8x4(center=no),Rerank(RQ8x4(beam=2,groups=2))",
+        ),
+        (
+            "EDEN4(scale=biased),Rerank(EDEN8(scale=biased,center=no)),Keep(f16)",
+            "EDEN4(scale=biased),Rerank(EDEN8(center=no,scale=biased)),Keep(f16)",
+        ),
     ],
 )
 def test_other_ways_to_write_a_spec(given, spec):
@@ -116,6 +131,21 @@ PARTS = {
     "PVQ2": {"quantizer": vq.Pyramid(2)},
     "Polar": {"quantizer": vq.Polar()},
     "NUQ2(outliers=0.1)": {"quantizer": vq.NonUniform(2, 0.1)},
+    "IVF6,EDEN4": {"nlist": 6},
+    "IVF,EDEN4": {"nlist": None},
+    "Haar,IVF6,TQ2": {
+        "nlist": 6,
+        "transform": vq.DenseRotation(),
+        "quantizer": vq.LloydMax(2, scale="fixed", center=False),
+    },
+    "IVF6,EDEN1+QJL,Rerank(f16),Keep(f32)": {
+        "nlist": 6,
+        "quantizer": vq.LloydMax(1),
+        "sketch": vq.QJL(),
+        "keep": "f32",
+        "rerank": vq.Originals("F16"),
+    },
+    "EDEN1,Rerank(EDEN8)": {"quantizer": vq.LloydMax(1), "rerank": vq.LloydMax(8)},
     "LeanVec6,LVQ4": {"quantizer": vq.LVQ(4), "transform": vq.LeanVec(6)},
 }
 
@@ -126,7 +156,9 @@ def test_a_spec_and_the_parts_it_names_make_the_same(spec):
     states = []
     for index in (
         vq.index_factory(spec, metric="ip", seed=3),
-        vq.FlatIndex(metric="ip", seed=3, **PARTS[spec]),
+        (vq.IVFIndex if "nlist" in PARTS[spec] else vq.FlatIndex)(
+            metric="ip", seed=3, **PARTS[spec]
+        ),
     ):
         assert index.spec == vq.index_factory(spec).spec
         index.add(x)
@@ -143,7 +175,12 @@ def test_the_default_index():
 UNKNOWN = [
     "", " ", ",", "EDEN4,", ",EDEN4", "ABC8x4", "eden4", "EDEN4;F32", "EDEN4 F32", "EDEN4+", "+QJL",
     "EDEN4+EDEN4", "EDEN4+QJL+QJL", "EDEN4,F32", "F32,EDEN4", "Haar", "Haar,Haar,EDEN4",
-    "Keep(f32)", "Haar,Keep(f32)", "EDEN4,Keep(f32),Haar", "EDEN-4", "EDEN4.", "EDENx4", "EDEN4x",
+    "Keep(f32)", "Haar,Keep(f32)", "IVF", "IVF8", "EDEN4,IVF8", "IVF8,Haar,EDEN4", "IVF8,IVF8",
+    "IVF8,IVF8,EDEN4", "IVF8,Haar", "IVF8,EDEN4,F32", "IVF8+QJL,EDEN4", "IVF8.,EDEN4", "ivf8,EDEN4",
+    "Rerank(QJL)", "Rerank(f16),EDEN4", "IVF8,Rerank(f16)", "EDEN4,Rerank(f16),Rerank(f16)",
+    "EDEN4,Keep(f32),Rerank(f16)", "EDEN4,Rerank(f64)", "EDEN4,Rerank(Haar,EDEN4)",
+    "EDEN4,Rerank(IVF8)", "EDEN4,Rerank(Haar)", "EDEN4,rerank(f16)",
+    "EDEN4,Keep(f32),Haar", "EDEN-4", "EDEN4.", "EDENx4", "EDEN4x",
     "EDEN4x4.5", "EDEN٤",
     "EDEN1234567890", "EDEN" + "9" * 5000, "EDEN4(", "EDEN4)", "EDEN4((center=no))", "\x00",
 ]  # fmt: skip
@@ -232,6 +269,20 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
         ("OPQ8,EDEN4", "OPQ needs its codes and their bits, such as OPQ48x4"),
         ("Calibrated(rotation=PCA),EDEN4", "rotation must be Hadamard, Haar, None, got 'PCA'"),
         ("EDEN4,Keep(f64)", r"Keep takes f32 or f16, got 'Keep\(f64\)' in 'EDEN4,Keep\(f64\)'"),
+        ("IVF0,EDEN4", "nlist must be an integer from 1 to 65,536, got 0"),
+        ("IVF65537,EDEN4", "nlist must be an integer from 1 to 65,536, got 65537"),
+        ("IVF8x2,EDEN4", "IVF takes a number of lists or none, got 'IVF8x2' in 'IVF8x2,EDEN4'"),
+        ("IVF8.5,EDEN4", "IVF takes a number of lists or none, got 'IVF8.5'"),
+        ("IVF8(seed=3),EDEN4", r"IVF takes a number of lists or none, got 'IVF8\(seed=3\)'"),
+        ("IVF8,EDEN9", "bits must be 1 to 8, got 9"),
+        ("EDEN4,Rerank", r"Rerank takes a codec, such as Rerank\(f16\), got 'Rerank'"),
+        ("EDEN4,Rerank(EDEN8", "Rerank takes a codec"),
+        ("EDEN4,Rerank()", "Rerank takes a codec"),
+        ("EDEN4,Rerankf16", "Rerank takes a codec"),
+        ("EDEN4,Rerank(EDEN4+QJL)", "Rerank takes a codec without a sketch"),
+        ("EDEN4,Rerank(TQprod4)", "Rerank takes a codec without a sketch"),
+        ("EDEN4,Rerank(EDEN9)", "bits must be 1 to 8, got 9"),
+        ("EDEN4,Rerank(EDEN8(bits=3))", "EDEN has no option 'bits'"),
         ("EDEN4,Keep", "Keep takes f32 or f16, got 'Keep'"),
         (None, "an index spec must be a string, got None"),
         (4, "an index spec must be a string, got 4"),

@@ -41,7 +41,7 @@ def together(*functions):
         raise errors[0]
 
 
-@pytest.mark.parametrize("spec", ["F32", "EDEN4"])
+@pytest.mark.parametrize("spec", ["F32", "EDEN4", "IVF40,F32", "IVF40,EDEN4"])
 def test_readers_see_whole_changes_only(spec):
     """Each change adds, replaces or removes a whole group of 40 rows, all of them equal to a
     vector that names the group and its generation: half a group, or two generations of it, would
@@ -94,7 +94,7 @@ def test_readers_see_whole_changes_only(spec):
     assert seen
 
 
-@pytest.mark.parametrize("spec", ["F32", "EDEN1", "EDEN4", "TQprod3"])
+@pytest.mark.parametrize("spec", ["F32", "EDEN1", "EDEN4", "TQprod3", "IVF64,EDEN4"])
 def test_searches_side_by_side_find_what_one_finds(spec):
     index = vq.index_factory(spec)
     index.add(vectors(6000))

@@ -310,7 +310,8 @@ def test_files_are_read_by_slices(n):
 
 
 @pytest.mark.parametrize(
-    ("spec", "n"), [("F16", 3000), ("EDEN4,Keep(f16)", 10), ("EDEN4,Keep(f16)", 3000)]
+    ("spec", "n"),
+    [(s, n) for s in ("F16", "EDEN4,Keep(f16)", "EDEN4,Rerank(f16)") for n in (10, 3000)],
 )
 def test_a_refused_row_leaves_all_rows_as_they_were(spec, n):
     x = vectors(n)

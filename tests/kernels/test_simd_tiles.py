@@ -20,6 +20,7 @@ def tile(name, *numbers):
     [
         ("dot_tile", simd.TILE_ROWS, simd.TILE_QUERIES),
         ("dot_narrow", simd.NARROW_ROWS, 1),
+        ("dot_single", 1, simd.SINGLE_QUERIES),
     ],
 )
 def test_integer_tiles(name, rows, vectors, steps):

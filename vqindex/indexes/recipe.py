@@ -5,10 +5,10 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from vqindex.arrays import positive_int
 from vqindex.errors import SpecError
+from vqindex.layouts.base import FloatArray
 from vqindex.quantizers.base import Quantizer
-from vqindex.quantizers.originals import Originals
+from vqindex.quantizers.originals import Originals, to_half
 from vqindex.recipe import Recipe
 from vqindex.transforms import default_transform
 from vqindex.transforms.identity import Identity
@@ -30,8 +30,12 @@ class InvertedFile:
     options: ClassVar[tuple[str, ...]] = ("nlist",)
 
     def __post_init__(self) -> None:
-        if self.nlist is not None and positive_int(self.nlist, "nlist") > MOST_LISTS:
-            raise SpecError(f"nlist must be at most {MOST_LISTS:,}, got {self.nlist:,}.")
+        lists = self.nlist
+        if lists is None:
+            return
+        whole = isinstance(lists, int | np.integer) and not isinstance(lists, bool)
+        if not whole or not 1 <= lists <= MOST_LISTS:
+            raise SpecError(f"nlist must be an integer from 1 to {MOST_LISTS:,}, got {lists!r}.")
 
     @property
     def spec(self) -> str:
@@ -87,6 +91,12 @@ class IndexRecipe:
         return IndexRecipe(
             Recipe(own.metric, Identity(), Originals("F32"), None, own.keep, own.seed)
         )
+
+    def check(self, x: FloatArray) -> None:
+        """Refuse waiting rows (n, dim) that float16 is to hold and cannot; NonFiniteError."""
+        halves = Originals("F16") in (self.codec.quantizer, self.rerank)
+        if halves and self.codec.metric != "cosine":
+            to_half(x)
 
     @property
     def sample_size(self) -> int:

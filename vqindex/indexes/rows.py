@@ -217,9 +217,9 @@ class Rows:
             x = vectors.take(start + here) if together else vectors.chunk(start + a, start + b)
             named = {ID: ids[start + here]}
             if numbers is None:
-                self.codes.write(int(slots[a]), self.model.encode(x, None) | named)
+                self.codes.write(int(slots[a]), self._encode(x, None) | named)
             else:
-                self.codes.put(slots[here], self.model.encode(x, numbers[here]) | named)
+                self.codes.put(slots[here], self._encode(x, numbers[here]) | named)
 
         edges, step = self._edges(0, len(slots)), AHEAD * threads if threads > 1 else 1
         for first in range(0, len(edges), step):
@@ -268,7 +268,13 @@ class Rows:
 
     def _encoded(self, vectors: Vectors, ids: Ids, a: int, b: int) -> dict[str, Array]:
         """The columns of rows a..b-1."""
-        return self.model.encode(vectors.chunk(a, b), None) | {ID: ids[a:b]}
+        return self._encode(vectors.chunk(a, b), None) | {ID: ids[a:b]}
+
+    def _encode(self, x: FloatArray, numbers: Ids | None) -> dict[str, Array]:
+        """See Model.encode; of rows that wait, none that could not be coded later."""
+        if not self.fitted:
+            self.recipe.check(x)
+        return self.model.encode(x, numbers)
 
     def remove(self, ids: Ids) -> int:
         """Drop the rows of these ids, if there; others fill their places."""
