@@ -69,12 +69,13 @@ def parse_index(spec: str, metric: str, seed: int) -> IndexRecipe:
     parts = _parts(spec)
     keep = _keep(parts.pop(), spec) if parts[-1].startswith("Keep") else None
     rerank = _rerank(parts.pop(), spec) if parts[-1:] and parts[-1].startswith("Rerank") else None
-    lists = next((part for part in parts if part.startswith("IVF")), None)
-    before = parts[: parts.index(lists)] if lists is not None else []
-    if not parts or parts[-1] == lists or not all(_is_transform(p, spec) for p in before):
-        raise _unknown(spec)
-    codec = _recipe([part for part in parts if part != lists], keep, spec, metric, seed)
-    return IndexRecipe(codec, None if lists is None else _lists(lists, spec), rerank)
+    lists = None
+    at = 1 if len(parts) > 2 and _is_transform(parts[0], spec) else 0
+    if at + 1 < len(parts) and parts[at].startswith("IVF"):
+        lists = _lists(parts.pop(at), spec)
+        if at + 1 < len(parts) and _is_transform(parts[at], spec):
+            raise _unknown(spec)
+    return IndexRecipe(_recipe(parts, keep, spec, metric, seed), lists, rerank)
 
 
 def parse(spec: str, metric: str, seed: int) -> Recipe:

@@ -34,7 +34,7 @@ def test_what_an_index_says_of_itself():
 
 def test_settings():
     index = filled("EDEN4", n=100)
-    assert index.settings == {"nprobe": 32, "eps0": 3.5, "stages": "on"}
+    assert index.settings == {"nprobe": 32, "eps0": 3.5, "stages": "on", "bits": None}
     for error, message, settings in (
         (TypeError, "unknown search setting 'efsearch'; this index has nprobe, eps0, stages",
          {"efsearch": 3}),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vqindex.indexes.coarse import Coarse
 
+from vqindex.indexes.centroids import Centroids
 from vqindex.kernels.cpu import operands, records, routing
 from vqindex.kernels.cpu.program import NONE, SLAB_ROWS, UNBOUND
 from vqindex.kernels.cpu.records import Held, Kept
@@ -29,7 +29,7 @@ def asked_origins(layout, entries, scales):
     values = np.zeros((padded(lists), 64 * layout.vectors), F32)
     values[:lists, :d] = entries * scales[:, None]
     zeros = np.zeros(len(values), F32)
-    prepared = prepare(layout.program({"rows": 0}, NONE, 0), values, zeros, zeros)
+    prepared = prepare(layout.program({"rows": 0}, NONE, 0), [values], zeros, zeros)
     asked = prepared.asked(0, zeros, packed=False)
     packed = aligned_zeros((len(values), asked.row_bytes), np.int8)
     asked = asked._replace(packed=packed.ctypes.data)
@@ -211,14 +211,14 @@ def test_sums_equal_the_reference(n, lists, d, seed):
 def test_what_rows_and_queries_prefer_is_the_same(lists, metric, seed):
     """A row that is asked for is looked for first in the list that it went to."""
     rng = np.random.default_rng(seed)
-    coarse = Coarse.of(metric, rng.standard_normal((lists, 20)).astype(F32))
+    centroids = Centroids.of(metric, rng.standard_normal((lists, 20)).astype(F32))
     row = rng.standard_normal((1, 20)).astype(F32)
-    shares = coarse.shares(row * F32(2 if metric == "l2" else 1))
+    shares = centroids.shares(row * F32(2 if metric == "l2" else 1))
     sizes, none, held = np.ones(lists, np.int64), np.zeros(0, np.int64), chosen_of(lists)
     heads = np.arange(lists)
     at = records.Lists(
         lists, lists, sizes.ctypes.data, heads.ctypes.data, none.ctypes.data,
-        coarse.weights.ctypes.data, coarse.offsets.ctypes.data, coarse.numbers.at,
+        centroids.weights.ctypes.data, centroids.offsets.ctypes.data, centroids.numbers.at,
     )  # fmt: skip
     routing.choose(at, shares.ctypes.data, F32(0), 1, held.at)
-    assert numbers_of(held).tolist() == coarse.assign(row).tolist()
+    assert numbers_of(held).tolist() == centroids.assign(row).tolist()
