@@ -3,6 +3,7 @@
 import itertools
 import statistics
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,6 +86,23 @@ def test_the_bound_is_narrowed_where_that_pays(fresh, costs):
     assert cheap.recall >= 0.6
     costs(lambda nprobe, oversample, eps0: 10 - eps0)
     assert vq.tune(fresh, DATA.queries, recall=0.6).chosen.settings["eps0"] == EPS0[-1]
+
+
+def test_more_lists_may_pay_for_a_narrower_bound(costs, monkeypatch):
+    """Recall is 0.6 + 0.012 nprobe + 0.02 eps0: 0.802 of 11 lists at 3.5, 0.804 of 12 at 3."""
+
+    def search(self, q, k, *, nprobe, eps0, threads):
+        ids = DATA.neighbors.copy()
+        ids.ravel()[round(ids.size * (0.6 + 0.012 * nprobe + 0.02 * eps0)) :] = -1
+        return SimpleNamespace(ids=ids)
+
+    index = vq.index_factory("IVF20,EDEN2", metric="l2")
+    index.add(DATA.base)
+    monkeypatch.setattr(vq.IVFIndex, "search", search)
+    for price, best in ((10, (12, 3.0)), (0.1, (11, 3.5))):
+        costs(lambda nprobe, oversample, eps0, price=price: nprobe + price * eps0)
+        chosen = vq.tune(index, DATA.queries, recall=0.8, base=DATA.base).chosen
+        assert tuple(chosen.settings.values()) == best
 
 
 def test_the_index_has_what_was_chosen_and_it_gives_what_it_says(fresh):
