@@ -8,7 +8,7 @@ split among calls changes nothing.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,6 @@ class Rows:
         self.codes = Codes(self.model.columns)
         self.lists: Lists | None = None
         self.ids = IdMap()
-        self.plans: dict[Any, Any] = {}  # of searches, see scan.planned
 
     @classmethod
     def restore(
@@ -59,7 +58,7 @@ class Rows:
         """Rows as a file holds them; CorruptFileError where their ids are not."""
         rows = cls.__new__(cls)
         rows.recipe, rows.dim, rows.fitted, rows.model = recipe, dim, fitted, model
-        rows.codes, rows.lists, rows.plans = codes, lists, {}
+        rows.codes, rows.lists = codes, lists
         rows.ids = IdMap.rebuild(rows.id_column, next_id)
         if lists is not None:
             rows.ids.assign(rows.id_column, rows.slots)
