@@ -1,16 +1,21 @@
 """Adding rows takes the memory of the index they make, and little more."""
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import vqindex
+from vqindex.indexes.scan import PLANS
 
 ROOT = Path(vqindex.__file__).parents[1]
 N, D = 300_000, 64
+SPECS = ["F32", "EDEN4", "IVF4,EDEN4", "IVF4,EDEN2,Rerank(f16)"]
 
 CODE = f"""
 import json
@@ -41,3 +46,33 @@ def test_adding_never_holds_the_rows_twice():
     beyond = json.loads(done.stdout)
     assert len(beyond) == 8
     assert {name: size for name, size in beyond.items() if size >= N * D} == {}
+
+
+def searched(spec, n):
+    """An index that has planned as many ways to search as it keeps."""
+    index = vqindex.index_factory(spec, metric="l2")
+    index.add(np.random.default_rng(0).standard_normal((n, 8)))
+    for k in range(1, 2 * PLANS):
+        index.search(np.ones((3, 8)), k)
+    return index
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_an_index_goes_with_its_last_name(spec):
+    """Its memory, and its file if that is mapped, wait for no garbage collector."""
+    index = searched(spec, 2000)
+    parts = [weakref.ref(part) for part in (index, index._rows, index._rows.codes)]
+    gc.disable()
+    try:
+        del index
+        assert [part() for part in parts] == [None] * 3
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("spec", SPECS[1:])
+def test_rows_that_waited_go_when_they_are_coded(spec):
+    index = searched(spec, 100)
+    waiting = weakref.ref(index._rows.codes)
+    index.fit(np.random.default_rng(1).standard_normal((2000, 8)))
+    assert waiting() is None

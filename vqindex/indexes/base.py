@@ -15,6 +15,7 @@ from vqindex.errors import ReadOnlyError, ShapeError, SpecError
 from vqindex.indexes import state
 from vqindex.indexes.recipe import IndexRecipe
 from vqindex.indexes.rows import Rows
+from vqindex.indexes.scan import Plans
 from vqindex.indexes.settings import Settings
 from vqindex.indexes.within import within
 from vqindex.kernels.cpu.records import Answers
@@ -43,6 +44,7 @@ class Index(ABC):
         self._recipe = recipe
         self._rows: Rows | None = None
         self._settings = Settings()
+        self._plans: Plans = {}  # of searches; kept by the rows they know they would be a cycle
         self._lock = ReadWriteLock()
 
     # What it is
@@ -141,6 +143,7 @@ class Index(ABC):
     def _writable(self, dim: int) -> Rows:
         if self._rows is None:
             return Rows(self._recipe, dim)
+        self._plans.clear()  # or they would keep codes that others take the place of
         if not self._rows.codes.writable:
             raise ReadOnlyError(
                 "this index is mapped from a file and cannot change; load it with mmap=False."

@@ -63,7 +63,7 @@ class FlatIndex(Index):
         self, rows: Rows, queries: FloatArray, settings: Settings, filters: Filters, threads: int,
         answers: Answers, tell: Progress,
     ) -> dict[str, int]:  # fmt: skip
-        scan = planned(Scan, rows, answers.width, settings)
+        scan = planned(self._plans, Scan, rows, answers.width, settings)
         return scan.all(queries, filters, threads, answers, tell)
 
 

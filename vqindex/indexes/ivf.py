@@ -63,5 +63,5 @@ class IVFIndex(Index):
         self, rows: Rows, queries: FloatArray, settings: Settings, filters: Filters, threads: int,
         answers: Answers, tell: Progress,
     ) -> dict[str, int]:  # fmt: skip
-        probe = planned(Probe, rows, answers.width, settings)
+        probe = planned(self._plans, Probe, rows, answers.width, settings)
         return probe.all(queries, filters, threads, answers, tell)

@@ -8,7 +8,7 @@ split among calls changes nothing.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,6 @@ class Rows:
         self.codes = Codes(self.model.columns)
         self.lists: Lists | None = None
         self.ids = IdMap()
-        self.plans: dict[Any, Any] = {}  # of searches, see scan.planned
 
     @classmethod
     def restore(
@@ -59,7 +58,7 @@ class Rows:
         """Rows as a file holds them; CorruptFileError where their ids are not."""
         rows = cls.__new__(cls)
         rows.recipe, rows.dim, rows.fitted, rows.model = recipe, dim, fitted, model
-        rows.codes, rows.lists, rows.plans = codes, lists, {}
+        rows.codes, rows.lists = codes, lists
         rows.ids = IdMap.rebuild(rows.id_column, next_id)
         if lists is not None:
             rows.ids.assign(rows.id_column, rows.slots)
@@ -124,8 +123,9 @@ class Rows:
             part = None if numbers is None else numbers[a:b]
             encoded = model.encode(self._waiting(a, b), part) | kept
             codes.put(slots[a:b], encoded | {ID: ids[a:b]})
-        self.codes, self.model, self.lists, self.fitted = codes, model, lists, True
-        self.ids.assign(ids, slots)
+        with uninterrupted():
+            self.ids.assign(ids, slots)
+            self.codes, self.model, self.lists, self.fitted = codes, model, lists, True
 
     def _waiting(self, a: int, b: int) -> FloatArray:
         """Rows a..b-1 of those that are kept exactly."""
@@ -141,10 +141,11 @@ class Rows:
         self, vectors: Vectors, ids: Ids, threads: int, progress: Callable[[int], None]
     ) -> None:
         """Add rows under ids that are not there yet; on any failure nothing has changed."""
-        with self._all_or_nothing():
+        with self._all_or_nothing() as done:
             slots = self._extend(vectors, ids, threads, progress)
             with uninterrupted():
                 self._name(ids, slots)
+                done()
 
     def _name(self, ids: Ids, slots: Ids) -> None:
         """Let new ids stand for the rows in some slots."""
@@ -153,12 +154,18 @@ class Rows:
             self.ids.assign(ids, slots)
 
     @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Whatever fails or interrupts what adds rows, those that were there are as they were."""
+    def _all_or_nothing(self) -> Iterator[Callable[[], None]]:
+        """Whatever fails or interrupts what adds rows, those that were there are as they were.
+
+        Until what this yields is called: from then on ids stand for the new ones.
+        """
         before = self.codes, self.model, self.lists, self.fitted, self.codes.n
+        ended: list[bool] = []
         try:
-            yield
+            yield lambda: ended.append(True)
         except BaseException:
+            if ended:
+                raise
             with uninterrupted():
                 fitted_since = self.codes is not before[0]
                 self.codes, self.model, self.lists, self.fitted, n = before
@@ -242,7 +249,7 @@ class Rows:
         fresh, changed = (
             Vectors(part, len(part), self.dim, vectors.name) for part in (whole[~old], whole[old])
         )
-        with self._all_or_nothing():
+        with self._all_or_nothing() as done:
             slots = self._extend(fresh, ids[~old], threads, progress)
             if self.lists is None:
                 # All of them before any is written over: a row may be refused.
@@ -256,6 +263,7 @@ class Rows:
                     rows = self.ids.find(ids[old])
                     for (a, b), values in zip(edges, encoded, strict=True):
                         self.codes.put(rows[a:b], values)
+                    done()
             else:
                 places = self._extend(changed, ids[old], threads, _silent)
                 if changed.n:
@@ -265,6 +273,7 @@ class Rows:
                     self._name(ids[~old], slots)
                     self.ids.assign(ids[old], places)
                     self._drop(rows)
+                    done()
 
     def _encoded(self, vectors: Vectors, ids: Ids, a: int, b: int) -> dict[str, Array]:
         """The columns of rows a..b-1."""

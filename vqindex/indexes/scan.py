@@ -52,12 +52,13 @@ DENSE_MIXED = 0.0015  # ... where bits are mixed: a row alone takes longer
 WIDEST = 1e18  # widths of a bound: as wide as any, and times the largest norm a float32
 QUERIES = 1024  # queries prepared at a time
 CANDIDATES = 1 << 22  # places for candidates at a time: at most some 200 MB a thread
-PLANS = 8  # kept with the rows they are for
+PLANS = 8  # kept by an index
 SHARED_BLOCKS = 8192  # blocks from which one query is worth a second thread
 
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Filters = Mask | list[Mask | None] | None
+Plans = dict[tuple[int, Settings], "Scan"]
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,13 @@ def _held(scorer: Scorer, codes: Codes, first: int) -> Held:
     return Held(record, program)
 
 
-def planned(kind: "type[Scan]", rows: Rows, k: int, settings: Settings) -> "Scan":
+def planned(plans: Plans, kind: "type[Scan]", rows: Rows, k: int, settings: Settings) -> "Scan":
     """How to search rows as they are now, for k neighbours: made once, until they change."""
-    found = rows.plans.get((kind, k, settings))
-    if not isinstance(found, Scan) or not found.is_current:
-        if len(rows.plans) >= PLANS:
-            rows.plans.clear()
-        found = rows.plans[kind, k, settings] = kind(rows, k, settings)
+    found = plans.get((k, settings))
+    if found is None or not found.is_current:
+        if len(plans) >= PLANS:
+            plans.clear()
+        found = plans[k, settings] = kind(rows, k, settings)
     return found
 
 
