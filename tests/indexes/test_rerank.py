@@ -86,10 +86,14 @@ def test_the_same_for_one_query_and_many_on_any_threads(coarse):
 def test_filters_and_ranges_go_by_the_finer_codes(coarse):
     index, exact = filled(f"{coarse},Rerank(f32)"), filled("F32")
     q, some = vectors(9, seed=1), exact.ids[::4]
-    got = index.search(q, 10, some, oversample=N, **everything(index))
-    same(got, exact.search(q, 10, some))
-    short = index.search(q, 10, some[:7])
-    assert (short.counts == 7).all()
+    for few in (some, some[:40], some[:7]):
+        for queries in (q, q[:3]):
+            got = index.search(queries, 10, few, oversample=N, **everything(index))
+            same(got, exact.search(queries, 10, few))
+    assert (got.counts == 7).all()
+    each = [few, None, some, []]
+    got = index.search(q[:4], 10, each, oversample=N, **everything(index))
+    same(got, exact.search(q[:4], 10, each))
     for filters in (None, some):
         ranges = zip(
             index.range_search(q, 20.0, filters), exact.range_search(q, 20.0, filters), strict=True
