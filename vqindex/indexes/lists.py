@@ -137,13 +137,13 @@ class Lists:
     def without(self, slots: Ints) -> "tuple[Lists, Moves]":
         """These lists without the rows of some slots (m,), all different, and what is moved."""
         sizes, heads = self.sizes.copy(), self.heads.copy()
-        slots = np.sort(slots)
-        owners = self.owners[slots // BLOCK]
         targets, sources, freed = [], [], []
-        for number in np.unique(owners):
+        slots = slots[np.argsort(self.owners[slots // BLOCK], kind="stable")]
+        numbers, starts = np.unique(self.owners[slots // BLOCK], return_index=True)
+        for number, those in zip(numbers, np.split(slots, starts[1:]), strict=False):  # or no list
             chain, size = self.chain(number)[::-1], int(sizes[number])
             places = (chain[:, None] * BLOCK + _INSIDE).ravel()[:size]
-            gone = np.flatnonzero(np.isin(places, slots[owners == number]))
+            gone = np.flatnonzero(np.isin(places, those))
             to, come = plan_removal(gone, size)
             targets.append(places[to])
             sources.append(places[come])
@@ -163,6 +163,14 @@ class Lists:
         return shrunk, Moves(
             np.concatenate([none, *targets]), np.concatenate([none, *sources]), into, out
         )
+
+    def compact(self) -> "tuple[Lists, Ints]":
+        """These lists, the blocks of each one after another, and where each block was (blocks,)."""
+        is_first = np.zeros(self.blocks, np.bool_)
+        is_first[self.heads[self.heads >= 0]] = True
+        order = np.lexsort((np.arange(self.blocks), is_first, self.owners))
+        numbers = np.repeat(np.arange(self.count), self.sizes)
+        return Lists.empty(self.count).grown(numbers)[0], order
 
     def record(self, centroids: Centroids) -> records.Lists:
         """What kernels take."""
