@@ -72,6 +72,7 @@ def test_what_was_saved_comes_back(tmp_path, spec, metric):
     for change in (
         lambda: mapped.add(vectors(1)),
         lambda: mapped.remove(mapped.ids[:1]),
+        lambda: mapped.compact(),
         lambda: mapped.upsert(vectors(1), [0]),
     ):
         with pytest.raises(vq.ReadOnlyError):

@@ -87,6 +87,11 @@ class AsUsersDo(RuleBasedStateMachine):
             del self.rows[i]
 
     @rule()
+    def compact(self):
+        self.index.compact()
+        assert (np.diff(self.index._rows.lists.owners) >= 0).all()
+
+    @rule()
     def save_and_load(self):
         self.index = pickle.loads(pickle.dumps(self.index))
 
@@ -215,6 +220,59 @@ def test_what_was_removed_leaves_no_trace():
         assert secret.tobytes() not in state(index)
         index.remove(index.ids)
     assert index.nbytes["codes"] == 0
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_compacting_changes_nothing_but_the_order(spec):
+    index, q = fitted(spec), vectors(20, seed=3)
+    for i in range(30):
+        index.add(vectors(150, seed=i), np.arange(150 * i, 150 * i + 150))
+        index.remove(np.arange(150 * i, 150 * i + 90, 3))
+    before, found = state(index), [index.search(q, 30, nprobe=p) for p in (1, 3, NLIST)]
+    rows, near = index.reconstruct(np.sort(index.ids)), index.range_search(q, 1.0)
+    index.compact()
+    after = state(index)
+    assert after != before
+    assert len(after) == len(before)
+    lists = index._rows.lists
+    assert (np.diff(lists.owners) >= 0).all()
+    for number in range(NLIST):
+        chain = lists.chain(number)
+        assert (np.diff(chain) == -1).all()
+        assert lists.masks[chain[1:]].tolist() == [2**32 - 1] * (len(chain) - 1)
+    for p, want in zip((1, 3, NLIST), found, strict=True):
+        same(index.search(q, 30, nprobe=p), want)
+    np.testing.assert_array_equal(index.reconstruct(np.sort(index.ids)), rows)
+    for got, want in zip(index.range_search(q, 1.0), near, strict=True):
+        np.testing.assert_array_equal(got, want)
+    index.compact()
+    assert state(index) == after
+    index.remove(index.ids)
+    index.compact()
+    assert len(index) == 0
+
+
+def test_what_cannot_be_compacted_yet_is_let_be():
+    index = vq.index_factory(f"IVF{NLIST},F32", metric="l2")
+    index.compact()
+    assert index.imbalance is None
+    index.add(vectors(50))
+    before = state(index)
+    index.compact()
+    assert state(index) == before
+    assert index.imbalance is None
+    assert fitted().imbalance is None
+
+
+def test_imbalance():
+    index = vq.index_factory("IVF2,F32", metric="l2")
+    index.fit(np.array([[0.0]] * 60 + [[9.0]] * 60, np.float32))
+    index.add(np.array([[0.0]] * 90 + [[9.0]] * 90, np.float32))
+    assert index.imbalance == 1
+    index.add(np.array([[0.0]] * 180, np.float32))
+    assert index.imbalance == pytest.approx(2 * (270**2 + 90**2) / 360**2)
+    index.remove(np.arange(90, 180))
+    assert index.imbalance == 2
 
 
 class Interrupted(Exception):

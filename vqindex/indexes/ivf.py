@@ -2,6 +2,8 @@
 
 from typing import Any, ClassVar, final
 
+import numpy as np
+
 from vqindex.indexes.base import Filters, Index
 from vqindex.indexes.flat import recipe
 from vqindex.indexes.probe import Probe
@@ -58,6 +60,30 @@ class IVFIndex(Index):
         with self._lock.read():
             rows = self._rows
             return None if rows is None or rows.lists is None else rows.lists.count
+
+    @property
+    def imbalance(self) -> float | None:
+        """How many times the rows of an even share a row has beside it in its list, on average.
+
+        nlist * sum(size^2) / n^2 over the lists: 1 where all are of one size, nlist where one has
+        all rows. A search reads about as many times what it would of even lists. None where there
+        are no lists, or no rows.
+        """
+        with self._lock.read():
+            lists = None if self._rows is None else self._rows.lists
+            if lists is None or not lists.n:
+                return None
+            return float(np.square(lists.sizes / lists.n).sum() * lists.count)
+
+    def compact(self) -> None:
+        """Lay the rows of each list side by side, as after many changes they are not.
+
+        Searches find the same, and read memory in order; the order of `ids` changes. Takes the
+        memory of the codes once more while it works. An interrupt leaves all as it was.
+        """
+        with self._lock.write():
+            if self._rows is not None:
+                self._writable(self._rows.dim).compact()
 
     def _find(
         self, rows: Rows, queries: FloatArray, settings: Settings, filters: Filters, threads: int,

@@ -314,6 +314,19 @@ class Rows:
         there = into[self.lists.hold(into)]
         self.ids.assign(self.codes.take(there, [ID])[ID].ravel(), there)
 
+    def compact(self) -> None:
+        """Let the blocks of each list follow each other."""
+        if self.lists is None:
+            return
+        lists, order = self.lists.compact()
+        if np.array_equal(order, np.arange(len(order))):
+            return
+        codes = self.codes.arranged(order)
+        ids = codes.column(ID)[lists.slots]
+        with uninterrupted():
+            self.ids.assign(ids, lists.slots)
+            self.codes, self.lists = codes, lists
+
     def _move(self, targets: Ids, sources: Ids) -> None:
         moved = self.codes.take(sources)
         self.codes.put(targets, moved)
