@@ -182,6 +182,17 @@ class Codes:
                 side = column.interleave
                 slabs[slab][inside // side, :, inside % side] = array[here]
 
+    def arranged(self, blocks: npt.NDArray[np.int64]) -> "Codes":
+        """The same blocks, all of them full, in another order, in memory of their own."""
+        codes = Codes(self.columns)
+        codes.extend(BLOCK * len(blocks))
+        for column, have, into in zip(self.columns, self._slabs, codes._slabs, strict=True):
+            step = column.groups(1)[0]
+            for i, block in enumerate(blocks.tolist()):
+                (slab, at), (old, there) = divmod(i, SLAB), divmod(block, SLAB)
+                into[slab][step * at :][:step] = have[old][step * there :][:step]
+        return codes
+
     def clear(self, rows: npt.NDArray[np.int64]) -> None:
         """Write zeros over chosen rows."""
         self.put(rows, {c.name: np.zeros((len(rows), c.width), c.dtype) for c in self.columns})

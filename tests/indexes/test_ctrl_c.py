@@ -59,13 +59,18 @@ CHANGES = {
     "add": lambda index: index.add(vectors(300, seed=2), np.arange(2200, 2500)),
     "upsert": lambda index: index.upsert(vectors(300, seed=2), np.arange(100, 400)),
     "remove": lambda index: index.remove(np.arange(0, 900, 3)),
+    "compact": lambda index: index.compact(),
     "fit": lambda index: index.fit(vectors(1200, seed=2)),
 }
-CASES = [(name, n) for name in ("add", "upsert", "remove") for n in (1000, 1100)] + [("fit", 150)]
+CASES = [
+    (spec, change, n)
+    for spec in SPECS
+    for change in ("add", "upsert", "remove")
+    for n in (1000, 1100)
+] + [(SPECS[0], "fit", 150), (SPECS[1], "fit", 150), (SPECS[1], "compact", 1100)]
 
 
-@pytest.mark.parametrize(("change", "n"), CASES)
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize(("spec", "change", "n"), CASES)
 def test_at_any_line(spec, change, n):
     whole, before = filled(spec, n), digest(filled(spec, n))
     CHANGES[change](whole)

@@ -40,6 +40,7 @@ def same(got, want):
 
 def check_alike(one, other):
     assert state(one) == state(other)
+    assert one.drift() == other.drift()
     assert (one.spec, one.metric, one.seed, one.settings, len(one), one.nlist) == (
         other.spec, other.metric, other.seed, other.settings, len(other), other.nlist,
     )  # fmt: skip
@@ -72,6 +73,7 @@ def test_what_was_saved_comes_back(tmp_path, spec, metric):
     for change in (
         lambda: mapped.add(vectors(1)),
         lambda: mapped.remove(mapped.ids[:1]),
+        lambda: mapped.compact(),
         lambda: mapped.upsert(vectors(1), [0]),
     ):
         with pytest.raises(vq.ReadOnlyError):
@@ -125,7 +127,8 @@ def test_what_a_file_holds():
         "fitted": True, "next_id": about["next_id"],
     }  # fmt: skip
     assert [name for name in arrays if not name.startswith(("model.", "codes."))] == [
-        "centroids.entries", "centroids.scales", "lists.owners", "lists.sizes", "lists.heads",
+        "centroids.entries", "centroids.scales", "centroids.spread", "lists.owners",
+        "lists.sizes", "lists.heads", "lists.later",
     ]  # fmt: skip
     assert "codes.finer.rows" in arrays
 
@@ -157,6 +160,8 @@ def test_arrays_that_are_not_what_lists_need(tmp_path, spec):
         ("lists.owners", 0, [-1, NLIST, 2**31 - 1]),
         ("lists.sizes", 0, [-1, 0, 1, 2**62, -(2**63)]),
         ("lists.heads", 0, [-1, 1000, -2, 2**62]),
+        ("lists.later", 1, [-1, -(2**63)]),
+        ("centroids.spread", 0, [-1.0, np.nan, np.inf]),
     ],
 )
 def test_numbers_that_cannot_be(tmp_path, name, place, values):

@@ -192,6 +192,7 @@ def test_the_truth_is_believed():
     arrays = stored()
     assert {name: array.tolist() for name, array in arrays.items()} == {
         "owners": [0, 0, 0, 2, 2, 3], "sizes": [70, 0, 40, 1], "heads": [2, -1, 4, 5],
+        "later": [0, 0],
     }  # fmt: skip
     check(Lists.restore(arrays, 4))
     arrays["heads"][0] = 1  # any block of a list may be the one that is not full
@@ -246,3 +247,14 @@ def test_any_numbers_are_refused_or_make_lists(data):
     except CorruptFileError:
         return
     check(lists)
+
+
+def test_counts_of_rows_added_later_outlive_any_file():
+    lists, _ = Lists.empty(3).grown(ints([0, 1]), 2**62 - 3)
+    for _ in range(3):
+        lists, _ = lists.grown(ints([0, 2]), 2**61)
+        lists = Lists.restore(lists.arrays(), 3)
+    assert lists.later == (8, 2**62)
+    assert lists.grown(ints([1]))[0].later == (8, 2**62)
+    assert lists.without(lists.slots[:1])[0].later == (8, 2**62)
+    assert lists.compact()[0].later == (8, 2**62)

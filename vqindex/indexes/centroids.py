@@ -13,7 +13,7 @@ Origins are int8 entries with a scale each, and that is what rows are coded from
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -33,6 +33,8 @@ from vqindex.transforms.base import stored
 ROWS = 1024  # that meet all origins at a time
 SAMPLE = 128  # rows for each list that origins are learned from, at most
 ITERATIONS = 10  # of Lloyd's: more change lists little
+STRAIN = 1 << 20  # parts of the spread in which strain is counted
+MOST_STRAIN = 1024.0  # of a row: one row far away is no drift
 MOST_SQUARE = 2.0**126  # of an origin's norm: centring and rounding have lengthened rows a little
 
 Ints = npt.NDArray[np.int64]
@@ -41,11 +43,15 @@ Ints = npt.NDArray[np.int64]
 @final
 @dataclass(frozen=True, eq=False)
 class Centroids:
-    """Origins of lists: entries (lists, dim) int8 times scales (lists,) float32."""
+    """Origins of lists: entries (lists, dim) int8 times scales (lists,) float32.
+
+    spread   mean square distance to them of the rows that they were learned from
+    """
 
     metric: str
     entries: npt.NDArray[np.int8]
     scales: FloatArray
+    spread: float = 0.0
 
     @classmethod
     def of(cls, metric: str, origins: FloatArray) -> "Centroids":
@@ -153,13 +159,31 @@ class Centroids:
             routing.prefer(shares, zeros, weights, offsets, out[part])
         return out
 
+    def measured(self, rows: FloatArray, origins: FloatArray) -> "Centroids":
+        """The same, with the spread of rows (n, dim) about their origins (n, dim)."""
+        return replace(self, spread=float(square_norms(rows - origins).mean(dtype=np.float64)))
+
+    def strain(self, rows: FloatArray, numbers: Ints) -> int:
+        """The square distances of rows (n, dim) to the origins of their lists (n,), summed.
+
+        In 2^-20 of the spread, each rounded and at most MOST_STRAIN: whole numbers, whose sum
+        depends on no order.
+        """
+        squares = square_norms(rows - self.origins(numbers)).astype(np.float64)
+        if self.spread > 0:
+            strains = np.minimum(squares / self.spread, MOST_STRAIN)
+        else:
+            strains = np.where(squares > 0, MOST_STRAIN, 1.0)
+        return int(np.rint(strains * STRAIN).astype(np.int64).sum())
+
     def origins(self, numbers: Ints) -> FloatArray:
         """The origins of some lists, (m, dim) float32."""
         return self.entries[numbers] * self.scales[numbers, None]
 
     def arrays(self) -> dict[str, Array]:
-        """`entries` and `scales`."""
-        return {"entries": self.entries, "scales": self.scales}
+        """`entries`, `scales` and `spread`, of one number."""
+        spread = np.array([self.spread])
+        return {"entries": self.entries, "scales": self.scales, "spread": spread}
 
     @classmethod
     def restore(cls, metric: str, arrays: Mapping[str, Array], dim: int) -> "Centroids":
@@ -175,4 +199,7 @@ class Centroids:
         squares = square_norms(entries.astype(np.float32)) * scales.astype(np.float64) ** 2
         if (squares > MOST_SQUARE).any():
             raise CorruptFileError(f"origins must have norms up to {MOST_SQUARE**0.5:.3g}.")
-        return cls(metric, entries, scales)
+        spread = stored(arrays, "spread", np.float64, 1)
+        if len(spread) != 1 or spread[0] < 0:
+            raise CorruptFileError("'spread' must be one number that is not negative.")
+        return cls(metric, entries, scales, float(spread[0]))

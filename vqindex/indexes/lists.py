@@ -6,7 +6,7 @@ changes them returns others, and what is to be moved among the rows.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -24,6 +24,7 @@ from vqindex.transforms.base import stored
 
 Ints = npt.NDArray[np.int64]
 _INSIDE = np.arange(BLOCK)
+_MOST = 2**62  # counts of a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +46,15 @@ class Lists:
     heads    (lists,) int64: first block of each, -1 for none
     nexts    (blocks,) int64: the block that follows in its list, -1 for none
     owners   (blocks,) int32: its list
+    later    how many rows were added since the lists were fitted, those that have gone since with
+             them, and their strain (Centroids.strain)
     """
 
     sizes: Ints
     heads: Ints
     nexts: Ints
     owners: npt.NDArray[np.int32]
+    later: tuple[int, int] = (0, 0)
 
     @classmethod
     def empty(cls, lists: int) -> "Lists":
@@ -107,8 +111,10 @@ class Lists:
             block = int(self.nexts[block])
         return np.array(blocks, np.int64)
 
-    def grown(self, numbers: Ints) -> "tuple[Lists, Ints]":
+    def grown(self, numbers: Ints, strain: int | None = None) -> "tuple[Lists, Ints]":
         """These lists with more rows, of lists `numbers` (m,), and the slots (m,) they are given.
+
+        strain   of rows that were not there when the lists were fitted
 
         Slots of a list ascend, in new blocks that follow each other.
         """
@@ -120,10 +126,13 @@ class Lists:
         owners = np.repeat(np.arange(self.count), fresh)
         blocks = np.arange(self.blocks, self.blocks + len(owners))
         nexts = np.where(blocks > base[owners], blocks - 1, self.heads[owners])
+        added, strained = self.later
+        later = self.later if strain is None else (added + len(numbers), strained + strain)
         grown = Lists(
             self.sizes + more, np.where(fresh > 0, base + fresh - 1, self.heads),
             np.concatenate([self.nexts, nexts]),
             np.concatenate([self.owners, owners.astype(np.int32)]),
+            later,
         )  # fmt: skip
         sorted_ = numbers[order]
         first = np.cumsum(more) - more
@@ -137,13 +146,13 @@ class Lists:
     def without(self, slots: Ints) -> "tuple[Lists, Moves]":
         """These lists without the rows of some slots (m,), all different, and what is moved."""
         sizes, heads = self.sizes.copy(), self.heads.copy()
-        slots = np.sort(slots)
-        owners = self.owners[slots // BLOCK]
         targets, sources, freed = [], [], []
-        for number in np.unique(owners):
+        slots = slots[np.argsort(self.owners[slots // BLOCK], kind="stable")]
+        numbers, starts = np.unique(self.owners[slots // BLOCK], return_index=True)
+        for number, those in zip(numbers, np.split(slots, starts[1:]), strict=False):  # or no list
             chain, size = self.chain(number)[::-1], int(sizes[number])
             places = (chain[:, None] * BLOCK + _INSIDE).ravel()[:size]
-            gone = np.flatnonzero(np.isin(places, slots[owners == number]))
+            gone = np.flatnonzero(np.isin(places, those))
             to, come = plan_removal(gone, size)
             targets.append(places[to])
             sources.append(places[come])
@@ -158,11 +167,19 @@ class Lists:
         names[out], names[-1] = into, -1
         nexts, owned = self.nexts.copy(), self.owners.copy()
         nexts[into], owned[into] = nexts[out], owned[out]
-        shrunk = Lists(sizes, names[heads], names[nexts[:kept]], owned[:kept])
+        shrunk = Lists(sizes, names[heads], names[nexts[:kept]], owned[:kept], self.later)
         none = np.empty(0, np.int64)
         return shrunk, Moves(
             np.concatenate([none, *targets]), np.concatenate([none, *sources]), into, out
         )
+
+    def compact(self) -> "tuple[Lists, Ints]":
+        """These lists, the blocks of each one after another, and where each block was (blocks,)."""
+        is_first = np.zeros(self.blocks, np.bool_)
+        is_first[self.heads[self.heads >= 0]] = True
+        order = np.lexsort((np.arange(self.blocks), is_first, self.owners))
+        numbers = np.repeat(np.arange(self.count), self.sizes)
+        return replace(Lists.empty(self.count).grown(numbers)[0], later=self.later), order
 
     def record(self, centroids: Centroids) -> records.Lists:
         """What kernels take."""
@@ -172,8 +189,9 @@ class Lists:
         )  # fmt: skip
 
     def arrays(self) -> dict[str, Array]:
-        """`owners`, `sizes` and `heads`: chains may be linked anew."""
-        return {"owners": self.owners, "sizes": self.sizes, "heads": self.heads}
+        """`owners`, `sizes`, `heads` and `later`: chains may be linked anew."""
+        later = np.array([min(count, _MOST) for count in self.later], np.int64)
+        return {"owners": self.owners, "sizes": self.sizes, "heads": self.heads, "later": later}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Array], lists: int) -> "Lists":
@@ -199,4 +217,10 @@ class Lists:
         nexts = np.full(blocks, -1)
         same = owners[order[1:]] == owners[order[:-1]]
         nexts[order[:-1][same]] = order[1:][same]
-        return cls(sizes.astype(np.int64), heads.astype(np.int64), nexts, owners)
+        later = stored(arrays, "later", np.int64, 1)
+        if len(later) != 2 or (later < 0).any():
+            raise CorruptFileError("the file's count of rows added to its lists makes no sense.")
+        return cls(
+            sizes.astype(np.int64), heads.astype(np.int64), nexts, owners,
+            (int(later[0]), int(later[1])),
+        )  # fmt: skip

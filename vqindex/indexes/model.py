@@ -39,7 +39,9 @@ class Model:
             assert recipe.lists is not None
             lists = min(recipe.lists.lists(len(rows)), len(rows))
             centroids = Centroids.fit(recipe.codec.metric, rows, lists, recipe.codec.seed)
-            return centroids.origins(centroids.assign(rows))
+            origins = centroids.origins(centroids.assign(rows))
+            centroids = centroids.measured(rows, origins)
+            return origins
 
         codec = recipe.codec.fit(sample, dim, queries, nearest if recipe.residual else None)
         if recipe.lists is not None and not recipe.residual and sample is not None:

@@ -114,7 +114,7 @@ class Rows:
         edges = self._edges(0, old.n)
         numbers, lists, slots = None, None, np.arange(old.n)
         if model.centroids is not None:
-            parts = [self._nearest(model, self._waiting(a, b)) for a, b in edges]
+            parts = [self._nearest(model, self._waiting(a, b))[0] for a, b in edges]
             numbers = np.concatenate([np.empty(0, np.int64), *parts])
             lists, slots = Lists.empty(model.centroids.lists).grown(numbers)
         codes.extend(old.n if lists is None else BLOCK * lists.blocks)
@@ -132,10 +132,12 @@ class Rows:
         return self.codec.decode(self.codes.take(np.arange(a, b)))
 
     @staticmethod
-    def _nearest(model: Model, x: FloatArray) -> Ids:
-        """The list of each row."""
+    def _nearest(model: Model, x: FloatArray) -> tuple[Ids, int]:
+        """The list of each row, and the strain of all."""
         assert model.centroids is not None
-        return model.centroids.assign(model.codec.centred(x))
+        centred = model.codec.centred(x)
+        numbers = model.centroids.assign(centred)
+        return numbers, model.centroids.strain(centred, numbers)
 
     def append(
         self, vectors: Vectors, ids: Ids, threads: int, progress: Callable[[int], None]
@@ -209,12 +211,13 @@ class Rows:
             self.codes.extend(len(slots))
         else:
 
-            def nearest(a: int, b: int) -> Ids:
+            def nearest(a: int, b: int) -> tuple[Ids, int]:
                 return self._nearest(self.model, vectors.chunk(a, b))
 
             tasks = [partial(nearest, a, b) for a, b in self._edges(start, stop)]
-            numbers = np.concatenate([np.empty(0, np.int64), *pool.run(tasks, threads)])
-            lists, slots = self.lists.grown(numbers)
+            found = pool.run(tasks, threads)
+            numbers = np.concatenate([np.empty(0, np.int64), *(part for part, _ in found)])
+            lists, slots = self.lists.grown(numbers, sum(strain for _, strain in found))
             self.codes.extend(BLOCK * lists.blocks - self.codes.n)
         together = lists is not None and vectors.in_memory  # the rows of one list
         order = np.argsort(slots) if together else np.arange(len(slots))
@@ -319,6 +322,19 @@ class Rows:
         self.codes.clear(self.lists.spare(changed))
         there = into[self.lists.hold(into)]
         self.ids.assign(self.codes.take(there, [ID])[ID].ravel(), there)
+
+    def compact(self) -> None:
+        """Let the blocks of each list follow each other."""
+        if self.lists is None:
+            return
+        lists, order = self.lists.compact()
+        if np.array_equal(order, np.arange(len(order))):
+            return
+        codes = self.codes.arranged(order)
+        ids = codes.column(ID)[lists.slots]
+        with uninterrupted():
+            self.ids.assign(ids, lists.slots)
+            self.codes, self.lists = codes, lists
 
     def _move(self, targets: Ids, sources: Ids) -> None:
         moved = self.codes.take(sources)
