@@ -147,7 +147,7 @@ def test_what_inspect_says(tmp_path):
     size = path.stat().st_size
     assert about == {
         "path": str(path), "version": 1, "created_by": f"vqindex {vq.__version__}",
-        "spec": "F32", "metric": "l2", "seed": 9, "settings": vq.FlatIndex().settings,
+        "spec": "F32", "metric": "l2", "seed": 9, "settings": vq.index_factory("F32").settings,
         "n": 33, "dim": D, "fitted": True, "next_id": 97, "file_bytes": size,
         "tensors": {
             "codes.rows": {"dtype": "float32", "shape": (64, 16, 1), "nbytes": 4096},

@@ -85,10 +85,10 @@ def rounded(layout, operands, at, asked):
         unit = operands.gamma[s, :nq, None].astype(np.float64)
         parts.append(np.zeros(asked.shape))
         start = first - at if isinstance(layout, ScalarCodes) else 0
-        here = slice(start, min(start + width, asked.shape[1]))
-        entries = operands.entries[:nq, first : first + here.stop - start]
-        parts[-1][:, here] = entries * unit
-        allowed[:, here] = unit * (0.5 + 256 * U)
+        own = slice(start, min(start + width, asked.shape[1]))
+        entries = operands.entries[:nq, first : first + own.stop - start]
+        parts[-1][:, own] = entries * unit
+        allowed[:, own] = unit * (0.5 + 256 * U)
     assert (np.abs(sum(parts) - asked) <= allowed + 4 * U * np.abs(asked)).all()
     return list(zip(here, parts, strict=True)), at + size
 
