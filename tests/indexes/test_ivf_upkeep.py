@@ -33,8 +33,8 @@ def same(got, want):
 def test_compacting_changes_nothing_but_the_order(spec):
     index, q = fitted(spec), vectors(20, seed=3)
     for i in range(30):
-        index.add(vectors(150, seed=i), np.arange(150 * i, 150 * i + 150))
-        index.remove(np.arange(150 * i, 150 * i + 90, 3))
+        index.add(vectors(400, seed=i), np.arange(400 * i, 400 * i + 400))  # more than a slab
+        index.remove(np.arange(400 * i, 400 * i + 200, 3))
     before, found = state(index), [index.search(q, 30, nprobe=p) for p in (1, 3, NLIST)]
     rows, near = index.reconstruct(np.sort(index.ids)), index.range_search(q, 1.0)
     index.compact()
