@@ -16,6 +16,7 @@ from vqindex.kernels.cpu.records import Answers
 from vqindex.layouts.base import FloatArray
 from vqindex.progress import Progress
 from vqindex.quantizers.base import Quantizer
+from vqindex.quantizers.coarse import Coarse
 from vqindex.sketches.qjl import QJL
 from vqindex.transforms.base import Transform
 
@@ -44,9 +45,10 @@ class IVFIndex(Index):
         keep: str | None = None,
         rerank: Quantizer | None = None,
         seed: int = 0,
+        coarse: Coarse | None = None,
     ) -> None:
         parts: dict[str, Any] = {"lists": InvertedFile(nlist), "rerank": rerank}
-        super().__init__(recipe(metric, transform, quantizer, sketch, keep, seed, **parts))
+        super().__init__(recipe(metric, transform, quantizer, sketch, keep, seed, coarse, **parts))
 
     @classmethod
     def of(cls, recipe: IndexRecipe) -> "IVFIndex":
@@ -81,8 +83,8 @@ class IVFIndex(Index):
 
         The mean of their square distances, over that of the rows that the lists were fitted to;
         a single row counts for at most 1,024. Rows that are gone again count too. Rows like those
-        of the sample give a little more than 1, as centroids fit their own sample best: take down
-        what your first rows give. Where it has grown by a fifth, codes err by about as much more
+        of the sample give up to some 1.12, as centroids fit their own sample best: take down what
+        your first rows give. Where it has grown by a fifth, codes err by about as much more
         in square, and a search finds less in as many lists: make a new index, from all rows or a
         sample of them. 1 where no rows were added since.
         """
