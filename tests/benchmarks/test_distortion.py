@@ -71,8 +71,8 @@ def test_every_code_of_the_library_is_a_case():
 
 
 def test_some_cases():
-    cases = distortion.read_cases(["EDEN3", "RaBitQfs2", "turbo"])
-    assert [code.spec for code in cases.codes] == ["EDEN3"]
+    cases = distortion.read_cases(["EDEN7", "RaBitQfs2", "turbo"])
+    assert [code.spec for code in cases.codes] == ["EDEN7"]
     assert [peer.label for peer in cases.peers] == [
         "FAISS RR,RaBitQfs2", "turbovec 2", "turbovec 4",
     ]  # fmt: skip
