@@ -3,7 +3,7 @@ import pytest
 
 import vqindex as vq
 from vqindex import progress
-from vqindex.indexes.flat import QUERIES
+from vqindex.indexes.scan import QUERIES
 from vqindex.progress import Progress
 
 

@@ -66,7 +66,7 @@ def test_tables_have_no_entries_beyond_their_words():
 @pytest.mark.parametrize("spec", ["EDEN1", "EDEN2", "SAQ2", "EDEN2+QJL"])
 def test_recall_is_higher(spec, metric):
     """By three standard errors of the difference between the same queries."""
-    x, q = clustered(2100), clustered(200, seed=5)
+    x, q = clustered(2100), clustered(1000, seed=5)
     exact = vq.index_factory("F32", metric=metric)
     exact.add(x)
     truth = exact.search(q, 10).ids.tolist()
