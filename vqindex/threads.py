@@ -135,6 +135,7 @@ class _Batch(Generic[T]):
     def results(self) -> list[T]:
         """What the tasks returned; raises the first error, an interrupt before any other."""
         outcomes, self._outcomes = self._outcomes, []
+        self._tasks = ()  # a thread that comes late finds nothing, and keeps nothing alive
         errors = [done[1] for done in outcomes if done and done[1]]
         if errors:
             try:
