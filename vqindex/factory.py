@@ -5,7 +5,7 @@
     transform   None Haar Hadamard Calibrated PCA LeanVec<k> OPQ<m>x<4|8>
     codec       F32 F16 SQ8 EDEN<b> TQ<b> TQprod<b> QJL<m> SAQ<b>
                 RaBitQ<b> LVQ<b> LVQ<b>x<b> PQ<m>x<4|8> OPQ<m>x<4|8> RQ<m>x<4|8>
-                VQ2 VQ4 Ternary Levels5 Levels11 OCT<b> TCQ<b> PVQ<b> Polar
+                VQ2 VQ4 Ternary Levels5 Levels11 OCT<b> TCQ<b> PVQ<b> Polar NUQ<b>
 
 Coarse codes are taken off rows before the transform, which fits what they leave, as do lists; they
 stand where lists do.

@@ -1,7 +1,7 @@
 """What an index is made of, before it has seen a row: a codec, lists, and codes to rerank with."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import numpy as np
 
@@ -27,7 +27,6 @@ class InvertedFile:
     """
 
     nlist: int | None = None
-    options: ClassVar[tuple[str, ...]] = ("nlist",)
 
     def __post_init__(self) -> None:
         lists = self.nlist

@@ -90,9 +90,10 @@ class Questions:
 
 def questions(model: Model, queries: FloatArray) -> Questions:
     """Queries (nq, d) float32, prepared."""
-    shares = None if model.centroids is None else model.centroids.shares(model.codec.asked(queries))
+    asked = model.codec.asked(queries)
+    shares = None if model.centroids is None else model.centroids.shares(asked)
     finer = None if model.finer is None else model.finer.operands(queries)
-    return Questions(model.codec.operands(queries), shares, finer)
+    return Questions(model.codec.operands(queries, asked), shares, finer)
 
 
 def stored(codes: Codes, model: Model) -> tuple[Held, Held | None]:
