@@ -1,7 +1,6 @@
 """Index: what every index is to its users, however it chooses rows."""
 
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -15,7 +14,7 @@ from vqindex.errors import ReadOnlyError, ShapeError, SpecError
 from vqindex.indexes import state
 from vqindex.indexes.recipe import IndexRecipe
 from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import Plans
+from vqindex.indexes.scan import Plans, Scan, planned
 from vqindex.indexes.settings import Settings
 from vqindex.indexes.within import within
 from vqindex.kernels.cpu.records import Answers
@@ -27,10 +26,9 @@ from vqindex.progress import Progress, ProgressLike
 from vqindex.results import SearchResult
 
 Ids = npt.NDArray[np.int64]
-Filters = npt.NDArray[np.bool_] | list[npt.NDArray[np.bool_] | None] | None
 
 
-class Index(ABC):
+class Index:
     """Rows under ids, and searches for the nearest; see FlatIndex and IVFIndex.
 
     The dimension is that of the first rows added. Many threads may search while none changes the
@@ -39,6 +37,7 @@ class Index(ABC):
     """
 
     _names: ClassVar[tuple[str, ...]]  # of its settings
+    _kind: ClassVar[type[Scan]]  # how rows are searched
 
     def __init__(self, recipe: IndexRecipe) -> None:
         self._recipe = recipe
@@ -261,16 +260,9 @@ class Index(ABC):
                     filters = arrays.row_filters(filter, rows.id_column, nq)
                 answers = Answers(address(scores), address(ids), k)
                 tell = Progress(progress, nq, "search")
-                stats |= self._find(rows, queries, chosen, filters, workers, answers, tell)
+                scan = planned(self._plans, self._kind, rows, k, chosen)
+                stats |= scan.all(queries, filters, workers, answers, tell)
         return SearchResult.from_scores(scores, ids, self.metric, single, stats)
-
-    @abstractmethod
-    def _find(
-        self, rows: Rows, queries: FloatArray, settings: Settings, filters: Filters, threads: int,
-        answers: Answers, tell: Progress,
-    ) -> dict[str, int]:  # fmt: skip
-        """Write the answers of queries (nq, d), nq >= 0; how much was done for them."""
-        ...
 
     def range_search(
         self, q: Any, radius: float, filter: Any = None
@@ -325,10 +317,11 @@ class Index(ABC):
         return state.dump(self._recipe, self._rows, self.settings)
 
     @classmethod
-    @abstractmethod
     def of(cls, recipe: IndexRecipe) -> Self:
         """An empty index of a recipe."""
-        ...
+        index = cls.__new__(cls)
+        Index.__init__(index, recipe)
+        return index
 
     @classmethod
     def restore(cls, recipe: IndexRecipe, contents: container.Contents, writable: bool) -> Self:
