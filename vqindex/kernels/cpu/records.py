@@ -78,7 +78,7 @@ class Lists(NamedTuple):
     heads, nexts     (lists,) and (blocks,) int64: a list's first block, and that after a block; -1
                      for none
     weights, offsets (lists padded,) float32: a query prefers lists of large
-                     (share + alpha) * weight + offset
+                     share * weight + offset
     numbers          slab table of the numbers of lists
     """
 
