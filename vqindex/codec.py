@@ -223,6 +223,17 @@ class Codec:
         names = [column.name for column in self._kept.columns] if self._kept else []
         return {name: columns[name] for name in names}
 
+    @lazy
+    def is_bare(self) -> bool:
+        """Whether queries are rounded as one step transforms them: no tables, weights or sketch."""
+        if self.transform.step is None or self.sketch is not None or self.coarse is not None:
+            return False
+        if self._squares is not None or self._sign_errors is not None:
+            return False
+        example = np.linspace(1, 2, self.dim, dtype=np.float32)[None]
+        spread = self.quantizer.layout.spread(self.quantizer.operand(example))
+        return bool((spread[:, : self.dim] == example).all() and not spread[:, self.dim :].any())
+
     def asked(self, queries: FloatArray) -> FloatArray:
         """What meets centred rows and their origins, (nq, dim), of queries (nq, dim) float32."""
         if self.metric != "l2":

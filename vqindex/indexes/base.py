@@ -1,5 +1,6 @@
 """Index: what every index is to its users, however it chooses rows."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,15 +18,15 @@ from vqindex.indexes.rows import Rows
 from vqindex.indexes.scan import Plans, Scan, planned
 from vqindex.indexes.settings import Settings
 from vqindex.indexes.within import within
-from vqindex.kernels.cpu.records import Answers
 from vqindex.kernels.cpu.score import CHUNK
 from vqindex.layouts.base import FloatArray
 from vqindex.locks import ReadWriteLock
-from vqindex.memory import address
 from vqindex.progress import Progress, ProgressLike
 from vqindex.results import SearchResult
 
 Ids = npt.NDArray[np.int64]
+
+_CHANGES = 256  # of settings that are remembered
 
 
 class Index:
@@ -110,6 +111,9 @@ class Index:
     def _with(self, settings: Mapping[str, Any]) -> Settings:
         if not settings:
             return self._settings
+        key = tuple(settings.items()), tuple(map(type, settings.values()))
+        with contextlib.suppress(TypeError, KeyError):  # what has no hash is no setting
+            return self._settings.changed[key]
         for name in settings:
             if name not in (*self._setting_names, "bits"):  # check_bits says why there are none
                 known = ", ".join(self._setting_names)
@@ -117,6 +121,8 @@ class Index:
         chosen = replace(self._settings, **settings)
         if chosen.bits is not None:
             self._recipe.codec.check_bits(chosen.bits)
+        if len(self._settings.changed) < _CHANGES:
+            self._settings.changed[key] = chosen
         return chosen
 
     @property
@@ -258,10 +264,9 @@ class Index:
                 filters = None
                 if filter is not None:
                     filters = arrays.row_filters(filter, rows.id_column, nq)
-                answers = Answers(address(scores), address(ids), k)
                 tell = Progress(progress, nq, "search")
                 scan = planned(self._plans, self._kind, rows, k, chosen)
-                stats |= scan.all(queries, filters, workers, answers, tell)
+                stats |= scan.all(queries, filters, workers, scores, ids, tell)
         return SearchResult.from_scores(scores, ids, self.metric, single, stats)
 
     def range_search(

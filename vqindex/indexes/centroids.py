@@ -126,7 +126,7 @@ class Centroids:
         return DecodedCodes(self.dim, "i8")
 
     @lazy
-    def _asked(self) -> Held:
+    def asked(self) -> Held:
         """The origins as kernels take queries."""
         values = np.zeros((self.padded, 64 * self._layout.vectors), np.float32)
         values[: self.lists, : self.dim] = self.origins(np.arange(self.lists))
@@ -144,7 +144,7 @@ class Centroids:
         t, scales = np.empty(a.shape, np.int8), np.empty(len(a), np.float32)
         encode.to_bytes(a, t, scales)
         out = np.empty((len(a), self.padded), np.float32)
-        routing.shares(self._layout.pack(t)["rows"], scales, self._asked.at, out)
+        routing.shares(self._layout.pack(t)["rows"], scales, self.asked.at, out)
         return out
 
     def assign(self, rows: FloatArray) -> Ints:
