@@ -12,7 +12,7 @@ from vqindex.indexes.model import Model
 from vqindex.kernels.cpu import hadamard, records, routing, signs, single
 from vqindex.kernels.cpu.records import Asked, Stored
 from vqindex.kernels.cpu.single import Making, Plan, Routes
-from vqindex.kernels.cpu.step import Step
+from vqindex.kernels.cpu.step import Step, Tables
 from vqindex.layouts.base import FloatArray
 from vqindex.memory import Workspace, address, aligned_zeros
 
@@ -35,7 +35,9 @@ class Desk:
         self._space, self._held = Workspace(), list[Any]()  # what addresses point into
         finer = model.finer if whole is not None else None
         asked, *made = self._made(model.codec, stored.signs)
-        routed: list[Sequence[int]] = [_none(r) for r in single.RECORDS[8:12]]
+        routed: list[Sequence[int]] = [
+            _none(r) for r in single.RECORDS[single.LISTED : single.AGAIN]
+        ]
         if lists is not None and model.centroids is not None:
             shares = self._zeros(model.centroids.padded, np.float32)
             asked = asked._replace(shares=shares, lists=model.centroids.padded)
@@ -50,7 +52,7 @@ class Desk:
                 routes,
                 records.chosen(lists.lists, self._space),
             ]
-        again: list[Sequence[int]] = [_none(r) for r in single.RECORDS[12:]]
+        again: list[Sequence[int]] = [_none(r) for r in single.RECORDS[single.AGAIN :]]
         if finer is not None and whole is not None:
             again = [whole, *self._made(finer, 0), self._kept(best)]
         count = len(blocks.numbers) if lists is None else lists.blocks
@@ -73,24 +75,25 @@ class Desk:
         at: Sequence[int] = held.at
         return at
 
-    def _made(self, codec: Codec, looked: int) -> tuple[Asked, Making, Step]:
+    def _made(self, codec: Codec, looked: int) -> tuple[Asked, Making, Step, Tables]:
         """Room for what a codec makes of a query, and how it makes it."""
-        step = codec.transform.step
-        assert step is not None
+        assert codec.steps is not None
+        step, tables = codec.steps
         dim, space = codec.dim, Workspace()
         room = codec.operands(np.zeros((1, dim), np.float32))
         asked = room.asked(looked, room.norms, packed=False, space=space)
         zeros = self._zeros(dim, np.float32)
         center = zeros if codec.center is None else address(codec.center)
         spread = asked.entries if room.is_float else self._zeros(room.row_bytes, np.float32)
+        turned = self._zeros(dim + 16, np.float32) if tables.spaces else spread
         making = Making(
             _METRICS[codec.metric], dim, center, codec.center is not None,
-            self._zeros(dim + 16, np.float32), spread, address(codec.scorer.fields),
+            self._zeros(dim + 16, np.float32), turned, spread, address(codec.scorer.fields),
             len(codec.scorer.fields), not room.is_float,
             self._zeros(hadamard.scratch_floats(1, dim), np.float32), zeros,
         )  # fmt: skip
         self._held += [codec, room, space]
-        return asked, making, step
+        return asked, making, step, tables
 
     def answer(
         self, query: FloatArray, scores: FloatArray, ids: npt.NDArray[np.int64]

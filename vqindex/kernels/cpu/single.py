@@ -21,7 +21,7 @@ from vqindex.kernels.cpu.routing import shares_of_one
 from vqindex.kernels.cpu.rows import answer
 from vqindex.kernels.cpu.select import clear
 from vqindex.kernels.cpu.signs import top_k_signs
-from vqindex.kernels.cpu.step import Step, take
+from vqindex.kernels.cpu.step import Step, Tables, tabulate, take
 from vqindex.kernels.cpu.tables import prepare_one
 
 DOT, COSINE, SQUARE = range(3)  # metrics
@@ -36,8 +36,9 @@ class Making(NamedTuple):
     center     address of (dim,) float32
     has_center whether that is more than zeros
     measured   address of (dim,) float32, written: the query as the metric sees it
+    turned     address of (dim,) float32, written: the same after the transform
     spread     address of the entries before they are rounded, (row_bytes,) or (row_bytes / 4,)
-               float32, of which the first dim are written
+               float32: `turned` itself where there are no tables, zero beyond it
     program    address of (segments, FIELDS)
     is_rounded whether entries are rounded to integers; if not, spread is where they stay
     scratch    see hadamard.scratch_floats
@@ -49,6 +50,7 @@ class Making(NamedTuple):
     center: int
     has_center: int
     measured: int
+    turned: int
     spread: int
     program: int
     segments: int
@@ -80,25 +82,10 @@ class Plan(NamedTuple):
     is_finer: int
 
 
-RECORDS = (
-    Plan,
-    Stored,
-    Asked,
-    Making,
-    Step,
-    Kept,
-    Kept,
-    SignScratch,
-    Lists,
-    Asked,
-    Routes,
-    Kept,
-    Stored,
-    Asked,
-    Making,
-    Step,
-    Kept,
-)  # of a desk, in order: of the codes, of lists, zeros without any, and of finer codes, likewise
+_OWN = (Plan, Stored, Asked, Making, Step, Tables, Kept, Kept, SignScratch)
+_LISTS = (Lists, Asked, Routes, Kept)  # zeros without lists
+_FINER = (Stored, Asked, Making, Step, Tables, Kept)  # likewise
+RECORDS = (*_OWN, *_LISTS, *_FINER)  # of a desk
 
 
 def _reader(number: int) -> Any:
@@ -114,9 +101,14 @@ def _reader(number: int) -> Any:
     return read
 
 
-_plan, _stored, _asked, _making, _step, _kept, _highest, _scratch = map(_reader, range(8))
-_lists, _origins, _routes, _chosen = map(_reader, range(8, 12))
-_whole, _finely, _making_finely, _finer_step, _best = map(_reader, range(12, 17))
+LISTED, AGAIN = len(_OWN), len(_OWN) + len(_LISTS)  # where the records of lists begin, and finer
+_plan, _stored, _asked, _making, _step, _tables, _kept, _highest, _scratch = map(
+    _reader, range(LISTED)
+)
+_lists, _origins, _routes, _chosen = map(_reader, range(LISTED, AGAIN))
+_whole, _finely, _making_finely, _finer_step, _finer_tables, _best = map(
+    _reader, range(AGAIN, len(RECORDS))
+)
 
 
 @kernel
@@ -132,7 +124,7 @@ def search_one(desk, query, blocks, masks, width, scores, ids, stats):
     plan, stored, asked, making = _plan(desk), _stored(desk), _asked(desk), _making(desk)
     kept, highest, scratch = _kept(desk), _highest(desk), _scratch(desk)
     row, answers = simd.address_of(query), _to(scores, ids)
-    if not _made(making, _step(desk), asked, stored.signs, row, width):
+    if not _made(making, _step(desk), _tables(desk), asked, stored.signs, row, width):
         return False
     clear(kept, asked.padded)
     lists = _lists(desk)
@@ -144,7 +136,8 @@ def search_one(desk, query, blocks, masks, width, scores, ids, stats):
         stats[2] += top_k_signs(stored, blocks, masks, asked, plan.k, kept, highest, scratch)
     if plan.is_finer:
         whole, finely, best = _whole(desk), _finely(desk), _best(desk)
-        if not _made(_making_finely(desk), _finer_step(desk), finely, np.int64(0), row, width):
+        step, tables = _finer_step(desk), _finer_tables(desk)
+        if not _made(_making_finely(desk), step, tables, finely, np.int64(0), row, width):
             return False
         clear(best, finely.padded)
         rescore(whole, finely, np.int64(0), kept, plan.k, plan.best, best)
@@ -160,16 +153,18 @@ def _to(scores, ids):
 
 
 @inlined
-def _made(making, step, asked, signs, query, width):
+def _made(making, step, tables, asked, signs, query, width):
     """Make a query ready, as Codec.operands and Operands.asked do; whether its norm allows it."""
     if not _measured(making, asked.alpha, query):
         return False
-    take(step, making.measured, making.dim, making.spread, making.scratch)
+    take(step, making.measured, making.dim, making.turned, making.scratch)
+    if tables.spaces > 0:
+        tabulate(tables, making.turned, making.spread)
     if making.is_rounded:
         quantize_one(making.spread, making.program, making.segments, asked.entries, asked.seed,
                      asked.half, asked.gamma, asked.padded)  # fmt: skip
     if signs > 0:
-        norm = np.sqrt(square_norm(making.spread, making.dim))
+        norm = np.sqrt(square_norm(making.turned, making.dim))
         prepare_one(asked, making.program, signs, norm * width, np.int64(0))
     return True
 
