@@ -13,17 +13,28 @@ from vqindex.evaluate.curves import (
 )
 from vqindex.evaluate.figures import distance_recall, distortion, mrr, ndcg, recall
 from vqindex.evaluate.measurement import Measurement, Rate, measure
+from vqindex.evaluate.record import (
+    Latency,
+    OperatingPoint,
+    Speed,
+    append_points,
+    read_points,
+)
 
 __all__ = [
     "Competitor",
     "Curve",
     "Faiss",
+    "Latency",
     "Measurement",
+    "OperatingPoint",
     "Ours",
     "Rate",
+    "Speed",
     "Spot",
     "Sweep",
     "Tunable",
+    "append_points",
     "distance_recall",
     "distortion",
     "families",
@@ -34,5 +45,6 @@ __all__ = [
     "mrr",
     "ndcg",
     "rate_at",
+    "read_points",
     "recall",
 ]
