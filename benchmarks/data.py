@@ -1,6 +1,5 @@
 """The sets that figures are measured on."""
 
-import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -80,14 +79,11 @@ def repeated(x: Vectors, n: int, seed: int = 0) -> Vectors:
 
 def describe(dataset: Dataset) -> dict[str, Any]:
     """Name, metric, sizes, and the SHA-256 of rows, queries and neighbours as they are stored."""
-    digest = hashlib.sha256()
-    for array in (dataset.base, dataset.queries, dataset.neighbors):
-        digest.update(np.ascontiguousarray(array).data)
     return {
         "name": dataset.name,
         "metric": dataset.metric,
         "n": dataset.n,
         "d": dataset.d,
         "nq": dataset.nq,
-        "sha256": digest.hexdigest(),
+        "sha256": dataset.content_hash(),
     }

@@ -1,6 +1,7 @@
 """Measuring an index: what each figure means, adapters, and the stopwatch."""
 
-from vqindex.evaluate.competitors import Competitor, Faiss, Ours, Tunable
+from vqindex.evaluate.competitors import Competitor, Faiss, Ours, unit_rows
+from vqindex.evaluate.contest import Entry, Setting, Terms, contest
 from vqindex.evaluate.curves import (
     Curve,
     Spot,
@@ -12,34 +13,46 @@ from vqindex.evaluate.curves import (
     rate_at,
 )
 from vqindex.evaluate.figures import distance_recall, distortion, mrr, ndcg, recall
+from vqindex.evaluate.machine import describe_machine
 from vqindex.evaluate.measurement import Measurement, Rate, measure
 from vqindex.evaluate.record import (
     Latency,
     OperatingPoint,
     Speed,
     append_points,
+    latest,
     read_points,
 )
+from vqindex.evaluate.trial import Build, LocalTrial, Quality, Trial
 
 __all__ = [
+    "Build",
     "Competitor",
     "Curve",
+    "Entry",
     "Faiss",
     "Latency",
+    "LocalTrial",
     "Measurement",
     "OperatingPoint",
     "Ours",
+    "Quality",
     "Rate",
+    "Setting",
     "Speed",
     "Spot",
     "Sweep",
-    "Tunable",
+    "Terms",
+    "Trial",
     "append_points",
+    "contest",
+    "describe_machine",
     "distance_recall",
     "distortion",
     "families",
     "family",
     "front",
+    "latest",
     "measure",
     "measure_curves",
     "mrr",
@@ -47,4 +60,5 @@ __all__ = [
     "rate_at",
     "read_points",
     "recall",
+    "unit_rows",
 ]

@@ -113,6 +113,15 @@ class OperatingPoint:
     failed: str | None
     when: str
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What was to be measured: of points with equal keys the later one is the same anew."""
+        parameters = json.dumps(dict(self.parameters), sort_keys=True)
+        return (
+            self.dataset, self.dataset_hash, self.system, self.spec, parameters, self.threads,
+            self.batch, self.k, self.seed,
+        )  # fmt: skip
+
     def to_json(self) -> str:
         """One line, without its end."""
         return json.dumps(asdict(self))
@@ -149,6 +158,11 @@ def read_points(path: str | PathLike[str]) -> list[OperatingPoint]:
         except CorruptFileError as error:
             raise CorruptFileError(f"{path}, line {number}: {error}") from error
     return points
+
+
+def latest(points: Iterable[OperatingPoint]) -> list[OperatingPoint]:
+    """The last one of every key, in the order in which keys first came."""
+    return list({point.key: point for point in points}.values())
 
 
 def append_points(path: str | PathLike[str], points: Iterable[OperatingPoint]) -> None:
