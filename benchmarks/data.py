@@ -1,5 +1,6 @@
 """The sets that figures are measured on."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +40,13 @@ def load(name: str, queries: int, rows: int | None = None, wide: int = 1) -> Dat
     else:
         near = datasets.ground_truth(base, asked, whole.k, whole.metric)
     return replace(whole, name=name, base=base, queries=asked, distances=near[0], neighbors=near[1])
+
+
+def named(name: str, queries: int) -> Dataset:
+    """A set by name or path; what follows it, as -wide4-rows1000000, is done to it."""
+    found = re.fullmatch(r"(.+?)(?:-wide(\d+))?(?:-rows(\d+))?", name)
+    plain, wide, rows = found.groups() if found else (name, None, None)
+    return load(plain, queries, int(rows) if rows else None, int(wide or 1))
 
 
 def side_by_side(x: Vectors, wide: int, metric: str) -> npt.NDArray[np.float32]:

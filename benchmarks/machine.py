@@ -64,11 +64,19 @@ def _faiss_level() -> str | None:
 
 
 def _commit() -> str | None:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    """Of the clone, "-dirty" where code differs from it: results that are appended are none."""
+    root = Path(__file__).parents[1]
+    code = ("vqindex", "cuda", "benchmarks", ":!benchmarks/results", ":!*.md")
     try:
-        done = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        name, changed = (
+            subprocess.run(
+                ["git", *command], cwd=root, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (
+                ("describe", "--always", "--abbrev=12"),
+                ("status", "--porcelain", "--", *code),
+            )
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return f"{name}-dirty" if changed else name

@@ -1,7 +1,7 @@
 """Measuring an index: what each figure means, adapters, and the stopwatch."""
 
 from vqindex.evaluate.competitors import Competitor, Faiss, Ours, unit_rows
-from vqindex.evaluate.contest import Entry, Setting, Terms, contest
+from vqindex.evaluate.contest import Entry, Setting, Terms, TrialError, contest, planned, reason
 from vqindex.evaluate.curves import (
     Curve,
     Spot,
@@ -44,6 +44,7 @@ __all__ = [
     "Sweep",
     "Terms",
     "Trial",
+    "TrialError",
     "append_points",
     "contest",
     "describe_machine",
@@ -57,8 +58,10 @@ __all__ = [
     "measure_curves",
     "mrr",
     "ndcg",
+    "planned",
     "rate_at",
     "read_points",
+    "reason",
     "recall",
     "unit_rows",
 ]

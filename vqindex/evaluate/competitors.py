@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vqindex.config import show_config
 from vqindex.factory import index_factory
 
 _ID_BYTES = 8
@@ -135,7 +135,7 @@ class Ours:
     @property
     def version(self) -> str | None:
         """See Competitor."""
-        found: str | None = show_config()["versions"]["vqindex"]
+        found: str = import_module("vqindex").__version__
         return found
 
     @property
@@ -208,10 +208,7 @@ class Faiss:
             try:
                 space.set_index_parameter(self._index, _FAISS_NAMES.get(name, name), value)
             except RuntimeError as error:  # FAISS's only one
-                reason = str(error).splitlines()[-1]
-                raise ValueError(
-                    f"{self.name} of FAISS takes no {name}={value}: {reason}"
-                ) from None
+                raise ValueError(f"{name}={value} is none of {self.name} in FAISS.") from error
 
     @property
     def stages(self) -> Mapping[str, float]:
@@ -236,8 +233,10 @@ class Faiss:
         if lists is not None:
             return int(lists.code_size) + _ID_BYTES + finer
         graph = getattr(index, "hnsw", None)
-        links = _LINK_BYTES * graph.neighbors.size() / index.ntotal if graph else 0
-        return float(index.sa_code_size() + finer + links)
+        if graph is None:
+            return int(index.sa_code_size()) + finer
+        links = _LINK_BYTES * graph.neighbors.size() / index.ntotal
+        return float(index.storage.sa_code_size() + finer + links)
 
     def save(self, path: Path) -> bool:
         """See Competitor."""

@@ -115,10 +115,21 @@ class _Try:
         )  # fmt: skip
 
 
+class TrialError(Exception):
+    """A trial failed elsewhere; the text is the whole reason."""
+
+
 def reason(error: BaseException) -> str:
     """An exception's kind and what it says, in one line."""
+    if isinstance(error, TrialError):
+        return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines)}" if lines else type(error).__name__
+
+
+def planned(entry: Entry, terms: Terms) -> list[OperatingPoint]:
+    """The points that an entry is to have, without figures."""
+    return [_Try(entry, one, failed="not measured").point(terms) for one in entry.settings]
 
 
 def contest(
