@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqindex.factory import index_factory
+from vqindex.indexes.base import Index
 
 _ID_BYTES = 8
 _LINK_BYTES = 4  # in FAISS's graphs
@@ -98,6 +99,11 @@ class Ours:
         self._defaults = dict(self._index.settings)
         self._stats: dict[str, Any] = {}
         self._asked = self._threads = 1
+
+    @property
+    def index(self) -> Index:
+        """The index itself."""
+        return self._index
 
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:
