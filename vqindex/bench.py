@@ -28,6 +28,7 @@ from vqindex.evaluate import (
 )
 from vqindex.tune import tune
 
+EXACT = "F32"
 TRUTH = 100  # neighbours that are looked up: recall@100 is told too
 MANY = 20_000  # rows from which lists pay
 WIDE = 32  # dimensions from which two bits of each are worth a try
@@ -81,7 +82,7 @@ class Bench:
 
 def suggestions(n: int, d: int) -> list[str]:
     """Specs worth a try for n rows of d numbers: exact, codes, codes and what scores anew."""
-    flat = ["F32", "SAQ4", "EDEN4,Rerank(f16)"]
+    flat = [EXACT, "SAQ4", "EDEN4,Rerank(f16)"]
     if d >= WIDE:
         flat.append("EDEN2,Rerank(f16)")
     return flat + [f"IVF,{spec}" for spec in flat[1:] if n >= MANY]
@@ -154,6 +155,9 @@ class _Tuned:
 
     def settings(self, targets: Sequence[float]) -> list[Parameters]:
         """Those that reach targets, each once; a target that is not reached is left out."""
+        if self._system.name == EXACT:
+            self.chosen = dict.fromkeys(targets, {})
+            return [{}]
         for target in targets:
             try:
                 self.chosen[target] = dict(self._tune(recall=target).chosen.settings)

@@ -51,7 +51,10 @@ class Trial(Protocol):
         ...
 
     def quality(self, parameters: Parameters, batch: int) -> Quality:
-        """Ask all queries, `batch` in a call, and look at what is found."""
+        """Ask all queries, `batch` in a call, and look at what is found.
+
+        For more neighbours than are timed they are asked in one call.
+        """
         ...
 
     def round(self, parameters: Parameters, batch: int) -> tuple[int, list[float]]:
@@ -103,7 +106,7 @@ class LocalTrial:
             self._system.configure(**parameters)
             found, stages = self._ask(self._k, batch)
             for k in (k for k in RECALL_AT if k <= self._dataset.k):
-                ids = found if k <= self._k else self._ask(k, batch)[0]
+                ids = found if k <= self._k else self._ask(k, len(self._queries))[0]
                 by_set[str(k)] = recall(ids, truth, k)
                 by_distance[str(k)] = distance_recall(self._dataset, ids, k)
         return Quality(recall=by_set, recall_by_distance=by_distance, stages=stages)
