@@ -156,7 +156,7 @@ class _Tuned:
     def settings(self, targets: Sequence[float]) -> list[Parameters]:
         """Those that reach targets, each once; a target that is not reached is left out."""
         if self._system.name == EXACT:
-            self.chosen = dict.fromkeys(targets, {})
+            self.chosen = {target: {} for target in targets}
             return [{}]
         for target in targets:
             try:
