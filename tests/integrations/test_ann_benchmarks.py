@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import vqindex
-from tests.integrations import ann_benchmarks_runner as runner
 from vqindex.datasets import synthetic
 from vqindex.errors import SpecError
 from vqindex.integrations.ann_benchmarks.module import VQIndex
+
+pytest.importorskip("yaml")
+from tests.integrations import ann_benchmarks_runner as runner
 
 FOLDER = Path(vqindex.__file__).parent / "integrations"
 COUNT = 10
