@@ -12,9 +12,10 @@ from vqindex.evaluate.curves import (
     measure_curves,
     rate_at,
 )
-from vqindex.evaluate.figures import distance_recall, distortion, mrr, ndcg, recall
+from vqindex.evaluate.figures import distance_recall, distortion, recall
 from vqindex.evaluate.machine import describe_machine
 from vqindex.evaluate.measurement import Measurement, Rate, measure
+from vqindex.evaluate.ranking import Ranking, hit_rate, mean_average_precision, mrr, ndcg, rank
 from vqindex.evaluate.record import (
     Latency,
     OperatingPoint,
@@ -37,6 +38,7 @@ __all__ = [
     "OperatingPoint",
     "Ours",
     "Quality",
+    "Ranking",
     "Rate",
     "Setting",
     "Speed",
@@ -53,12 +55,15 @@ __all__ = [
     "families",
     "family",
     "front",
+    "hit_rate",
     "latest",
+    "mean_average_precision",
     "measure",
     "measure_curves",
     "mrr",
     "ndcg",
     "planned",
+    "rank",
     "rate_at",
     "read_points",
     "reason",
