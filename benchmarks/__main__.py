@@ -53,6 +53,10 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "bounds", parents=[common, data], help="what the first stage misses, by eps0"
     )
+    retrieval = commands.add_parser(
+        "retrieval", parents=[common, data], help="what quantization costs those who ask"
+    )
+    retrieval.add_argument("--only", nargs="+", metavar="NAME", help="only indexes named so")
     commands.add_parser(
         "filters", parents=[common, data], help="what filters cost, by the share of rows allowed"
     )
@@ -106,9 +110,10 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         record = module.run()
         yield record, module.report(record)
         return
-    from benchmarks import bounds, data, distortion, filters
+    from benchmarks import bounds, data, distortion, filters, retrieval
 
-    names = chosen.dataset or data.default_names()
+    known = retrieval if chosen.command == "retrieval" else data
+    names = chosen.dataset or known.default_names()
     sets = (data.load(name, chosen.queries, chosen.rows, chosen.wide) for name in names)
     if chosen.command == "distortion":
         record = distortion.run(
@@ -118,9 +123,13 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         yield record, distortion.report(record)
         return
     for dataset in sets:
-        module = filters if chosen.command == "filters" else bounds
-        record = module.run(dataset, seed=chosen.seed)
-        text = module.report(record)
+        if chosen.command == "retrieval":
+            record = retrieval.run(dataset, seed=chosen.seed, only=chosen.only)
+            text = retrieval.report(record)
+        else:
+            module = filters if chosen.command == "filters" else bounds
+            record = module.run(dataset, seed=chosen.seed)
+            text = module.report(record)
         yield {"dataset": data.describe(dataset)} | record, f"{dataset}\n{text}\n"
 
 
