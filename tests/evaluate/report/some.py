@@ -84,7 +84,7 @@ def _sweep(about, speed):
     for i in [4] if whole else range(1, 9):
         recall = 1 - 0.45 * math.exp(-0.55 * i) - (0.03 if about["bytes_per_row"] < 220 else 0.001)
         for batch in (1, 1000):
-            rate = 1.8 * speed * 1.6**-i * (1 if batch == 1 else 1.7 * about["threads"])
+            rate = 1.8 * speed * 1.6**-i * (1.7 if batch > 1 else 0.8) * about["threads"]
             late = Latency(p50=1 / rate, p95=1.2 / rate, p99=1.5 / rate, p999=3 / rate)
             qps = Speed(best=1.1 * rate, median=rate, low=0.9 * rate, high=1.05 * rate, rounds=5)
             near = min(recall + 0.01, 1)

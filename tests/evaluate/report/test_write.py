@@ -96,4 +96,4 @@ def test_names_of_sets_are_safe_file_names_and_labels(tmp_path):
     hostile = {"dataset": "../a/$b_{c$ <x>", "spec": "$x^{", "system": "_hidden"}
     *_, path = report.write([point(**hostile)], tmp_path)
     assert path.parent == tmp_path
-    assert path.name == "report--a--b--c---x--1threads.png"
+    assert path.name == "report--a--b_-c---x--1threads.png"

@@ -1,35 +1,4 @@
-// What is chosen, and everything drawn from it.
-
-const data = JSON.parse(document.getElementById("data").textContent);
-const place = (id) => document.getElementById(id);
-const done = data.points.filter((p) => p.failed === null && p.qps !== null);
-const FEW = 40; // rows of the table, until all are asked for
-const state = {
-  set: null, threads: null, batch: null, recall: null, line: "system", log: true, spread: true,
-  hidden: new Set(), sort: "recall", down: true, rows: FEW,
-};
-let charts = [];
-let shown = [];
-
-const listed = (values) => [...new Set(values)].sort((a, b) => a - b);
-const recallOf = (p) => (state.recall.near ? p.recall_by_distance : p.recall)[state.recall.k] ?? null;
-const rateOf = (p) => p.qps.median;
-const bytesOf = (p) => p.bytes_per_row;
-const nameOf = (p) => (state.line === "system" ? p.system : `${p.system} ${p.kind}`);
-const asked = (p) => Object.entries(p.parameters).map(([key, v]) => `${key}=${JSON.stringify(v)}`).join(" ");
-const plural = (n, one) => `${whole.format(n)} ${one}${n === 1 ? "" : "s"}`;
-const seconds = (s) => (s === null ? null : s < 1 ? `${three.format(1000 * s)} ms` : `${three.format(s)} s`);
-const calls = (batch) => (batch === 1 ? "one query" : plural(batch, "query").replace("querys", "queries"));
-
-// A look for every line that there can be, ours first, so that choices change none.
-function looks() {
-  const names = [...new Set(data.points.map(nameOf))];
-  const ours = (name) => name === "vqindex" || name.startsWith("vqindex ");
-  names.sort((a, b) => ours(b) - ours(a) || (a < b ? -1 : 1));
-  return new Map(names.map((name, i) => [name, { look: i, ours: ours(name) }]));
-}
-
-// Choices
+// What can be chosen, and everything drawn from it.
 
 const CHOICES = {
   set: { name: "Dataset", of: (p) => p.set, text: (i) => data.sets[i].label },
@@ -58,7 +27,7 @@ function choose(key, value) {
 
 // The points of each choice in turn are those of the choices before it.
 function choices() {
-  let points = done;
+  let points = data.points;
   const fields = [];
   for (const [key, choice] of Object.entries(CHOICES)) {
     const values = listed(points.map(choice.of));
@@ -76,10 +45,12 @@ function choices() {
   fields.push(picker("A line for", "line", ["system", "kind"], lineText, state.line));
   const ticks = html("div", {}, tick("logarithmic", "log"), tick("spread high recalls", "spread"));
   place("choices").replaceChildren(...fields, ticks);
-  return points.filter((p) => recallOf(p) !== null);
+  return points.filter((p) => p.failed === null && p.qps !== null && recallOf(p) !== null);
 }
 
 // Charts
+
+let charts = []; // shows a point in each
 
 function linesOf(points) {
   const every = looks();

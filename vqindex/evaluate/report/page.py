@@ -14,7 +14,7 @@ from typing import Any
 from vqindex.evaluate.curves import family
 from vqindex.evaluate.record import OperatingPoint
 
-SCRIPTS = ("draw.js", "chart.js", "table.js", "page.js")
+SCRIPTS = ("points.js", "draw.js", "chart.js", "table.js", "page.js")
 
 
 def page(points: Sequence[OperatingPoint], title: str) -> str:

@@ -51,7 +51,8 @@ function heading(column) {
   return html("th", { scope: "col", "aria-sort": order }, html("button", { type: "button", click }, column.name));
 }
 
-let tabled = []; // the lines whose points the table may show
+let tabled = []; // the lines whose points it may show
+let shown = []; // the points that it shows
 
 function table() {
   const every = tabled.flatMap((line) => (place("best").checked ? line.best : line.points));
