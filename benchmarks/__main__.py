@@ -45,6 +45,14 @@ def parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="speeds of two results as ratios, with noise")
     compare.add_argument("old", metavar="OLD", help="a .jsonl file of run")
     compare.add_argument("new", metavar="NEW", help="another, or the same to compare its commits")
+    drawn = commands.add_parser("report", help="a page, pictures and a CSV of what run measured")
+    drawn.add_argument("files", nargs="*", type=Path, metavar="FILE", help="results/run.jsonl")
+    drawn.add_argument("--out", type=Path, default=Path("report"), help="the folder (report)")
+    drawn.add_argument("--title", default="vqindex beside others")
+    readme = commands.add_parser("readme", help="README's tables and pictures, from results/")
+    readme.add_argument(
+        "--check", action="store_true", help="only tell whether they are up to date"
+    )
     codes = commands.add_parser(
         "distortion", parents=[common, data], help="every code: error beside theory, recall, bits"
     )
@@ -103,6 +111,16 @@ def measure(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def draw(chosen: argparse.Namespace) -> None:
+    """The command report."""
+    from benchmarks import run
+    from vqindex.evaluate import latest, read_points, report
+
+    files = chosen.files or [run.RESULTS]
+    points = latest(point for path in files for point in read_points(path))
+    print(*report.write(points, chosen.out, chosen.title), sep="\n")
+
+
 def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
     """Each record of a command and its table. NumPy is imported here, after pinning."""
     if "dataset" not in chosen:
@@ -140,6 +158,12 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if chosen.command == "run":
             sys.exit(measure(chosen))
+        if chosen.command == "report":
+            return draw(chosen)
+        if chosen.command == "readme":
+            from benchmarks import readme
+
+            sys.exit(readme.check() if chosen.check else readme.write())
         if chosen.command == "compare":
             from benchmarks import compare
 

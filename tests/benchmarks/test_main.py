@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__, machine, results
+from tests.evaluate.report.some import point
+from vqindex.evaluate import append_points
 
 FOLDER = Path(machine.__file__).parent
 INTERNAL = ("ceilings.py", "scans.py")  # they time the kernels themselves
@@ -163,3 +165,23 @@ def test_only_the_public_library_is_imported():
             elif isinstance(node, ast.Import):
                 used |= {alias.name for alias in node.names}
     assert {name for name in used if name.split(".")[0] == "vqindex"} <= set(PUBLIC)
+
+
+def test_the_report_is_drawn_of_the_latest_points(tmp_path, capsys):
+    files = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+    append_points(files[0], [point(spec="EDEN4"), point(spec="EDEN2")])
+    append_points(files[1], [point(spec="EDEN2", build_s=99.0)])
+    out = tmp_path / "folder"
+    __main__.main(["report", *map(str, files), "--out", str(out), "--title", "two files"])
+    page = out / "report.html"
+    assert capsys.readouterr().out.splitlines()[0] == str(page)
+    text = page.read_text("utf-8")
+    assert "<title>two files</title>" in text
+    assert '"build_s":99.0' in text
+    assert text.count('"index":') == 2
+
+
+def test_a_report_of_no_file_says_so(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        __main__.main(["report", str(tmp_path / "none.jsonl")])
+    assert "none.jsonl" in capsys.readouterr().err
