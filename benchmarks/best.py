@@ -91,15 +91,14 @@ def _line(target: float, system: str, best: Best) -> tuple[str, ...]:
     def joined(cells: Iterable[str]) -> str:
         return " / ".join(cells) or "-"
 
-    def both(name: str, form: str) -> str:
-        values = (getattr(point, name) for point in there)
+    def each(values: Iterable[float | None], form: str) -> str:
         return joined("-" if value is None else format(value, form) for value in values)
 
     rates = (format(p.qps.median, ",.0f") if p and p.qps else "-" for p in best)
     specs = joined(f"`{point.spec}`" for point in there)
     return (
-        f"{target:.2f}", system, specs, *rates, both("bytes_per_row", ",.0f"),
-        both("build_s", ",.1f"),
+        f"{target:.2f}", system, specs, *rates, each(map(report.bytes_of, there), ",.0f"),
+        each((point.build_s for point in there), ",.1f"),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ POINTS = [
     made("vqindex", "A", 0.96, 500.0, 1),
     made("vqindex", "A", 0.91, 4000.0, 100),
     made("vqindex", "B", 0.99, 5000.0, 100, bytes_per_row=1000, build_s=2.0),
-    made("FAISS", "C", 0.95, 1234.5, 1, bytes_per_row=None),
+    made("FAISS", "C", 0.95, 1234.5, 1, bytes_per_row=None, n=1000, file_bytes=300_000),
     failed(system="SVS", spec="D"),
 ]
 
@@ -30,10 +30,10 @@ def test_each_library_has_its_best_of_each_mode_and_what_it_costs():
     assert header == list(best.HEADER)
     assert body == [
         ["0.90", "vqindex", "`A` / `B`", "1,000", "5,000", "206 / 1,000", "0.2 / 2.0"],
-        ["0.90", "FAISS", "`C`", "1,234", "-", "-", "0.2"],
+        ["0.90", "FAISS", "`C`", "1,234", "-", "300", "0.2"],
         ["0.90", "SVS", "-", "-", "-", "-", "-"],
         ["0.95", "vqindex", "`A` / `B`", "500", "5,000", "206 / 1,000", "0.2 / 2.0"],
-        ["0.95", "FAISS", "`C`", "1,234", "-", "-", "0.2"],
+        ["0.95", "FAISS", "`C`", "1,234", "-", "300", "0.2"],
         ["0.95", "SVS", "-", "-", "-", "-", "-"],
         ["0.99", "vqindex", "`B`", "-", "5,000", "1,000", "2.0"],
         ["0.99", "FAISS", "-", "-", "-", "-", "-"],

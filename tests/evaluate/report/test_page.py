@@ -120,5 +120,15 @@ def test_numbers_that_are_none_become_null():
     assert found["qps"] == row["qps"]
 
 
+def test_what_a_row_costs_is_reported_or_that_of_the_file():
+    points = [
+        point(bytes_per_row=206),
+        point(bytes_per_row=None, n=100, file_bytes=5000),
+        point(bytes_per_row=None, file_bytes=None),
+    ]
+    rows = Parsed(report.page(points, "")).data()["points"]
+    assert [row["bytes"] for row in rows] == [206, 50, None]
+
+
 def test_the_same_points_give_the_same_page():
     assert report.page(contest(), "t") == report.page(contest(), "t")

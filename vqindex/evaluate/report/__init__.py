@@ -7,9 +7,9 @@ from pathlib import Path
 from vqindex.evaluate.record import OperatingPoint
 from vqindex.evaluate.report.export import csv_text
 from vqindex.evaluate.report.page import page
-from vqindex.evaluate.report.picture import draw, pictures
+from vqindex.evaluate.report.picture import bytes_of, draw, pictures
 
-__all__ = ["csv_text", "draw", "page", "pictures", "write"]
+__all__ = ["bytes_of", "csv_text", "draw", "page", "pictures", "write"]
 
 
 def write(

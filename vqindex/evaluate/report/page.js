@@ -69,7 +69,7 @@ function described(p) {
       ...Object.entries(p.recall).map(([k, v]) => [`recall@${k}`, v.toFixed(4)]),
       ["queries/s", speed],
       ["latency", p.latency && `p50 ${seconds(p.latency.p50)}, p99 ${seconds(p.latency.p99)}`],
-      ["bytes/row", p.bytes_per_row === null ? null : whole.format(p.bytes_per_row)],
+      ["bytes/row", bytesOf(p) && whole.format(bytesOf(p)) + (p.bytes_per_row === null ? ", of its file" : "")],
       ["built in", seconds(p.build_s)],
     ]),
   ];
@@ -143,8 +143,8 @@ function bars(id, items, key, figures, text) {
   const at = scale(range, [1, 99], state.log ? WARPS.log : WARPS.even);
   const where = (v) => Math.max(1, at(v));
   const classes = ["first", "second", "third"];
-  const sorted = items.filter((item) => figures(item)[0] !== null);
-  sorted.sort((a, b) => figures(a)[0] - figures(b)[0]);
+  const first = (item) => figures(item).find((v) => v !== null);
+  const sorted = items.filter((item) => first(item) !== undefined).sort((a, b) => first(a) - first(b));
   place(id).setAttribute("tabindex", "0");
   place(id).replaceChildren(html("div", { class: "key" }, key), ...sorted.map((item) => {
     const dots = figures(item).map((v, i) => {
@@ -170,11 +170,8 @@ function drawBars(lines) {
     ({ point: p }) => `${seconds(p.build_s)}${p.train_s ? `, training ${seconds(p.train_s)}` : ""}`);
   bars("sizes", every, "bytes a row: \u25cf as reported \u25a1 in the saved file \u25c7 most while building",
     ({ point: p }) => [p.bytes_per_row, a_row(p.file_bytes, p), a_row(p.peak_bytes, p)],
-    ({ point: p }) => [
-      whole.format(p.bytes_per_row),
-      p.file_bytes === null ? "" : `, file ${whole.format(a_row(p.file_bytes, p))}`,
-      p.peak_bytes === null ? "" : `, building ${whole.format(a_row(p.peak_bytes, p))}`,
-    ].join(""));
+    ({ point: p }) => [["", p.bytes_per_row], ["file ", a_row(p.file_bytes, p)], ["building ", a_row(p.peak_bytes, p)]]
+      .flatMap(([name, v]) => (v === null ? [] : [name + whole.format(v)])).join(", "));
 }
 
 // The rest

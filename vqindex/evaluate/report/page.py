@@ -13,6 +13,7 @@ from typing import Any
 
 from vqindex.evaluate.curves import family
 from vqindex.evaluate.record import OperatingPoint
+from vqindex.evaluate.report.picture import bytes_of
 
 SCRIPTS = ("points.js", "draw.js", "chart.js", "table.js", "page.js")
 
@@ -50,7 +51,8 @@ def embedded(points: Sequence[OperatingPoint]) -> str:
         machine = json.dumps(_finite(row["machine"]), sort_keys=True)
         machines.setdefault(machine, point.machine)
         place = {"set": [*sets].index((name, digest)), "machine": [*machines].index(machine)}
-        rows.append(row | place | {"index": index, "kind": family(point.spec)})
+        ours = {"index": index, "kind": family(point.spec), "bytes": bytes_of(point)}
+        rows.append(row | place | ours)
     names = [name for name, _ in sets]
     for (name, digest), about in sets.items():
         about["label"] = name if names.count(name) == 1 else f"{name} ({digest[:8]})"

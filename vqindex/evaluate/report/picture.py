@@ -40,6 +40,13 @@ def pictures(points: Sequence[OperatingPoint], folder: Path) -> list[Path]:
     return paths
 
 
+def bytes_of(point: OperatingPoint) -> float | None:
+    """What a row costs: as its library reports it, or else its part of the saved file."""
+    if point.bytes_per_row is None and point.file_bytes is not None:
+        return point.file_bytes / point.n
+    return point.bytes_per_row
+
+
 def _safe(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip(".") or "set"
 
@@ -68,8 +75,7 @@ def draw(points: Sequence[OperatingPoint]) -> Any:
             title="one query a call" if batch == 1 else f"{batch:,} queries a call",
             ylabel="queries a second (up is better)",
         )
-    sized = [point for point in points if point.bytes_per_row]
-    _lines(memory, points, sized, lambda point: point.bytes_per_row, best=min)
+    _lines(memory, points, [point for point in points if bytes_of(point)], bytes_of, best=min)
     memory.set(title="memory", ylabel="bytes a row (down is better)")
     handles = {
         label: handle

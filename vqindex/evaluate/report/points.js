@@ -11,7 +11,7 @@ const state = {
 const listed = (values) => [...new Set(values)].sort((a, b) => a - b);
 const recallOf = (p) => (state.recall.near ? p.recall_by_distance : p.recall)[state.recall.k] ?? null;
 const rateOf = (p) => p.qps.median;
-const bytesOf = (p) => p.bytes_per_row;
+const bytesOf = (p) => p.bytes;
 const nameOf = (p) => (state.line === "system" ? p.system : `${p.system} ${p.kind}`);
 const asked = (p) => Object.entries(p.parameters).map(([key, v]) => `${key}=${JSON.stringify(v)}`).join(" ");
 const plural = (n, one) => `${whole.format(n)} ${one}${n === 1 ? "" : "s"}`;
