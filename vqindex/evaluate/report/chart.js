@@ -31,7 +31,11 @@ function chart(box, options) {
   const toX = scale(xRange, [MARGIN.left + 6, right], spread ? WARPS.missed : WARPS.even);
   const toY = scale(yRange, [bottom, MARGIN.top], log ? WARPS.log : WARPS.even);
   const root = svg("svg", {
-    width, height, tabindex: 0, role: "group", "aria-roledescription": "chart",
+    width,
+    height,
+    tabindex: 0,
+    role: "group",
+    "aria-roledescription": "chart",
     "aria-label": `${options.yName} against ${options.xName}; arrow keys go from point to point`,
   });
   root.append(axes(), ...lines.map(drawn));
@@ -54,13 +58,25 @@ function chart(box, options) {
     for (const tick of spaced(log ? logTicks(...yRange) : evenTicks(...yRange), toY, 22)) {
       group.append(
         svg("path", { class: "grid", d: `M${MARGIN.left},${toY(tick)}H${right}` }),
-        svg("text", { x: MARGIN.left - 6, y: toY(tick) + 4, "text-anchor": "end" }, short.format(tick)),
+        svg(
+          "text",
+          { x: MARGIN.left - 6, y: toY(tick) + 4, "text-anchor": "end" },
+          short.format(tick),
+        ),
       );
     }
     const middle = (MARGIN.top + bottom) / 2;
     group.append(
-      svg("text", { x: (MARGIN.left + right) / 2, y: height - 6, "text-anchor": "middle" }, options.xName),
-      svg("text", { transform: `translate(11 ${middle}) rotate(-90)`, "text-anchor": "middle" }, options.yName),
+      svg(
+        "text",
+        { x: (MARGIN.left + right) / 2, y: height - 6, "text-anchor": "middle" },
+        options.xName,
+      ),
+      svg(
+        "text",
+        { transform: `translate(11 ${middle}) rotate(-90)`, "text-anchor": "middle" },
+        options.yName,
+      ),
     );
     return group;
   }
@@ -69,8 +85,12 @@ function chart(box, options) {
     const best = new Set(line.best);
     const path = line.best.map((p) => `${toX(x(p)).toFixed(1)},${toY(y(p)).toFixed(1)}`).join("L");
     const look = `c${line.look % 8} ${line.ours ? "ours" : "theirs"}`;
-    return svg("g", { class: look },
-      ...line.points.filter((p) => !best.has(p)).map((p) => mark(line.look % 7, toX(x(p)), toY(y(p)), true)),
+    return svg(
+      "g",
+      { class: look },
+      ...line.points
+        .filter((p) => !best.has(p))
+        .map((p) => mark(line.look % 7, toX(x(p)), toY(y(p)), true)),
       svg("path", { class: "line", d: `M${path}` }),
       ...line.best.map((p) => mark(line.look % 7, toX(x(p)), toY(y(p)))),
     );
@@ -107,7 +127,10 @@ function chart(box, options) {
   }
 
   function step(key) {
-    const i = Math.max(0, lines.findIndex((line) => line.best.includes(at)));
+    const i = Math.max(
+      0,
+      lines.findIndex((line) => line.best.includes(at)),
+    );
     const own = lines[i].best;
     const j = own.indexOf(at);
     if (j < 0) return own[0];

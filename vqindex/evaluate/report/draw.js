@@ -3,7 +3,8 @@
 function grown(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") node.addEventListener(name, value);
-    else if (value !== false && value !== null) node.setAttribute(name, value === true ? "" : value);
+    else if (value !== false && value !== null)
+      node.setAttribute(name, value === true ? "" : value);
   }
   node.append(...children.filter((child) => child !== null));
   return node;
@@ -19,7 +20,11 @@ function svg(tag, attributes = {}, ...children) {
 
 function facts(pairs) {
   const rows = pairs.filter(([, value]) => value !== null);
-  return html("dl", {}, ...rows.flatMap(([name, value]) => [html("dt", {}, name), html("dd", {}, value)]));
+  return html(
+    "dl",
+    {},
+    ...rows.flatMap(([name, value]) => [html("dt", {}, name), html("dd", {}, value)]),
+  );
 }
 
 const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 3 });
@@ -39,7 +44,8 @@ function evenTicks(low, high) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].find((m) => m * power >= rough) * power;
   const ticks = [];
-  for (let i = Math.ceil(low / step); i * step <= high; i++) ticks.push(Number((i * step).toPrecision(6)));
+  for (let i = Math.ceil(low / step); i * step <= high; i++)
+    ticks.push(Number((i * step).toPrecision(6)));
   return ticks;
 }
 

@@ -7,7 +7,9 @@ const CHOICES = {
 };
 
 function picker(name, key, values, text, current) {
-  const options = values.map((v, i) => html("option", { value: i, selected: v === current }, text(v)));
+  const options = values.map((v, i) =>
+    html("option", { value: i, selected: v === current }, text(v)),
+  );
   const change = (event) => choose(key, values[event.target.value]);
   return html("label", {}, name, html("select", { id: `choose-${key}`, change }, ...options));
 }
@@ -38,7 +40,9 @@ function choices() {
   const depths = listed(points.flatMap((p) => Object.keys(p.recall).map(Number)));
   const kinds = [false, true].flatMap((near) => depths.map((k) => ({ k, near })));
   const same = (a) => state.recall && a.k === state.recall.k && a.near === state.recall.near;
-  state.recall = kinds.find(same) ?? kinds.find(({ k }) => k === 10) ?? kinds[0] ?? { k: 10, near: false };
+  state.recall = kinds.find(same) ??
+    kinds.find(({ k }) => k === 10) ??
+    kinds[0] ?? { k: 10, near: false };
   const text = ({ k, near }) => `recall@${k}${near ? ", by distance" : ""}`;
   fields.push(picker("Recall", "recall", kinds, text, state.recall));
   const lineText = (v) => (v === "system" ? "each library" : "each kind of index");
@@ -61,15 +65,18 @@ function linesOf(points) {
 }
 
 function described(p) {
-  const speed = `${whole.format(rateOf(p))} (${whole.format(p.qps.low)} to ${whole.format(p.qps.high)})`;
+  const [median, low, high] = [rateOf(p), p.qps.low, p.qps.high].map(whole.format);
   return [
     html("strong", {}, `${p.system} ${p.spec}`),
     facts([
       ["searched with", asked(p) || "defaults"],
       ...Object.entries(p.recall).map(([k, v]) => [`recall@${k}`, v.toFixed(4)]),
-      ["queries/s", speed],
+      ["queries/s", `${median} (${low} to ${high})`],
       ["latency", p.latency && `p50 ${seconds(p.latency.p50)}, p99 ${seconds(p.latency.p99)}`],
-      ["bytes/row", bytesOf(p) && whole.format(bytesOf(p)) + (p.bytes_per_row === null ? ", of its file" : "")],
+      [
+        "bytes/row",
+        bytesOf(p) && whole.format(bytesOf(p)) + (p.bytes_per_row === null ? ", of its file" : ""),
+      ],
       ["built in", seconds(p.build_s)],
     ]),
   ];
@@ -96,21 +103,43 @@ function open(p) {
 }
 
 function drawCharts(lines) {
-  const common = { x: recallOf, xName: recallName(), log: state.log, spread: state.spread, opened: open };
-  const speed = lines.map((line) => ({ ...line, best: front(line.points, recallOf, rateOf, true) }));
+  const common = {
+    x: recallOf,
+    xName: recallName(),
+    log: state.log,
+    spread: state.spread,
+    opened: open,
+  };
+  const speed = lines.map((line) => ({
+    ...line,
+    best: front(line.points, recallOf, rateOf, true),
+  }));
   const known = lines
     .map((line) => ({ ...line, points: line.points.filter((p) => bytesOf(p) !== null) }))
     .filter((line) => line.points.length);
-  const memory = known.map((line) => ({ ...line, best: front(line.points, recallOf, bytesOf, false) }));
+  const memory = known.map((line) => ({
+    ...line,
+    best: front(line.points, recallOf, bytesOf, false),
+  }));
   charts = [
-    speed.length && chart(place("speed"), {
-      ...common, lines: speed, y: rateOf, yName: "queries a second (up is better)",
-      span: (p) => [p.qps.low, p.qps.high], chosen: (p) => point(p, 0),
-    }),
-    memory.length && chart(place("memory"), {
-      ...common, lines: memory, y: bytesOf, yName: "bytes a row (down is better)",
-      span: () => null, chosen: (p) => point(p, 1),
-    }),
+    speed.length &&
+      chart(place("speed"), {
+        ...common,
+        lines: speed,
+        y: rateOf,
+        yName: "queries a second (up is better)",
+        span: (p) => [p.qps.low, p.qps.high],
+        chosen: (p) => point(p, 0),
+      }),
+    memory.length &&
+      chart(place("memory"), {
+        ...common,
+        lines: memory,
+        y: bytesOf,
+        yName: "bytes a row (down is better)",
+        span: () => null,
+        chosen: (p) => point(p, 1),
+      }),
   ];
   for (const [i, id] of ["speed", "memory"].entries()) {
     if (!charts[i]) place(id).replaceChildren();
@@ -119,76 +148,60 @@ function drawCharts(lines) {
   return speed;
 }
 
-const recallName = () => `recall@${state.recall.k}${state.recall.near ? " by distance" : ""} (right is better)`;
+const recallName = () =>
+  `recall@${state.recall.k}${state.recall.near ? " by distance" : ""} (right is better)`;
 
 function legend(lines) {
-  place("legend").replaceChildren(...lines.map(({ label, look, ours }) => {
-    const click = () => {
-      if (!state.hidden.delete(label)) state.hidden.add(label);
-      render();
-      [...place("legend").children].find((node) => node.textContent === label).focus();
-    };
-    const sign = svg("svg", { width: 30, height: 14, class: ours ? "ours" : "theirs", "aria-hidden": true },
-      svg("path", { class: "line", d: "M0,7H30" }), mark(look % 7, 15, 7));
-    return html("button", { type: "button", class: `c${look % 8}`, "aria-pressed": !state.hidden.has(label) + "", click },
-      sign, html("span", {}, label));
-  }));
+  place("legend").replaceChildren(
+    ...lines.map(({ label, look, ours }) => {
+      const click = () => {
+        if (!state.hidden.delete(label)) state.hidden.add(label);
+        render();
+        [...place("legend").children].find((node) => node.textContent === label).focus();
+      };
+      const sign = svg(
+        "svg",
+        { width: 30, height: 14, class: ours ? "ours" : "theirs", "aria-hidden": true },
+        svg("path", { class: "line", d: "M0,7H30" }),
+        mark(look % 7, 15, 7),
+      );
+      return html(
+        "button",
+        {
+          type: "button",
+          class: `c${look % 8}`,
+          "aria-pressed": !state.hidden.has(label) + "",
+          click,
+        },
+        sign,
+        html("span", {}, label),
+      );
+    }),
+  );
 }
-
-// Bars: a mark for each figure of an index, along one axis
-
-function bars(id, items, key, figures, text) {
-  const values = items.flatMap((item) => figures(item).filter((v) => v !== null && v > 0));
-  const range = state.log ? [Math.min(...values), Math.max(...values)] : [0, Math.max(...values)];
-  const at = scale(range, [1, 99], state.log ? WARPS.log : WARPS.even);
-  const where = (v) => Math.max(1, at(v));
-  const classes = ["first", "second", "third"];
-  const first = (item) => figures(item).find((v) => v !== null);
-  const sorted = items.filter((item) => first(item) !== undefined).sort((a, b) => first(a) - first(b));
-  place(id).setAttribute("tabindex", "0");
-  place(id).replaceChildren(html("div", { class: "key" }, key), ...sorted.map((item) => {
-    const dots = figures(item).map((v, i) => {
-      if (v === null || v <= 0) return null;
-      const dot = html("i", { class: classes[i] });
-      dot.style.left = `${where(v)}%`;
-      return dot;
-    });
-    return html("div", { class: `bar c${item.look % 8}` },
-      html("div", {}, html("b", {}, `${item.point.system} ${item.point.spec}`), html("span", {}, text(item))),
-      html("div", { class: "track" }, ...dots.reverse()));
-  }));
-}
-
-function drawBars(lines) {
-  const items = new Map();
-  for (const line of lines) {
-    for (const p of line.points) items.set(`${p.system} ${p.spec}`, { point: p, look: line.look });
-  }
-  const every = [...items.values()];
-  const a_row = (bytes, p) => (bytes === null ? null : bytes / data.sets[p.set].n);
-  bars("builds", every, "\u25cf all of it \u25a1 training alone", ({ point: p }) => [p.build_s, p.train_s],
-    ({ point: p }) => `${seconds(p.build_s)}${p.train_s ? `, training ${seconds(p.train_s)}` : ""}`);
-  bars("sizes", every, "bytes a row: \u25cf as reported \u25a1 in the saved file \u25c7 most while building",
-    ({ point: p }) => [p.bytes_per_row, a_row(p.file_bytes, p), a_row(p.peak_bytes, p)],
-    ({ point: p }) => [["", p.bytes_per_row], ["file ", a_row(p.file_bytes, p)], ["building ", a_row(p.peak_bytes, p)]]
-      .flatMap(([name, v]) => (v === null ? [] : [name + whole.format(v)])).join(", "));
-}
-
-// The rest
 
 function failures() {
   const failed = data.points.filter((p) => p.failed !== null && p.set === state.set);
   const texts = new Set(failed.map((p) => `${p.system} ${p.spec}: ${p.failed}`));
   place("failures").hidden = !texts.size;
-  place("failures").querySelector("ul").replaceChildren(...[...texts].map((text) => html("li", {}, text)));
+  place("failures")
+    .querySelector("ul")
+    .replaceChildren(...[...texts].map((text) => html("li", {}, text)));
 }
 
 function machines(points) {
   const used = listed(points.map((p) => p.machine)).map((i) => data.machines[i]);
   const text = (v) => (v !== null && typeof v === "object" ? JSON.stringify(v) : String(v));
-  place("machines").replaceChildren(...used.map((machine) => html("details", { open: used.length === 1 },
-    html("summary", {}, text(machine.cpu ?? "the machine")),
-    facts(Object.entries(machine).map(([key, value]) => [key, text(value)])))));
+  place("machines").replaceChildren(
+    ...used.map((machine) =>
+      html(
+        "details",
+        { open: used.length === 1 },
+        html("summary", {}, text(machine.cpu ?? "the machine")),
+        facts(Object.entries(machine).map(([key, value]) => [key, text(value)])),
+      ),
+    ),
+  );
 }
 
 function render() {

@@ -15,7 +15,7 @@ from vqindex.evaluate.curves import family
 from vqindex.evaluate.record import OperatingPoint
 from vqindex.evaluate.report.picture import bytes_of
 
-SCRIPTS = ("points.js", "draw.js", "chart.js", "table.js", "page.js")
+SCRIPTS = ("points.js", "draw.js", "chart.js", "bars.js", "table.js", "page.js")
 
 
 def page(points: Sequence[OperatingPoint], title: str) -> str:

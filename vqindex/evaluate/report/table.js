@@ -3,15 +3,36 @@
 const COLUMNS = [
   { key: "system", name: "library", of: (p) => p.system, shown: (p) => p.system },
   { key: "spec", name: "index", of: (p) => p.spec, shown: (p) => p.spec, copied: (p) => p.spec },
-  { key: "asked", name: "parameters", of: asked, shown: (p) => asked(p) || "defaults",
-    copied: (p) => JSON.stringify(p.parameters) },
+  {
+    key: "asked",
+    name: "parameters",
+    of: asked,
+    shown: (p) => asked(p) || "defaults",
+    copied: (p) => JSON.stringify(p.parameters),
+  },
   { key: "recall", name: "recall", of: (p) => recallOf(p), shown: (p) => recallOf(p).toFixed(4) },
   { key: "rate", name: "queries/s", of: rateOf, shown: (p) => whole.format(rateOf(p)) },
-  { key: "p50", name: "p50", of: (p) => p.latency?.p50 ?? null, shown: (p) => seconds(p.latency.p50) },
-  { key: "p99", name: "p99", of: (p) => p.latency?.p99 ?? null, shown: (p) => seconds(p.latency.p99) },
+  {
+    key: "p50",
+    name: "p50",
+    of: (p) => p.latency?.p50 ?? null,
+    shown: (p) => seconds(p.latency.p50),
+  },
+  {
+    key: "p99",
+    name: "p99",
+    of: (p) => p.latency?.p99 ?? null,
+    shown: (p) => seconds(p.latency.p99),
+  },
   { key: "bytes", name: "bytes/row", of: bytesOf, shown: (p) => whole.format(bytesOf(p)) },
   { key: "build", name: "build", of: (p) => p.build_s, shown: (p) => seconds(p.build_s) },
-  { key: "command", name: "command", of: (p) => p.command, shown: (p) => p.command, copied: (p) => p.command },
+  {
+    key: "command",
+    name: "command",
+    of: (p) => p.command,
+    shown: (p) => p.command,
+    copied: (p) => p.command,
+  },
 ];
 const NUMBERS = new Set(["recall", "rate", "p50", "p99", "bytes", "build"]);
 
@@ -27,17 +48,25 @@ async function copy(text, button) {
     area.remove();
   }
   button.textContent = "copied";
-  setTimeout(() => { button.textContent = "copy"; }, 1500);
+  setTimeout(() => {
+    button.textContent = "copy";
+  }, 1500);
 }
 
 function cell(p, column) {
   const value = column.of(p);
   const text = value === null ? "-" : column.shown(p);
-  if (NUMBERS.has(column.key)) return html("td", { class: "number", "data-name": column.name }, text);
+  if (NUMBERS.has(column.key))
+    return html("td", { class: "number", "data-name": column.name }, text);
   const click = (event) => copy(column.copied(p), event.target);
-  return html("td", { "data-name": column.name },
+  return html(
+    "td",
+    { "data-name": column.name },
     column.key === "system" ? text : html("code", {}, text),
-    column.copied ? html("button", { type: "button", "aria-label": `copy ${column.name}`, click }, "copy") : null);
+    column.copied
+      ? html("button", { type: "button", "aria-label": `copy ${column.name}`, click }, "copy")
+      : null,
+  );
 }
 
 function heading(column) {
@@ -48,7 +77,11 @@ function heading(column) {
     document.querySelector("th[aria-sort] button").focus();
   };
   const order = state.sort === column.key ? (state.down ? "descending" : "ascending") : false;
-  return html("th", { scope: "col", "aria-sort": order }, html("button", { type: "button", click }, column.name));
+  return html(
+    "th",
+    { scope: "col", "aria-sort": order },
+    html("button", { type: "button", click }, column.name),
+  );
 }
 
 let tabled = []; // the lines whose points it may show
@@ -58,16 +91,31 @@ function table() {
   const every = tabled.flatMap((line) => (place("best").checked ? line.best : line.points));
   const { of } = COLUMNS.find((column) => column.key === state.sort);
   const sign = state.down ? -1 : 1;
-  const compared = (a, b) => (a === b ? 0 : a === null ? 1 : b === null ? -1 : sign * (a < b ? -1 : 1));
+  const compared = (a, b) =>
+    a === b ? 0 : a === null ? 1 : b === null ? -1 : sign * (a < b ? -1 : 1);
   every.sort((a, b) => compared(of(a), of(b)));
   shown = every.slice(0, state.rows);
   const columns = COLUMNS.filter((column) => every.some((p) => column.of(p) !== null));
-  const rows = shown.map((p) => html("tr", { id: `point-${p.index}` }, ...columns.map((c) => cell(p, c))));
-  const all = () => { state.rows = Infinity; table(); };
+  const rows = shown.map((p) =>
+    html("tr", { id: `point-${p.index}` }, ...columns.map((c) => cell(p, c))),
+  );
+  const all = () => {
+    state.rows = Infinity;
+    table();
+  };
   place("table").replaceChildren(
-    html("table", {},
-      html("thead", {}, html("tr", {}, ...columns.map(heading))), html("tbody", {}, ...rows)),
+    html(
+      "table",
+      {},
+      html("thead", {}, html("tr", {}, ...columns.map(heading))),
+      html("tbody", {}, ...rows),
+    ),
     shown.length < every.length
-      ? html("button", { type: "button", id: "all", click: all }, `show all ${whole.format(every.length)}`) : "",
+      ? html(
+          "button",
+          { type: "button", id: "all", click: all },
+          `show all ${whole.format(every.length)}`,
+        )
+      : "",
   );
 }
