@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, final
 
@@ -25,6 +23,7 @@ from vqindex.evaluate import (
     append_points,
     contest,
     describe_machine,
+    report,
 )
 from vqindex.tune import tune
 
@@ -208,7 +207,4 @@ def _written(points: Sequence[OperatingPoint], folder: Path) -> tuple[Path, ...]
     """The points as lines of JSON, and the report of them."""
     path = folder / "points.jsonl"
     append_points(path, points)
-    if not find_spec("vqindex.evaluate.report"):
-        return (path,)
-    report = import_module("vqindex.evaluate.report")
     return (path, *report.write(points, folder))
