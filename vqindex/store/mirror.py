@@ -5,7 +5,7 @@ follow the log to a later one; whatever they lack can be made anew from the data
 """
 
 import sqlite3
-from collections.abc import Iterator
+import warnings
 from pathlib import Path
 from typing import final
 
@@ -17,13 +17,11 @@ from vqindex.errors import CorruptFileError
 from vqindex.factory import index_factory
 from vqindex.indexes.base import Index
 from vqindex.locks import ReadWriteLock
-from vqindex.store.documents import matrix
 from vqindex.store.growth import CODES, TAIL, WAITING
+from vqindex.store.reading import Rows, read, vector_rows
 from vqindex.store.schema import State
 
-Rows = NDArray[np.int64]
 Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
-AT_ONCE = 2048  # vectors read at a time
 MORE = 8  # candidates beyond k, for what float32 sums may confuse
 MASKS = 16  # kept
 
@@ -39,9 +37,9 @@ class Mirror:
 
     def clear(self) -> None:
         """Nothing, as at version 0."""
-        self.version = self.saved = 0
+        self.version = 0
         self.dim: int | None = None
-        self.file: str | None = None  # what `codes` was read from or saved to
+        self.file: str | None = None  # the state's index file when `codes` came from it
         self.changed = 0  # rows since then
         self.codes: Index | None = None
         self.tail = index_factory("F32", metric=self.metric)
@@ -58,33 +56,61 @@ class Mirror:
     # Following the database
 
     def follow(self, connection: sqlite3.Connection, state: State, folder: Path | None) -> None:
-        """Come to the version of a snapshot, `state` being its own."""
-        if self.dim != state.dim or self.version < state.log_start:
+        """Come to the version of a snapshot, `state` being its own.
+
+        Whatever fails or interrupts this, the next time begins from nothing.
+        """
+        try:
+            self._follow(connection, state, folder)
+        except BaseException:
             self.clear()
-        self.dim = state.dim
-        if not self.version and state.index_file is not None and folder is not None:
-            self._load(folder, state)
-        if self.version < state.log_start:  # nothing to begin with: all rows there are
+            raise
+
+    def _follow(self, connection: sqlite3.Connection, state: State, folder: Path | None) -> None:
+        stale = self.version < state.log_start or self.file != state.index_file
+        if stale or self.dim != state.dim:
+            self.clear()
+            self.dim = state.dim
+            if folder is not None and state.index_file is not None:
+                self._load(folder / state.index_file, state)
+        if self.version < state.log_start:  # nothing to begin with
             ranges = [(0, state.next_row)]
         else:
-            ranges = _merged(connection.execute(
-                "SELECT first, last FROM log WHERE version > ? ORDER BY first", (self.version,)
-            ))  # fmt: skip
+            found = connection.execute(
+                "SELECT first, last FROM log WHERE version > ?", (self.version,)
+            )
+            ranges = found.fetchall()
+            if stale and self.codes is not None:  # rows that were not coded when it was saved
+                missing = np.setdiff1d(vector_rows(connection), self.codes.ids)
+                ranges += [(row, row) for row in missing.tolist()]
         self._masks = {}
-        for first, last in ranges:
+        for first, last in _merged(ranges):
             self._take(connection, first, last)
         self.version = state.version
 
-    def _load(self, folder: Path, state: State) -> None:
-        """Begin with the index file, if it is there and whole."""
-        assert state.index_file is not None
+    def _load(self, path: Path, state: State) -> None:
+        """Begin with the index file, if it is there and whole; else all is made anew."""
+        self.file = state.index_file
         try:
-            codes = vqindex.io.load(folder / state.index_file)
-        except (CorruptFileError, FileNotFoundError):  # it is made anew from the database
+            codes = vqindex.io.load(path)
+        except FileNotFoundError:
+            return
+        except CorruptFileError as error:
+            warnings.warn(f"{error}: the index is made anew.", RuntimeWarning, stacklevel=2)
             return
         if codes.metric == self.metric and codes.dim in (None, self.dim):
-            self.codes, self.file, self.saved = codes, state.index_file, state.index_version
-            self.version, self.changed = state.index_version, 0
+            self.codes, self.version = codes, state.index_version
+
+    def adopt(self, codes: Index, state: State) -> None:
+        """Let an index of every row at a version stand for it."""
+        self.clear()
+        self.codes, self.dim, self.version, self.file = (
+            codes,
+            state.dim,
+            state.version,
+            state.index_file,
+        )
+        self.changed = len(codes)
 
     def _take(self, connection: sqlite3.Connection, first: int, last: int) -> None:
         """Let rows first..last be what the database has of them now."""
@@ -148,22 +174,10 @@ class Mirror:
         return masks
 
 
-def read(
-    connection: sqlite3.Connection, first: int, last: int, dim: int | None
-) -> Iterator[tuple[Rows, NDArray[np.float32]]]:
-    """The vectors of rows first..last, a part at a time, as float32."""
-    found = connection.execute(
-        "SELECT row, data FROM vectors WHERE row BETWEEN ? AND ? ORDER BY row", (first, last)
-    )
-    while part := found.fetchmany(AT_ONCE):
-        assert dim is not None
-        yield np.array([row for row, _ in part]), matrix([blob for _, blob in part], dim)
-
-
-def _merged(ranges: sqlite3.Cursor) -> list[tuple[int, int]]:
-    """Ranges by their first, joined where they meet."""
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges in order, joined where they meet."""
     out: list[tuple[int, int]] = []
-    for first, last in ranges:
+    for first, last in sorted(ranges):
         if out and first <= out[-1][1] + 1:
             out[-1] = out[-1][0], max(out[-1][1], last)
         else:

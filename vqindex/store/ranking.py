@@ -19,7 +19,8 @@ def scores(query: Floats, rows: Floats, metric: str) -> Floats:
         return products
     norms = np.sqrt(_dots(rows, rows)) * np.sqrt(query @ query)
     cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
-    return np.clip(cosines, -1, 1)
+    clipped: Floats = np.clip(cosines, -1.0, 1.0)
+    return clipped
 
 
 def _dots(a: Floats, b: Floats) -> Floats:
