@@ -1,7 +1,13 @@
-"""How a store's index grows with its rows: exact, then codes, then codes in lists."""
+"""How a store's index grows with its rows: exact, then codes, then codes in lists.
 
+Which codes is measured: the cheapest kind that finds a sample's neighbours among its candidates.
+"""
+
+import json
 import sqlite3
 from collections.abc import Callable
+from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,29 +15,54 @@ from numpy.typing import NDArray
 from vqindex.factory import index_factory, parse_index
 from vqindex.indexes.base import Index
 from vqindex.store import ranking
+from vqindex.store.documents import matrix
 from vqindex.store.reading import read, vector_rows
 
-CODES = "EDEN4"  # of some thousand rows and more
-LISTS = "IVF,EDEN4"  # of LISTED rows and more
 WAITING = 4096  # rows that are searched exactly before any is encoded
 TAIL = 1024  # newest rows beside the codes, encoded when there are more
-LISTED = 262_144
+LISTED = 262_144  # rows from which they lie in lists
+GROWN = 8  # times the rows that an index was made of: then it is made anew
+CODES = ("EDEN4", "SAQ4")  # the first is made in less time and faster, the second finer
 SAMPLE = 16_384  # rows that an index is fitted to, where it does not want more
-ASKED = 64  # rows that show in how many lists to look
-NEAREST = 10  # ... for so many of their neighbours
-ENOUGH = 0.995  # ... or this share of them
+ASKED = 48  # rows that are asked for
+NEAREST = 10  # ... so many of their neighbours
+ENOUGH = 0.995  # ... of which this share is to be among the candidates
+MOST_LISTS = 2048  # to look into
 
 
-def choice(rows: int) -> str | None:
-    """The factory string for so many rows, None for none."""
-    return None if rows <= WAITING else CODES if rows < LISTED else LISTS
+def candidates(k: int) -> int:
+    """How many rows by their codes the k nearest are looked for among."""
+    return 2 * k + 8
+
+
+def specs(rows: int) -> tuple[str, ...]:
+    """Factory strings for so many rows, the cheapest first; none for rows searched exactly."""
+    if rows <= WAITING:
+        return ()
+    return CODES if rows < LISTED else tuple(f"IVF,{codes}" for codes in CODES)
 
 
 def build(
-    connection: sqlite3.Connection, spec: str, metric: str, dim: int, tell: Callable[[int], None]
-) -> Index:
-    """An index of every row of a snapshot, fitted to some of all of them."""
-    index, rows, done = index_factory(spec, metric=metric), vector_rows(connection), 0
+    connection: sqlite3.Connection, kinds: tuple[str, ...], metric: str, dim: int,
+    tell: Callable[[int], None],
+) -> Index:  # fmt: skip
+    """An index of every row of a snapshot: the first kind that finds enough, or else the last."""
+    rows = vector_rows(connection)
+    asked = some(connection, rows, dim, ASKED)
+    truth = None if len(kinds) == 1 else _neighbours(connection, asked, metric)
+    for spec in kinds:
+        index = _made(connection, rows, spec, metric, dim, tell)
+        if truth is None or _finds(index, asked, truth):
+            break
+    return index
+
+
+def _made(
+    connection: sqlite3.Connection, rows: NDArray[np.int64], spec: str, metric: str, dim: int,
+    tell: Callable[[int], None],
+) -> Index:  # fmt: skip
+    """An index of every row, fitted to some of all of them."""
+    index, done = index_factory(spec, metric=metric), 0
     needed = parse_index(spec, metric, 0).sample_size
     if 0 < needed <= len(rows):
         index.fit(some(connection, rows, dim, max(needed, SAMPLE)))
@@ -39,8 +70,6 @@ def build(
         index.add(vectors, names)
         done += len(names)
         tell(done)
-    if "nprobe" in index.settings and len(rows) >= LISTED:
-        index.configure(nprobe=_nprobe(connection, index, rows, dim))
     return index
 
 
@@ -48,42 +77,41 @@ def some(
     connection: sqlite3.Connection, rows: NDArray[np.int64], dim: int, most: int
 ) -> NDArray[np.float32]:
     """The vectors of at most so many rows, evenly spread over all."""
-    chosen = np.unique(rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)])
-    out = np.empty((len(chosen), dim), np.float32)
-    for i, row in enumerate(chosen.tolist()):
-        ((_, vector),) = read(connection, row, row, dim)
-        out[i] = vector[0]
-    return out
+    chosen = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)]
+    found = connection.execute(
+        "SELECT data FROM json_each(?) JOIN vectors ON row = value", (json.dumps(chosen.tolist()),)
+    )
+    return matrix([blob for (blob,) in found], dim)
 
 
-def _nprobe(connection: sqlite3.Connection, index: Index, rows: NDArray[np.int64], dim: int) -> int:
-    """Lists in which some rows' neighbours are found, and half as many again.
+def _finds(index: Index, asked: NDArray[np.float32], truth: NDArray[np.int64]) -> bool:
+    """Whether an index finds enough, set to look into as many lists as that takes.
 
-    Questions lie farther from the lists' centroids than rows do, which is what the half is for.
+    And into half as many again: questions lie farther from centroids than rows do.
     """
-    queries = some(connection, rows, dim, ASKED).astype(np.float64)
-    truth = _neighbours(connection, queries, int(rows[-1]), index.metric)
+
+    def share(**settings: Any) -> float:
+        found = index.search(asked, candidates(NEAREST), **settings).ids
+        return float(np.mean([np.isin(t, f).mean() for t, f in zip(truth, found, strict=True)]))
+
+    if "nprobe" not in index.settings:
+        return share() >= ENOUGH
     nprobe = 8
-    while nprobe < 4096:
-        found = index.search(queries, 3 * NEAREST, nprobe=nprobe).ids
-        hits = [np.isin(true, ids).mean() for true, ids in zip(truth, found, strict=True)]
-        if np.mean(hits) >= ENOUGH:
-            break
+    while share(nprobe=nprobe) < ENOUGH and nprobe < MOST_LISTS:
         nprobe *= 2
-    return nprobe + nprobe // 2
+    index.configure(nprobe=ceil(1.5 * nprobe))
+    return nprobe < MOST_LISTS
 
 
 def _neighbours(
-    connection: sqlite3.Connection, queries: NDArray[np.float64], last: int, metric: str
+    connection: sqlite3.Connection, asked: NDArray[np.float32], metric: str
 ) -> NDArray[np.int64]:
     """The rows nearest to each query, (nq, NEAREST), by reading all."""
-    nq, dim = queries.shape
-    best = np.full((nq, 0), -np.inf), np.empty((nq, 0), np.int64)
-    for names, vectors in read(connection, 0, last, dim):
-        doubles = vectors.astype(np.float64)
-        each = [ranking.scores(query, doubles, metric) for query in queries]
-        scores = np.concatenate([best[0], each], axis=1)
-        ids = np.concatenate([best[1], np.broadcast_to(names, (nq, len(names)))], axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :NEAREST]
-        best = np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
-    return best[1]
+    nq, dim = asked.shape
+    scores, ids = np.full((nq, NEAREST), -np.inf), np.full((nq, NEAREST), -1)
+    for names, vectors in read(connection, 0, 2**62, dim):
+        scores = np.concatenate([scores, ranking.many_scores(asked, vectors, metric)], axis=1)
+        ids = np.concatenate([ids, np.broadcast_to(names, (nq, len(names)))], axis=1)
+        best = np.argpartition(-scores, NEAREST - 1, axis=1)[:, :NEAREST]
+        scores, ids = np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
+    return ids

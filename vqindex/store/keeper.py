@@ -64,24 +64,23 @@ class Keeper:
             return  # another thread is at it
         try:
             mirror = self.mirror
-            if self.spec is None and mirror.codes is not None:
-                wanted = growth.choice(len(mirror))
-                if wanted == growth.LISTS and mirror.codes.spec != wanted:
-                    self.rebuild(wanted, False)
+            made_of = max(mirror.made_of, growth.WAITING // growth.GROWN)
+            if self.spec is None and len(mirror) > growth.GROWN * made_of:
+                self.rebuild(growth.specs(len(mirror)), False)
             if mirror.changed > max(LEAST, len(mirror) // 2):
                 self._try_to_save()
         finally:
             self._growing.release()
 
-    def rebuild(self, spec: str | None, progress: ProgressLike) -> None:
-        """Make the index anew from the database, while searches go on; None for no codes."""
+    def rebuild(self, kinds: tuple[str, ...], progress: ProgressLike) -> None:
+        """Make the index anew from the database, while searches go on; of one of some kinds."""
         mirror = self.mirror
         with self.database.reading() as connection:
             state = read_state(connection)
             codes = None
-            if spec is not None and state.dim is not None:
+            if kinds and state.vectors and state.dim is not None:
                 tell = Progress(progress, state.vectors, "optimize")
-                codes = growth.build(connection, spec, self.metric, state.dim, tell)
+                codes = growth.build(connection, kinds, self.metric, state.dim, tell)
         with mirror.lock.write():
             if codes is None:
                 mirror.clear()
@@ -94,7 +93,7 @@ class Keeper:
         self.database.check_writable()
         with self.database.reading() as connection:
             n = read_state(connection).vectors
-        self.rebuild(self.spec or growth.choice(n), progress)
+        self.rebuild((self.spec,) if self.spec else growth.specs(n), progress)
         with self.synced():
             pass
         if self.database.folder is not None:

@@ -41,6 +41,8 @@ class Mirror:
         self.dim: int | None = None
         self.file: str | None = None  # the state's index file when `codes` came from it
         self.changed = 0  # rows since then
+        self.made_of = 0  # rows that there were when `codes` was fitted
+        self._last = -1  # the largest row there ever was
         self.codes: Index | None = None
         self.tail = index_factory("F32", metric=self.metric)
         self._masks: dict[str, Masks] = {}
@@ -67,20 +69,18 @@ class Mirror:
             raise
 
     def _follow(self, connection: sqlite3.Connection, state: State, folder: Path | None) -> None:
-        stale = self.version < state.log_start or self.file != state.index_file
-        if stale or self.dim != state.dim:
+        began = self.version >= state.log_start and self.file == state.index_file
+        if not began or self.dim != state.dim:
             self.clear()
-            self.dim = state.dim
+            self.dim, self.file = state.dim, state.index_file
             if folder is not None and state.index_file is not None:
                 self._load(folder / state.index_file, state)
         if self.version < state.log_start:  # nothing to begin with
             ranges = [(0, state.next_row)]
         else:
-            found = connection.execute(
-                "SELECT first, last FROM log WHERE version > ?", (self.version,)
-            )
-            ranges = found.fetchall()
-            if stale and self.codes is not None:  # rows that were not coded when it was saved
+            later = "SELECT first, last FROM log WHERE version > ?"
+            ranges = connection.execute(later, (self.version,)).fetchall()
+            if not began and self.codes is not None:  # rows that were not coded when it was saved
                 missing = np.setdiff1d(vector_rows(connection), self.codes.ids)
                 ranges += [(row, row) for row in missing.tolist()]
         self._masks = {}
@@ -90,7 +90,6 @@ class Mirror:
 
     def _load(self, path: Path, state: State) -> None:
         """Begin with the index file, if it is there and whole; else all is made anew."""
-        self.file = state.index_file
         try:
             codes = vqindex.io.load(path)
         except FileNotFoundError:
@@ -99,25 +98,25 @@ class Mirror:
             warnings.warn(f"{error}: the index is made anew.", RuntimeWarning, stacklevel=2)
             return
         if codes.metric == self.metric and codes.dim in (None, self.dim):
-            self.codes, self.version = codes, state.index_version
+            self._begin(codes, state.index_version)
 
     def adopt(self, codes: Index, state: State) -> None:
         """Let an index of every row at a version stand for it."""
         self.clear()
-        self.codes, self.dim, self.version, self.file = (
-            codes,
-            state.dim,
-            state.version,
-            state.index_file,
-        )
-        self.changed = len(codes)
+        self.dim, self.file, self.changed = state.dim, state.index_file, len(codes)
+        self._begin(codes, state.version)
+
+    def _begin(self, codes: Index, version: int) -> None:
+        self.codes, self.version, self.made_of = codes, version, len(codes)
+        self._last = int(codes.ids.max(initial=-1))
 
     def _take(self, connection: sqlite3.Connection, first: int, last: int) -> None:
         """Let rows first..last be what the database has of them now."""
-        for index in (self.tail, self.codes):
+        for index in (self.tail, self.codes) if first <= self._last else ():
             if index is not None and len(index):
                 ids = index.ids
                 self.changed += index.remove(ids[(ids >= first) & (ids <= last)])
+        self._last = max(self._last, last)
         for rows, vectors in read(connection, first, last, self.dim):
             self.tail.add(vectors, rows)
             self.changed += len(rows)
@@ -128,7 +127,7 @@ class Mirror:
         if len(self.tail) <= (WAITING if self.codes is None else TAIL) and not whole:
             return
         if self.codes is None:
-            self.codes = index_factory(self.spec or CODES, metric=self.metric)
+            self.codes = index_factory(self.spec or CODES[0], metric=self.metric)
         rows = np.sort(self.tail.ids)
         rows = rows if whole else rows[: len(rows) - TAIL // 4]
         if len(rows):
@@ -139,25 +138,28 @@ class Mirror:
     # Searching
 
     def candidates(
-        self, queries: NDArray[np.float32], k: int, oversample: float, masks: Masks | None
+        self, queries: NDArray[np.float32], k: int, m: int, masks: Masks | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Rows (nq, m) that the k nearest of each query (nq, d) are among, and estimated scores.
+        """Rows (nq, at most m) among which the k nearest of each query (nq, d) are; their scores.
+
+        Scores are estimates for rows that are coded. Those of the tail are good to a few bits.
 
         masks  the rows that may be found, from `allow`, or None for all
         Rows are -1 where there are no more.
         """
         codes, tail = (None, None) if masks is None else masks
         found = []
-        for index, mask, wanted in (
-            (self.codes, codes, int(np.ceil(k * oversample)) + MORE),
-            (self.tail, tail, k + MORE),
-        ):
+        for index, mask, wanted in ((self.codes, codes, m), (self.tail, tail, k + MORE)):
             if index is not None and len(index):
                 found.append(index.search(queries, min(wanted, len(index)), filter=mask))
         if not found:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+        if len(found) == 1:
+            return found[0].ids, found[0].scores
         ids = np.concatenate([part.ids for part in found], axis=1)
-        return ids, np.concatenate([part.scores for part in found], axis=1)
+        scores = np.concatenate([part.scores for part in found], axis=1)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :m]
+        return np.take_along_axis(ids, best, 1), np.take_along_axis(scores, best, 1)
 
     def allowed(self, name: str) -> Masks | None:
         """Masks that were made under a name since the last change."""

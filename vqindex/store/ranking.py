@@ -23,6 +23,20 @@ def scores(query: Floats, rows: Floats, metric: str) -> Floats:
     return clipped
 
 
+def many_scores(
+    queries: NDArray[np.float32], rows: NDArray[np.float32], metric: str
+) -> NDArray[np.float32]:
+    """Scores (nq, m) of rows (m, d) for queries (nq, d), about: in float32, and less some that
+    are the same for all rows."""
+    products: NDArray[np.float32] = queries @ rows.T
+    squares = np.einsum("ij,ij->i", rows, rows)
+    if metric == "cosine":
+        products /= np.sqrt(np.maximum(squares, np.float32(1e-38)))
+    elif metric == "l2":
+        products -= squares / 2
+    return products
+
+
 def _dots(a: Floats, b: Floats) -> Floats:
     """Inner products (m,) of rows with rows (m, d)."""
     products: Floats = np.einsum("ij,ij->i", a, b)

@@ -21,7 +21,6 @@ from vqindex.store.where import field_path
 
 Embed = Callable[[list[str]], Any]
 PAGE = 256  # documents an iterator reads at a time
-OVERSAMPLE = 3.0  # rows scored again from their originals, for each that is wanted
 
 
 @final
@@ -234,10 +233,7 @@ class VectorStore(Asynchronous):
             queries = self._embedded(list(queries))
         with self._keeper.synced() as (connection, state):
             asked = finding.Questions.of(queries, state.dim)
-            oversample = OVERSAMPLE if rerank else 1.0
-            found = finding.best(
-                connection, self._keeper.mirror, state, asked, k, where, oversample, rerank
-            )
+            found = finding.best(connection, self._keeper.mirror, state, asked, k, where, rerank)
             return finding.hits(connection, state, found, threshold)
 
     def search_mmr(
