@@ -43,7 +43,7 @@ def specs(rows: int) -> tuple[str, ...]:
 
 
 def is_due(made_of: int, rows: int) -> bool:
-    """Whether an index that was made of so many rows is to be made anew, now that there are more."""
+    """Whether an index made of so many rows is to be made anew, now that there are more."""
     least = max(made_of, WAITING // GROWN)
     return rows > GROWN * least or made_of < LISTED <= rows
 
