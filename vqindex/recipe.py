@@ -43,16 +43,21 @@ class Recipe:
 
     @property
     def spec(self) -> str:
-        """The factory string of such an index."""
-        default = self.quantizer.rotation
-        parts = [] if self.transform.spec == default else [self.transform.spec]
-        if self.coarse:
-            parts.append(self.coarse.spec)
+        """The factory string of such a codec."""
+        return self.spelled()
+
+    def spelled(self, lists: str = "", rerank: str = "") -> str:
+        """The factory string with lists and reranking in their places."""
         sketch = f"+{self.sketch.spec}" if self.sketch else ""
-        parts.append(f"{self.quantizer.spec}{sketch}")
-        if self.keep:
-            parts.append(f"Keep({self.keep})")
-        return ",".join(parts)
+        parts = (
+            "" if self.transform.spec == self.quantizer.rotation else self.transform.spec,
+            lists,
+            self.coarse.spec if self.coarse else "",
+            f"{self.quantizer.spec}{sketch}",
+            rerank,
+            f"Keep({self.keep})" if self.keep else "",
+        )
+        return ",".join(filter(None, parts))
 
     @property
     def prefix_bits(self) -> int:

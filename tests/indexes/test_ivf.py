@@ -142,7 +142,7 @@ def test_a_search_is_one_of_the_lists_that_a_query_prefers(made, spec, metric):
         looked = 0
         for i in range(len(q)):
             chosen = routing.choose(
-                shares[i, :NLIST], alpha[i], centroids.weights[:NLIST], centroids.offsets[:NLIST],
+                shares[i, :NLIST], centroids.weights[:NLIST], centroids.offsets[:NLIST],
                 sizes, nprobe,
             )  # fmt: skip
             here = np.isin(owners, chosen)

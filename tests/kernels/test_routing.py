@@ -132,18 +132,18 @@ def numbers_of(held):
 @given(st.sampled_from(LISTS), st.integers(1, 140), st.sampled_from([0, 0.3, 1]), seeds)
 def test_chosen_lists_equal_the_reference(lists, nprobe, empty, seed):
     rng = np.random.default_rng(seed)
-    routed, alpha = Routed(rng, lists, empty), F32(rng.integers(-3, 3))
+    routed = Routed(rng, lists, empty)
     nprobe = min(nprobe, lists)
     row, held = routed.shares(rng), chosen_of(lists)
-    routing.choose(routed.at, row.ctypes.data, alpha, nprobe, held.at)
+    routing.choose(routed.at, row.ctypes.data, nprobe, held.at)
     want = reference.choose(
-        row[:lists], alpha, routed.weights[:lists], routed.offsets[:lists], routed.sizes, nprobe
+        row[:lists], routed.weights[:lists], routed.offsets[:lists], routed.sizes, nprobe
     )
     got = numbers_of(held)
     assert sorted(got.tolist()) == sorted(want.tolist())
-    scores = (row[got] + alpha) * routed.weights[got] + routed.offsets[got]
+    scores = row[got] * routed.weights[got] + routed.offsets[got]
     np.testing.assert_array_equal(held.arrays[0][: len(got)], scores)
-    routing.choose(routed.at, row.ctypes.data, alpha, nprobe, held.at)  # in place of the last
+    routing.choose(routed.at, row.ctypes.data, nprobe, held.at)  # in place of the last
     assert sorted(numbers_of(held).tolist()) == sorted(want.tolist())
 
 
@@ -179,12 +179,12 @@ def test_rows_prefer_what_queries_prefer(n, lists, seed):
     """The best of the lists that the reference chooses, where none is empty."""
     rng = np.random.default_rng(seed)
     shares = rng.integers(-4, 5, (n, padded(lists))).astype(F32)
-    alphas, weights = rng.integers(-3, 3, n).astype(F32), rng.choice(F32([0, 0.5, 1, 2]), lists)
+    weights = rng.choice(F32([0, 0.5, 1, 2]), lists)
     offsets, out = rng.integers(-3, 3, lists).astype(F32), np.full(n, -7)
-    routing.prefer(shares, alphas, weights, offsets, out)
+    routing.prefer(shares, weights, offsets, out)
     ones = np.ones(lists, np.int64)
     for i in range(0, n, max(1, n // 50)):
-        want = reference.choose(shares[i, :lists], alphas[i], weights, offsets, ones, 1)
+        want = reference.choose(shares[i, :lists], weights, offsets, ones, 1)
         assert out[i] == want[0]
     assert ((out >= 0) & (out < lists)).all()
 
@@ -220,5 +220,5 @@ def test_what_rows_and_queries_prefer_is_the_same(lists, metric, seed):
         lists, lists, sizes.ctypes.data, heads.ctypes.data, none.ctypes.data,
         centroids.weights.ctypes.data, centroids.offsets.ctypes.data, centroids.numbers.at,
     )  # fmt: skip
-    routing.choose(at, shares.ctypes.data, F32(0), 1, held.at)
+    routing.choose(at, shares.ctypes.data, 1, held.at)
     assert numbers_of(held).tolist() == centroids.assign(row).tolist()

@@ -1,7 +1,7 @@
 """Index: what every index is to its users, however it chooses rows."""
 
+import contextlib
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -15,22 +15,21 @@ from vqindex.errors import ReadOnlyError, ShapeError, SpecError
 from vqindex.indexes import state
 from vqindex.indexes.recipe import IndexRecipe
 from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import Plans
+from vqindex.indexes.scan import Plans, Scan, planned
 from vqindex.indexes.settings import Settings
 from vqindex.indexes.within import within
-from vqindex.kernels.cpu.records import Answers
 from vqindex.kernels.cpu.score import CHUNK
 from vqindex.layouts.base import FloatArray
 from vqindex.locks import ReadWriteLock
-from vqindex.memory import address
 from vqindex.progress import Progress, ProgressLike
 from vqindex.results import SearchResult
 
 Ids = npt.NDArray[np.int64]
-Filters = npt.NDArray[np.bool_] | list[npt.NDArray[np.bool_] | None] | None
+
+_CHANGES = 256  # of settings that are remembered
 
 
-class Index(ABC):
+class Index:
     """Rows under ids, and searches for the nearest; see FlatIndex and IVFIndex.
 
     The dimension is that of the first rows added. Many threads may search while none changes the
@@ -39,6 +38,7 @@ class Index(ABC):
     """
 
     _names: ClassVar[tuple[str, ...]]  # of its settings
+    _kind: ClassVar[type[Scan]]  # how rows are searched
 
     def __init__(self, recipe: IndexRecipe) -> None:
         self._recipe = recipe
@@ -111,6 +111,9 @@ class Index(ABC):
     def _with(self, settings: Mapping[str, Any]) -> Settings:
         if not settings:
             return self._settings
+        key = tuple(settings.items()), tuple(map(type, settings.values()))
+        with contextlib.suppress(TypeError, KeyError):  # what has no hash is no setting
+            return self._settings.changed[key]
         for name in settings:
             if name not in (*self._setting_names, "bits"):  # check_bits says why there are none
                 known = ", ".join(self._setting_names)
@@ -118,6 +121,8 @@ class Index(ABC):
         chosen = replace(self._settings, **settings)
         if chosen.bits is not None:
             self._recipe.codec.check_bits(chosen.bits)
+        if len(self._settings.changed) < _CHANGES:
+            self._settings.changed[key] = chosen
         return chosen
 
     @property
@@ -259,18 +264,10 @@ class Index(ABC):
                 filters = None
                 if filter is not None:
                     filters = arrays.row_filters(filter, rows.id_column, nq)
-                answers = Answers(address(scores), address(ids), k)
                 tell = Progress(progress, nq, "search")
-                stats |= self._find(rows, queries, chosen, filters, workers, answers, tell)
+                scan = planned(self._plans, self._kind, rows, k, chosen)
+                stats |= scan.all(queries, filters, workers, scores, ids, tell)
         return SearchResult.from_scores(scores, ids, self.metric, single, stats)
-
-    @abstractmethod
-    def _find(
-        self, rows: Rows, queries: FloatArray, settings: Settings, filters: Filters, threads: int,
-        answers: Answers, tell: Progress,
-    ) -> dict[str, int]:  # fmt: skip
-        """Write the answers of queries (nq, d), nq >= 0; how much was done for them."""
-        ...
 
     def range_search(
         self, q: Any, radius: float, filter: Any = None
@@ -325,10 +322,11 @@ class Index(ABC):
         return state.dump(self._recipe, self._rows, self.settings)
 
     @classmethod
-    @abstractmethod
     def of(cls, recipe: IndexRecipe) -> Self:
         """An empty index of a recipe."""
-        ...
+        index = cls.__new__(cls)
+        Index.__init__(index, recipe)
+        return index
 
     @classmethod
     def restore(cls, recipe: IndexRecipe, contents: container.Contents, writable: bool) -> Self:

@@ -4,7 +4,7 @@ Rows of a list are coded from its origin o, so scores have <a, o> added, where a
 query (Codec.asked): a number for a query and a list, its share. The same shares say which lists to
 look at, by
 
-    preference = (share + alpha) * weight + offset
+    preference = share * weight + offset
 
     l2           -|r - o|^2 but for what all lists have    weight 1,      offset -|o|^2
     ip, cosine   <q, o> / |o|: lists by direction          weight 1/|o|,  offset 0
@@ -126,7 +126,7 @@ class Centroids:
         return DecodedCodes(self.dim, "i8")
 
     @lazy
-    def _asked(self) -> Held:
+    def asked(self) -> Held:
         """The origins as kernels take queries."""
         values = np.zeros((self.padded, 64 * self._layout.vectors), np.float32)
         values[: self.lists, : self.dim] = self.origins(np.arange(self.lists))
@@ -144,7 +144,7 @@ class Centroids:
         t, scales = np.empty(a.shape, np.int8), np.empty(len(a), np.float32)
         encode.to_bytes(a, t, scales)
         out = np.empty((len(a), self.padded), np.float32)
-        routing.shares(self._layout.pack(t)["rows"], scales, self._asked.at, out)
+        routing.shares(self._layout.pack(t)["rows"], scales, self.asked.at, out)
         return out
 
     def assign(self, rows: FloatArray) -> Ints:
@@ -155,8 +155,7 @@ class Centroids:
         for start in range(0, len(rows), ROWS):
             part = slice(start, start + ROWS)
             shares = self.shares(rows[part] * twice)
-            zeros = np.zeros(len(shares), np.float32)
-            routing.prefer(shares, zeros, weights, offsets, out[part])
+            routing.prefer(shares, weights, offsets, out[part])
         return out
 
     def measured(self, rows: FloatArray, origins: FloatArray) -> "Centroids":

@@ -3,14 +3,9 @@
 from typing import Any, ClassVar, final
 
 from vqindex import arrays
-from vqindex.indexes.base import Filters, Index, check_keep, check_recipes
+from vqindex.indexes.base import Index, check_keep, check_recipes
 from vqindex.indexes.recipe import IndexRecipe
-from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import Scan, planned
-from vqindex.indexes.settings import Settings
-from vqindex.kernels.cpu.records import Answers
-from vqindex.layouts.base import FloatArray
-from vqindex.progress import Progress
+from vqindex.indexes.scan import Scan
 from vqindex.quantizers.base import Quantizer
 from vqindex.quantizers.coarse import Coarse
 from vqindex.quantizers.lloyd_max import LloydMax
@@ -35,6 +30,7 @@ class FlatIndex(Index):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("eps0", "stages")
+    _kind: ClassVar[type[Scan]] = Scan
 
     def __init__(
         self,
@@ -51,20 +47,6 @@ class FlatIndex(Index):
         super().__init__(
             recipe(metric, transform, quantizer, sketch, keep, seed, coarse, rerank=rerank)
         )
-
-    @classmethod
-    def of(cls, recipe: IndexRecipe) -> "FlatIndex":
-        """See Index."""
-        index = cls.__new__(cls)
-        Index.__init__(index, recipe)
-        return index
-
-    def _find(
-        self, rows: Rows, queries: FloatArray, settings: Settings, filters: Filters, threads: int,
-        answers: Answers, tell: Progress,
-    ) -> dict[str, int]:  # fmt: skip
-        scan = planned(self._plans, Scan, rows, answers.width, settings)
-        return scan.all(queries, filters, threads, answers, tell)
 
 
 def recipe(

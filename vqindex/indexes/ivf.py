@@ -4,17 +4,12 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from vqindex.indexes.base import Filters, Index
+from vqindex.indexes.base import Index
 from vqindex.indexes.centroids import STRAIN
 from vqindex.indexes.flat import recipe
 from vqindex.indexes.probe import Probe
-from vqindex.indexes.recipe import IndexRecipe, InvertedFile
-from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import planned
-from vqindex.indexes.settings import Settings
-from vqindex.kernels.cpu.records import Answers
-from vqindex.layouts.base import FloatArray
-from vqindex.progress import Progress
+from vqindex.indexes.recipe import InvertedFile
+from vqindex.indexes.scan import Scan
 from vqindex.quantizers.base import Quantizer
 from vqindex.quantizers.coarse import Coarse
 from vqindex.sketches.qjl import QJL
@@ -33,6 +28,7 @@ class IVFIndex(Index):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("nprobe", "eps0", "stages")
+    _kind: ClassVar[type[Scan]] = Probe
 
     def __init__(
         self,
@@ -49,13 +45,6 @@ class IVFIndex(Index):
     ) -> None:
         parts: dict[str, Any] = {"lists": InvertedFile(nlist), "rerank": rerank}
         super().__init__(recipe(metric, transform, quantizer, sketch, keep, seed, coarse, **parts))
-
-    @classmethod
-    def of(cls, recipe: IndexRecipe) -> "IVFIndex":
-        """See Index."""
-        index = cls.__new__(cls)
-        Index.__init__(index, recipe)
-        return index
 
     @property
     def nlist(self) -> int | None:
@@ -102,10 +91,3 @@ class IVFIndex(Index):
         with self._lock.write():
             if self._rows is not None:
                 self._writable(self._rows.dim).compact()
-
-    def _find(
-        self, rows: Rows, queries: FloatArray, settings: Settings, filters: Filters, threads: int,
-        answers: Answers, tell: Progress,
-    ) -> dict[str, int]:  # fmt: skip
-        probe = planned(self._plans, Probe, rows, answers.width, settings)
-        return probe.all(queries, filters, threads, answers, tell)

@@ -10,6 +10,7 @@ from vqindex.indexes.lists import Lists
 from vqindex.indexes.rows import Rows
 from vqindex.indexes.scan import Mask, Questions, Scan, edges
 from vqindex.indexes.settings import Settings
+from vqindex.indexes.single import Desk
 from vqindex.kernels.cpu import probe, records, signs
 from vqindex.kernels.cpu.program import UNBOUND
 from vqindex.kernels.cpu.records import Answers
@@ -30,6 +31,15 @@ class Probe(Scan):
         if rows.lists is not None and rows.model.centroids is not None:
             self._record = rows.lists.record(rows.model.centroids)
 
+    def _is_at_once(self, threads: int) -> bool:
+        return self._chains is not None and not self._is_few(self._chains, None)
+
+    def _new_desk(self, lists: records.Lists | None = None, nprobe: int = 0) -> Desk:
+        return super()._new_desk(self._record, self._nprobe)
+
+    def _told(self, seen: tuple[int, int, int]) -> dict[str, int]:
+        return dict(zip(("lists", "bounded", "scored"), seen, strict=True))
+
     def _run(
         self, asking: Questions, allowed: Mask | None, threads: int, answers: Answers
     ) -> dict[str, int]:
@@ -47,7 +57,7 @@ class Probe(Scan):
                 for a, b in edges(asking.nq, parts, GROUP)
             ]
             looked = np.sum(pool.run(tasks, threads), axis=0)
-        return dict(zip(("lists", "bounded", "scored"), looked.tolist(), strict=True))
+        return self._told(looked.tolist())
 
     def _is_few(self, lists: Lists, allowed: Mask | None) -> bool:
         """Whether looking at every row that may be found is no more work."""

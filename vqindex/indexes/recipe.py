@@ -64,16 +64,8 @@ class IndexRecipe:
     @property
     def spec(self) -> str:
         """The factory string of such an index."""
-        codec = self.codec
-        default = codec.quantizer.rotation
-        parts = [] if codec.transform.spec == default else [codec.transform.spec]
-        parts += [self.lists.spec] if self.lists else []
-        parts += [codec.coarse.spec] if codec.coarse else []
-        sketch = f"+{codec.sketch.spec}" if codec.sketch else ""
-        parts.append(f"{codec.quantizer.spec}{sketch}")
-        parts += [f"Rerank({_short(self.rerank)})"] if self.rerank else []
-        parts += [f"Keep({codec.keep})"] if codec.keep else []
-        return ",".join(parts)
+        rerank = f"Rerank({_short(self.rerank)})" if self.rerank else ""
+        return self.codec.spelled(self.lists.spec if self.lists else "", rerank)
 
     @property
     def finer(self) -> Recipe | None:

@@ -10,6 +10,7 @@ same bits; a row is left out only when its bound fails. Where there are finer co
 by the first ones are scored again by those.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from vqindex.codes import Blocks, Codes
 from vqindex.indexes.model import Model
 from vqindex.indexes.rows import Rows
 from vqindex.indexes.settings import Settings
+from vqindex.indexes.single import Desk
 from vqindex.kernels.cpu import probe, records, score, search, select, signs, simd
 from vqindex.kernels.cpu import rows as rows_
 from vqindex.kernels.cpu.program import (
@@ -157,6 +159,9 @@ class Scan:
         if codec.residual and rows.lists is not None:
             self.stored = self.stored._replace(owners=address(rows.lists.owners))
         self._chains, self._n = rows.lists, rows.n
+        self._local = threading.local()  # a desk for each thread
+        finer = self.model.finer
+        self._in_steps = codec.steps is not None and (finer is None or finer.steps is not None)
 
     @property
     def is_current(self) -> bool:
@@ -165,9 +170,20 @@ class Scan:
         return held is self._held and rows.lists is self._chains and rows.n == self._n
 
     def all(
-        self, queries: FloatArray, filters: Filters, threads: int, answers: Answers, tell: Progress
-    ) -> dict[str, int]:
-        """`run`, some queries after others; filters is a mask, a list of one for each, or None."""
+        self, queries: FloatArray, filters: Filters, threads: int, scores: FloatArray, ids: Ids,
+        tell: Progress,
+    ) -> dict[str, int]:  # fmt: skip
+        """Write the answers (nq, k) of queries (nq, d) float32; how much was done.
+
+        filters   a mask (n,) bool of the rows that may be found, a list of one for each query, or
+                  None for all
+        """
+        if len(queries) == 1 and filters is None and self._in_steps and self._is_at_once(threads):
+            seen = self._desk().answer(queries, scores, ids)
+            if seen is not None:
+                tell(1)
+                return self._told(seen)
+        answers = Answers(address(scores), address(ids), scores.shape[1])
         step, nq = max(1, min(QUERIES, CANDIDATES // (self.k + 1))), len(queries)
         step = 1 if isinstance(filters, list) else step
         done: dict[str, int] = {}
@@ -178,6 +194,28 @@ class Scan:
             done = {name: done.get(name, 0) + count for name, count in more.items()}
             tell(stop)
         return done
+
+    def _is_at_once(self, threads: int) -> bool:
+        """Whether one kernel answers one query: signs bound scores, and threads share no blocks."""
+        shared = len(self.codes.blocks.numbers) // SHARED_BLOCKS
+        return self.stored.signs > 0 and min(threads, shared) < 2
+
+    def _desk(self) -> Desk:
+        desk: Desk | None = getattr(self._local, "desk", None)
+        if desk is None:
+            desk = self._local.desk = self._new_desk()
+        return desk
+
+    def _new_desk(self, lists: records.Lists | None = None, nprobe: int = 0) -> Desk:
+        finer = self._held[1]
+        whole = None if finer is None else finer.at._replace(signs=0, words=0)
+        return Desk(
+            self.model, self.stored, whole, lists, nprobe, self.k, self.best, self._width,
+            self.rows.blocks(None),
+        )  # fmt: skip
+
+    def _told(self, seen: tuple[int, int, int]) -> dict[str, int]:
+        return {"scored": seen[2]}
 
     def run(
         self, queries: FloatArray, allowed: Mask | None, threads: int, answers: Answers

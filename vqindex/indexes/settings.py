@@ -1,10 +1,12 @@
 """How a search trades time for certainty."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from vqindex.arrays import positive_int
+from vqindex.lazy import lazy
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ class Settings:
     bits: int | None = None
     nprobe: int = 32
     oversample: float = 4.0
+
+    @lazy
+    def changed(self) -> dict[Any, "Settings"]:
+        """These with some changed, by what was asked for: checking takes as long as a search."""
+        return {}
 
     def __post_init__(self) -> None:
         if self.bits is not None:

@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol, Self
 import numpy as np
 
 from vqindex.errors import CorruptFileError, DtypeError, ShapeError, SpecError
+from vqindex.kernels.cpu.step import Step
 from vqindex.layouts.base import Array, FloatArray
 
 Number = int | float | tuple[int, ...] | None  # after a name in factory strings: 4, 2.5, 96x4
@@ -41,6 +42,11 @@ class FittedTransform(Protocol):
 
     def apply(self, x: FloatArray) -> FloatArray:
         """Rows (n, dim_in) float32 to (n, dim_out); may be x itself, which is never changed."""
+        ...
+
+    @property
+    def step(self) -> Step | None:
+        """`apply_query` for kernels that take one query at a time; None where it is no one step."""
         ...
 
     def apply_query(self, q: FloatArray) -> FloatArray:
@@ -102,6 +108,11 @@ class Orthogonal(ABC):
 
     dim: int
     weights: ClassVar[None] = None
+
+    @property
+    def step(self) -> Step | None:
+        """See FittedTransform."""
+        return None
 
     @property
     def isotropic(self) -> bool:

@@ -99,6 +99,11 @@ class FittedCalibration:
         return self.rotation.isotropic
 
     @property
+    def step(self) -> None:
+        """See FittedTransform."""
+        return None
+
+    @property
     def dim_in(self) -> int:
         """See FittedTransform."""
         return len(self.scale)

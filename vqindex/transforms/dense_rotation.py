@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError
 from vqindex.kernels.cpu import hadamard
+from vqindex.kernels.cpu.step import MATRIX, Step
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.lazy import lazy
+from vqindex.memory import address
 from vqindex.transforms.base import Number, Orthogonal, check_spec, generator, rows, stored
 
 
@@ -77,6 +79,12 @@ class FittedDenseRotation(Orthogonal):
     @lazy
     def _backward(self) -> FloatArray:
         return hadamard.pad(self.matrix.T[None])
+
+    @property
+    def step(self) -> Step:
+        """See FittedTransform."""
+        matrix = self._forward
+        return Step(MATRIX, bytes=4 * matrix.shape[2], numbers=address(matrix))
 
     def apply(self, x: FloatArray) -> FloatArray:
         """See FittedTransform."""

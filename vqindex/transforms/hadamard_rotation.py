@@ -22,8 +22,10 @@ import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.kernels.cpu import hadamard
+from vqindex.kernels.cpu.step import ROTATION, Step
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.lazy import lazy
+from vqindex.memory import address
 from vqindex.transforms.base import Number, Orthogonal, check_spec, generator, rows, stored
 from vqindex.transforms.dense_rotation import haar
 
@@ -168,6 +170,13 @@ class FittedHadamardRotation(Orthogonal):
     @lazy
     def _backward(self) -> FloatArray:
         return hadamard.pack(self.mixes.transpose(0, 2, 1), self.dim)
+
+    @property
+    def step(self) -> Step:
+        """See FittedTransform."""
+        rounds, order, _ = self.mixes.shape
+        each = self._forward[0].nbytes
+        return Step(ROTATION, order, rounds, each, address(self.signs), address(self._forward))
 
     def apply(self, x: FloatArray) -> FloatArray:
         """See FittedTransform."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
+from vqindex.kernels.cpu.step import AS_IS, Step
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.transforms.base import Number, Orthogonal, check_spec, rows
 
@@ -52,6 +53,11 @@ class FittedIdentity(Orthogonal):
     def isotropic(self) -> bool:
         """See FittedTransform; coordinates are what the user's are."""
         return False
+
+    @property
+    def step(self) -> Step:
+        """See FittedTransform."""
+        return Step(AS_IS)
 
     def apply(self, x: FloatArray) -> FloatArray:
         """See FittedTransform."""

@@ -124,6 +124,11 @@ class FittedLeanVec:
     weights: ClassVar[None] = None
 
     @property
+    def step(self) -> None:
+        """See FittedTransform."""
+        return None
+
+    @property
     def dim_in(self) -> int:
         """See FittedTransform."""
         return len(self.rows)

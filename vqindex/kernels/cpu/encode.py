@@ -16,7 +16,7 @@ def square_norms(values, start, dims, out):
     values (n, d) float32; out (n,) float32
     """
     for i in range(values.shape[0]):
-        out[i] = _square_norm(row_at(values, i) + 4 * start, dims)
+        out[i] = square_norm(row_at(values, i) + 4 * start, dims)
 
 
 @kernel
@@ -44,19 +44,29 @@ def normalize(values, center, norms, out):
     returns whether a norm is so small or large that its square may have lost digits
     """
     dims, odd = values.shape[1], False
-    whole = dims - dims % 16
     for i in range(values.shape[0]):
-        row, to, origin = row_at(values, i), row_at(out, i), simd.address_of(center)
-        norm = np.sqrt(_square_norm(row, dims))
-        divisor = simd.splat_float(norm)
-        for j in range(0, 4 * whole, 64):
-            unit = simd.divide_float(simd.load(row + j), divisor)
-            simd.store(to + j, simd.subtract_float(unit, simd.load(origin + j)))
-        for j in range(whole, dims):
-            out[i, j] = values[i, j] / norm - center[j]
-        norms[i] = norm
-        odd |= not (_SMALL < norm < _LARGE)
+        norms[i] = normalize_row(row_at(values, i), simd.address_of(center), dims, row_at(out, i))
+        odd |= is_odd(norms[i])
     return odd
+
+
+@inlined
+def normalize_row(row, origin, dims, to):
+    """`normalize` of one row; its norm."""
+    norm, whole = np.sqrt(square_norm(row, dims)), 4 * (dims - dims % 16)
+    divisor = simd.splat_float(norm)
+    for j in range(0, whole, 64):
+        unit = simd.divide_float(simd.load(row + j), divisor)
+        simd.store(to + j, simd.subtract_float(unit, simd.load(origin + j)))
+    for j in range(whole, 4 * dims, 4):
+        simd.store_float(to + j, simd.load_float(row + j) / norm - simd.load_float(origin + j))
+    return norm
+
+
+@inlined
+def is_odd(norm):
+    """Whether a norm is so small or large that its square may have lost digits."""
+    return not (_SMALL < norm < _LARGE)
 
 
 @kernel
@@ -66,10 +76,16 @@ def dots(values, vector, out):
     vector   address of (d,) float32, which may be read-only
     """
     for i in range(values.shape[0]):
-        total = 0.0
-        for j in range(values.shape[1]):
-            total += np.float64(values[i, j]) * np.float64(simd.load_float(vector + 4 * j))
-        out[i] = total
+        out[i] = dot(row_at(values, i), vector, values.shape[1])
+
+
+@inlined
+def dot(row, vector, dims):
+    """The inner product of two vectors of float32, summed in float64 from first to last."""
+    total = 0.0
+    for j in range(0, 4 * dims, 4):
+        total += np.float64(simd.load_float(row + j)) * np.float64(simd.load_float(vector + j))
+    return np.float32(total)
 
 
 @kernel
@@ -157,15 +173,21 @@ def to_bytes(values, out, scales):
     """
     dims = values.shape[1]
     for i in range(values.shape[0]):
-        row = row_at(values, i)
-        largest = simd.splat_float(np.float32(0))
-        for j in range(0, dims, 16):
-            largest = simd.max_float(largest, simd.magnitude(_entries(row + 4 * j, dims - j)))
-        scales[i] = simd.max_floats(largest) / np.float32(127.5)
-        unit = scales[i] if scales[i] > 0 else np.float32(1)
-        for j in range(dims):
-            t = np.floor(values[i, j] / unit)
-            out[i, j] = np.int8(min(max(t, np.float32(-128)), np.float32(127)))
+        scales[i] = row_to_bytes(row_at(values, i), dims, simd.address_of(out) + dims * i)
+
+
+@inlined
+def row_to_bytes(row, dims, to):
+    """`to_bytes` of one row; its scale."""
+    largest = simd.splat_float(np.float32(0))
+    for j in range(0, dims, 16):
+        largest = simd.max_float(largest, simd.magnitude(_entries(row + 4 * j, dims - j)))
+    scale = simd.max_floats(largest) / np.float32(127.5)
+    unit = scale if scale > 0 else np.float32(1)
+    for j in range(dims):
+        t = np.floor(simd.load_float(row + 4 * j) / unit)
+        simd.store_byte(to + j, np.int64(min(max(t, np.float32(-128)), np.float32(127))))
+    return scale
 
 
 @inlined
@@ -180,7 +202,8 @@ def _entries(where, left):
 
 
 @inlined
-def _square_norm(row, dims):
+def square_norm(row, dims):
+    """Sum of squares of one row, as `square_norms`."""
     total = simd.splat_float(np.float32(0))
     for j in range(0, dims, 16):
         x = _entries(row + 4 * j, dims - j)

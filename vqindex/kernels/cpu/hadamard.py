@@ -31,6 +31,11 @@ def pack(mixes: Floats, dim: int) -> Floats:
     return np.ascontiguousarray(mixes) if wide else pad(mixes.transpose(0, 2, 1))
 
 
+def scratch_floats(rows: int, d: int) -> int:
+    """Floats of scratch, at a multiple of 64 bytes, that rotating so many rows takes."""
+    return _EDGE + 2 * rows * d
+
+
 def pad(matrices: Floats) -> Floats:
     """Matrices (m, n, d) with zero columns up to a multiple of LANES, as right operands."""
     return np.ascontiguousarray(np.pad(matrices, ((0, 0), (0, 0), (0, -matrices.shape[2] % LANES))))
@@ -45,14 +50,29 @@ def rotate(x: Floats, out: Floats, signs: Floats, mixes: Floats) -> None:
     memory = np.empty(_EDGE + 2 * rows * d + 16, np.float32)
     for top in range(0, n, rows):
         scratch = simd.address_of(memory) + (-simd.address_of(memory) & 63)
-        source, y = simd.address_of(x) + 4 * top * d, simd.address_of(out) + 4 * top * d
-        for i in range(signs.shape[0]):
-            sign, mix = simd.address_of(signs) + 4 * i * d, simd.address_of(mixes) + i * mix_bytes
-            if d // p >= LANES:
-                _rotate_wide(source, y, sign, mix, d, p, scratch)
-            else:
-                _rotate_narrow(source, y, sign, mix, min(rows, n - top), d, p, scratch)
-            source = y
+        rotate_some(
+            simd.address_of(x) + 4 * top * d, simd.address_of(out) + 4 * top * d,
+            min(rows, n - top), d, p, simd.address_of(signs), signs.shape[0],
+            simd.address_of(mixes), mix_bytes, scratch,
+        )  # fmt: skip
+
+
+@inlined
+def rotate_some(x, out, rows, d, p, signs, rounds, mixes, mix_bytes, scratch):
+    """`rotate` by addresses, of one row or as many as `scratch_floats` allows for."""
+    for i in range(rounds):
+        sign, mix = signs + 4 * i * d, mixes + i * mix_bytes
+        if d // p >= LANES:
+            _rotate_wide(x, out, sign, mix, d, p, scratch)
+        else:
+            _rotate_narrow(x, out, sign, mix, rows, d, p, scratch)
+        x = out
+
+
+@inlined
+def multiply_one(x, inner, matrix, matrix_bytes, width, out, scratch):
+    """`matmul` of one row by addresses; matrix_bytes from row to row of the matrix."""
+    _product(x, 1, inner, matrix, matrix_bytes, width, out, scratch)
 
 
 @kernel

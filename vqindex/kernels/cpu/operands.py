@@ -4,6 +4,7 @@ import numpy as np
 
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.fields import field, segment_at
 from vqindex.kernels.cpu.program import BITS, NIBBLES, OPERAND, SPARSE, WORDS
 
 _WHOLE = np.float32(2.0**23)  # where floats have no fraction: adding it rounds what is below
@@ -28,26 +29,34 @@ def quantize(queries, program, entries, seed, half, gamma, padded):
                         and its entry as it is; of tables 0, the sum of their least entries in units
                         of the scale, and the scale; of outliers 0, 0 and the scale
     """
+    width = queries.shape[1]
     for q in range(queries.shape[0]):
-        for s in range(program.shape[0]):
-            start, words, bits = program[s, OPERAND], program[s, WORDS], program[s, BITS]
-            values = simd.address_of(queries) + 4 * (q * queries.shape[1] + start)
-            to = entries + q * queries.shape[1] + start
-            total = np.int64(0)
-            if words == 0:
-                middle, unit = np.float32(1), simd.load_float(values)
-            elif bits == SPARSE:
-                middle, unit = np.float32(0), _fine(values, 64 * words, to)
-            elif bits >= NIBBLES:
-                size = np.int64(16 if bits == NIBBLES else 256)
-                middle, unit = _tables(values, 256 * words, size, to)
-            else:
-                total, unit = _integers(values, 64 * words, to)
-                middle = np.float32(total) * np.float32(0.5)
-            here = 4 * (s * padded + q)
-            simd.store_int(seed + here, np.int32(-simd.ROW_BIAS * total))
-            simd.store_float(half + here, middle)
-            simd.store_float(gamma + here, unit)
+        values, skip = simd.address_of(queries) + 4 * q * width, 4 * q
+        quantize_one(values, simd.address_of(program), program.shape[0], entries + q * width,
+                     seed + skip, half + skip, gamma + skip, padded)  # fmt: skip
+
+
+@inlined
+def quantize_one(query, program, segments, entries, seed, half, gamma, padded):
+    """`quantize` of one query at its address, by a program at its; the others point at its own."""
+    for s in range(segments):
+        segment = segment_at(program, s)
+        start, words, bits = field(segment, OPERAND), field(segment, WORDS), field(segment, BITS)
+        values, to, total = query + 4 * start, entries + start, np.int64(0)
+        if words == 0:
+            middle, unit = np.float32(1), simd.load_float(values)
+        elif bits == SPARSE:
+            middle, unit = np.float32(0), _fine(values, 64 * words, to)
+        elif bits >= NIBBLES:
+            size = np.int64(16 if bits == NIBBLES else 256)
+            middle, unit = _tables(values, 256 * words, size, to)
+        else:
+            total, unit = _integers(values, 64 * words, to)
+            middle = np.float32(total) * np.float32(0.5)
+        here = 4 * s * padded
+        simd.store_int(seed + here, np.int32(-simd.ROW_BIAS * total))
+        simd.store_float(half + here, middle)
+        simd.store_float(gamma + here, unit)
 
 
 @inlined

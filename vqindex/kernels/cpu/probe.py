@@ -25,12 +25,12 @@ def top_k_lists(stored, lists, asked, nprobe, allowed, chosen, k, kept, highest,
     """
     blocks, masks = np.empty(lists.blocks, np.int64), np.empty(lists.blocks, np.uint32)
     for query in range(asked.nq):
-        at, alpha = asked.shares + 4 * query * asked.lists, simd.load_float(asked.alpha + 4 * query)
+        at = asked.shares + 4 * query * asked.lists
         wanted, rows, count = nprobe, np.int64(-1), np.int64(0)
         while rows < 0 or (rows < k and wanted < lists.lists):
             if rows >= 0:
                 wanted = min(2 * wanted, lists.lists)
-            choose(lists, at, alpha, wanted, chosen)
+            choose(lists, at, wanted, chosen)
             count = gather(lists, chosen, allowed, blocks, masks)
             rows = np.int64(0)
             for i in range(count):

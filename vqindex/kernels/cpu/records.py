@@ -78,7 +78,7 @@ class Lists(NamedTuple):
     heads, nexts     (lists,) and (blocks,) int64: a list's first block, and that after a block; -1
                      for none
     weights, offsets (lists padded,) float32: a query prefers lists of large
-                     (share + alpha) * weight + offset
+                     share * weight + offset
     numbers          slab table of the numbers of lists
     """
 
@@ -175,18 +175,18 @@ def kept(nq: int, padded: int, k: int) -> Held:
     return Held(record, array)
 
 
-def highest(nq: int, k: int) -> Kept:
-    """A Kept of k + HIGHEST rows a query in this thread's workspace, to be filled anew."""
+def highest(nq: int, k: int, space: Workspace | None = None) -> Kept:
+    """A Kept of k + HIGHEST rows a query in a workspace, by default this thread's, to be filled."""
     wanted = k + HIGHEST
     capacity = wanted + min(3 * wanted, 256 + wanted // 4)
     sizes = 4 * nq * capacity, 8 * nq * capacity, 8 * nq, 4 * nq
-    return Kept(nq, capacity, *workspace.take("highest", *sizes))
+    return Kept(nq, capacity, *(space or workspace).take("highest", *sizes))
 
 
-def chosen(lists: int) -> Kept:
-    """A Kept of one query in this thread's workspace, for routing.choose."""
+def chosen(lists: int, space: Workspace | None = None) -> Kept:
+    """A Kept of one query in a workspace, by default this thread's, for routing.choose."""
     places = 2 * lists + 16
-    return Kept(1, places, *workspace.take("chosen", 4 * places, 8 * places, 8, 4))
+    return Kept(1, places, *(space or workspace).take("chosen", 4 * places, 8 * places, 8, 4))
 
 
 def scratch(row_bytes: int, space: Workspace = workspace) -> Scratch:
@@ -195,13 +195,15 @@ def scratch(row_bytes: int, space: Workspace = workspace) -> Scratch:
     return Scratch(*space.take("scratch", BLOCK * row_bytes, tile, tile))
 
 
-def sign_scratch(stored: Stored, queries: int, blocks: int) -> SignScratch:
-    """A SignScratch in this thread's workspace, for so many queries and blocks of a slab."""
+def sign_scratch(
+    stored: Stored, queries: int, blocks: int, space: Workspace | None = None
+) -> SignScratch:
+    """A SignScratch in a workspace, by default this thread's, for so many queries and blocks."""
     span, index_bytes, line = RUN, 0, 4 * BLOCK
     if INDEXED:
         span = max(1, min(span, INDEXED_WORDS // max(stored.words, 1)))
         index_bytes = INDEX_BYTES * stored.words
-    pieces = workspace.take(
+    pieces = (space or workspace).take(
         "sign scratch", max(span * index_bytes, INDEX_BYTES), line * span * (stored.signs + 1),
         2 * BLOCK * queries * blocks, line * RUN, line * TOGETHER,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from vqindex.kernels.cpu.records import Kept
 from vqindex.kernels.cpu.select import count_of, push, row_of, rows_at, shrink, threshold_of
 
 PADDED = 16 * max(simd.SINGLE_QUERIES, simd.TILE_QUERIES)  # lists are a multiple of so many
-_RAW = 64 * simd.SINGLE_QUERIES
+RAW = 64 * simd.SINGLE_QUERIES  # bytes of a query's sums
 _TILE = 64 * simd.TILE_QUERIES
 
 
@@ -27,7 +27,7 @@ def shares(rows, scales, origins, out):
     """
     n, width = rows.shape
     levels = np.empty((n, width), np.uint8)
-    raw = np.empty(max(simd.TILE_ROWS * _TILE, _RAW) // 4, np.int32)
+    raw = np.empty(max(simd.TILE_ROWS * _TILE, RAW) // 4, np.int32)
     source, bytes_, sums = simd.address_of(rows), simd.address_of(levels), simd.address_of(raw)
     for at in range(0, n * width, 64):
         simd.store(bytes_ + at, simd.to_row_bytes(simd.load(source + at)))
@@ -41,33 +41,42 @@ def shares(rows, scales, origins, out):
             for r in range(simd.TILE_ROWS):
                 for i in range(simd.TILE_QUERIES):
                     at = sums + _TILE * r + 64 * i
-                    _store_shares(at, origins, v + i, scales[row + r], out, row + r)
+                    to = simd.address_of(out) + 4 * (row + r) * out.shape[1]
+                    _store_shares(at, origins, v + i, scales[row + r], to)
     simd.tiles_end()
     for row in range(tiled, n):
-        for v in range(0, origins.padded // 16, simd.SINGLE_QUERIES):
-            packed, seed = origins.packed + 16 * v * width, origins.seed + 64 * v
-            simd.dot_single(bytes_ + row * width, width, packed, 16 * width, width // 4, seed,
-                            sums, _RAW)  # fmt: skip
-            for i in range(simd.SINGLE_QUERIES):
-                _store_shares(sums + 64 * i, origins, v + i, scales[row], out, row)
+        to = simd.address_of(out) + 4 * row * out.shape[1]
+        shares_of_one(bytes_ + row * width, width, scales[row], origins, sums, to)
     levels[0, 0] = raw[0]  # or Numba frees them before they are read
 
 
 @inlined
-def _store_shares(sums, origins, vector, scale, out, row):
+def shares_of_one(levels, width, scale, origins, sums, to):
+    """`shares` of one query at address `to`; sums: RAW bytes of scratch.
+
+    levels   address of its `width` row bytes, see simd.to_row_bytes
+    """
+    for v in range(0, origins.padded // 16, simd.SINGLE_QUERIES):
+        packed, seed = origins.packed + 16 * v * width, origins.seed + 64 * v
+        simd.dot_single(levels, width, packed, 16 * width, width // 4, seed, sums, RAW)
+        for i in range(simd.SINGLE_QUERIES):
+            _store_shares(sums + 64 * i, origins, v + i, scale, to)
+
+
+@inlined
+def _store_shares(sums, origins, vector, scale, to):
     skip = 64 * vector
     total = simd.add_float(simd.to_float(simd.load(sums)), simd.load(origins.half + skip))
     total = simd.multiply_float(total, simd.load(origins.gamma + skip))
     total = simd.multiply_float(total, simd.splat_float(scale))
-    simd.store(simd.address_of(out) + 4 * row * out.shape[1] + skip, total)
+    simd.store(to + skip, total)
 
 
 @kernel
-def choose(lists, at, alpha, nprobe, chosen):
+def choose(lists, at, nprobe, chosen):
     """reference.routing.choose: the lists a query prefers, in no order, in place of `chosen`.
 
     at       address of its shares, as many as lists padded to a multiple of sixteen
-    alpha    what is added to the shares
     chosen   a records.Kept of one query, with places for twice as many as there are lists
     """
     chosen = Kept(
@@ -77,10 +86,8 @@ def choose(lists, at, alpha, nprobe, chosen):
     first = np.int64(0)
     simd.store_int64(chosen.counts, first)
     simd.store_float(chosen.thresholds, np.float32(-np.inf))
-    more = simd.splat_float(alpha)
     for start in range(0, lists.lists, 16):
-        score = simd.add_float(simd.load(at + 4 * start), more)
-        score = simd.multiply_float(score, simd.load(lists.weights + 4 * start))
+        score = simd.multiply_float(simd.load(at + 4 * start), simd.load(lists.weights + 4 * start))
         score = simd.add_float(score, simd.load(lists.offsets + 4 * start))
         hits = simd.at_least(score, simd.splat_float(threshold_of(chosen, first)))
         while hits != 0:
@@ -88,9 +95,8 @@ def choose(lists, at, alpha, nprobe, chosen):
             hits &= hits - np.uint32(1)
             number = start + np.int64(lane)
             if number < lists.lists and simd.load_int64(lists.sizes + 8 * number) > 0:
-                one = (simd.load_float(at + 4 * number) + alpha) * simd.load_float(
-                    lists.weights + 4 * number
-                ) + simd.load_float(lists.offsets + 4 * number)
+                one = simd.load_float(at + 4 * number) * simd.load_float(lists.weights + 4 * number)
+                one += simd.load_float(lists.offsets + 4 * number)
                 if one >= threshold_of(chosen, first):
                     push(chosen, first, one, number, nprobe, lists.numbers)
     shrink(chosen, first, nprobe, lists.numbers)
@@ -127,15 +133,15 @@ def gather(lists, chosen, allowed, blocks, masks):
 
 
 @kernel
-def prefer(shares, alphas, weights, offsets, out):
+def prefer(shares, weights, offsets, out):
     """The list that each row prefers, ties to the lower number.
 
-    shares   (n, >= lists) float32; alphas (n,); weights, offsets (lists,); out (n,) int64
+    shares   (n, >= lists) float32; weights, offsets (lists,); out (n,) int64
     """
     for i in range(out.size):
         best, chosen = np.float32(-np.inf), np.int64(0)
         for number in range(weights.size):
-            score = (shares[i, number] + alphas[i]) * weights[number] + offsets[number]
+            score = shares[i, number] * weights[number] + offsets[number]
             if score > best:
                 best, chosen = score, number
         out[i] = chosen

@@ -28,12 +28,14 @@ def _multiply(stored, block, asked, first, scratch, to):
         asked.gamma + skip, asked.padded, scratch.raw, to,
     )  # fmt: skip
     if stored.owners != UNBOUND:
-        count = min(CHUNK, asked.nq - first)
-        for query in range(count):
+        for query in range(min(CHUNK, asked.nq - first)):
             share = share_of(stored, asked, block, first + query)
+            simd.store_float(scratch.raw + 4 * query, share)  # no sums are kept there any more
+        for v in range(min(CHUNK, asked.padded - first) // 16):
+            shares = simd.load(scratch.raw + 64 * v)
             for r in range(BLOCK):
-                at = to + LINE * r + 4 * query
-                simd.store_float(at, simd.load_float(at) + share)
+                at = to + LINE * r + 64 * v
+                simd.store(at, simd.add_float(simd.load(at), shares))
 
 
 @kernel

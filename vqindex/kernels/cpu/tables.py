@@ -14,7 +14,7 @@ import numpy as np
 
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
-from vqindex.kernels.cpu.fields import field
+from vqindex.kernels.cpu.fields import field, segment_at
 from vqindex.kernels.cpu.lookups import TABLE_BYTES
 from vqindex.kernels.cpu.program import (
     BITS,
@@ -57,27 +57,35 @@ def prepare(asked, program, signs, slack):
     Source: reference.sign.tables, reference.table.coarse.
     """
     for q in range(asked.nq):
-        at = asked.tables + q * asked.table_bytes
-        for s in range(signs):
-            start = asked.entries + q * asked.row_bytes + program[s, OPERAND]
-            words, here = program[s, WORDS], 4 * (s * asked.padded + q)
-            half, gamma = simd.load_float(asked.half + here), simd.load_float(asked.gamma + here)
-            if program[s, BITS] == SPARSE:
-                for byte in range(0, TABLE_BYTES * words, 64):
-                    simd.store(at + byte, simd.load(start + byte))
-                middle, step, margin = np.float32(0), gamma, np.float32(0)
-            elif program[s, BITS] >= NIBBLES:
-                tables = 16 * words if program[s, BITS] == NIBBLES else words
-                middle, step, margin = _coarsen(start, words, tables, half, gamma, at)
-            elif words == 0:
-                middle, step, margin = half, np.float32(0), np.float32(0)
-            else:
-                middle, step, margin = _sums(start, program[s, WEIGHTS], words, gamma, at)
-            if s == 0:
-                margin = max(margin, slack[q])
-            simd.store_float(asked.base + here, middle * gamma + margin)
-            simd.store_float(asked.unit + here, step)
-            at += TABLE_BYTES * words
+        prepare_one(asked, simd.address_of(program), signs, slack[q], q)
+
+
+@inlined
+def prepare_one(asked, program, signs, slack, q):
+    """`prepare` of one query, by a program at its address."""
+    at = asked.tables + q * asked.table_bytes
+    for s in range(signs):
+        segment = segment_at(program, s)
+        bits, words = field(segment, BITS), field(segment, WORDS)
+        start, here = asked.entries + q * asked.row_bytes, 4 * (s * asked.padded + q)
+        start += field(segment, OPERAND)
+        half, gamma = simd.load_float(asked.half + here), simd.load_float(asked.gamma + here)
+        if bits == SPARSE:
+            for byte in range(0, TABLE_BYTES * words, 64):
+                simd.store(at + byte, simd.load(start + byte))
+            middle, step, margin = np.float32(0), gamma, np.float32(0)
+        elif bits >= NIBBLES:
+            tables = 16 * words if bits == NIBBLES else words
+            middle, step, margin = _coarsen(start, words, tables, half, gamma, at)
+        elif words == 0:
+            middle, step, margin = half, np.float32(0), np.float32(0)
+        else:
+            middle, step, margin = _sums(start, field(segment, WEIGHTS), words, gamma, at)
+        if s == 0:
+            margin = max(margin, slack)
+        simd.store_float(asked.base + here, middle * gamma + margin)
+        simd.store_float(asked.unit + here, step)
+        at += TABLE_BYTES * words
 
 
 @inlined

@@ -20,14 +20,12 @@ def shares(rows: Array, scales: Array, entries: Array, gamma: Array) -> Array:
     return total
 
 
-def choose(
-    shares: Array, alpha: Any, weights: Array, offsets: Array, sizes: Array, m: int
-) -> Array:
-    """The m lists with rows of largest (share + alpha) * weight + offset, ties by lower number.
+def choose(shares: Array, weights: Array, offsets: Array, sizes: Array, m: int) -> Array:
+    """The m lists with rows of largest share * weight + offset, ties by lower number.
 
     All arrays (lists,), float32 and sizes int64; best first; fewer where fewer have rows
     """
-    scores = (shares + np.float32(alpha)) * weights + offsets
+    scores = shares * weights + offsets
     order = np.lexsort((np.arange(len(scores)), -scores))
     chosen: Array = order[sizes[order] > 0][:m]
     return chosen

@@ -1,0 +1,109 @@
+"""One query at a time: what a kernel needs to answer it in one call, made ready beforehand."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vqindex.codec import Codec
+from vqindex.codes import Blocks
+from vqindex.indexes.centroids import Centroids
+from vqindex.indexes.model import Model
+from vqindex.kernels.cpu import hadamard, records, routing, signs, single
+from vqindex.kernels.cpu.records import Asked, Stored
+from vqindex.kernels.cpu.single import LISTS, WHOLE, Making, Plan, Routes
+from vqindex.kernels.cpu.step import Step, Tables
+from vqindex.layouts.base import FloatArray
+from vqindex.memory import Workspace, address, aligned_zeros
+
+_METRICS = {"ip": single.DOT, "cosine": single.COSINE, "l2": single.SQUARE}
+
+
+class Desk:
+    """All that one query on one thread is answered with, but for itself.
+
+    stored, whole    rows, and by their finer codes if the best are scored again
+    lists            what kernels take of lists, `nprobe` of which a query looks into; None without
+    k, best          rows kept, and wanted
+    """
+
+    def __init__(
+        self, model: Model, stored: Stored, whole: Stored | None, lists: records.Lists | None,
+        nprobe: int, k: int, best: int, width: float, blocks: Blocks,
+    ) -> None:  # fmt: skip
+        self._blocks, self._width = blocks, np.float32(width)
+        self._space, self._held = Workspace(), list[Any]()  # what addresses point into
+        asked, *made = self._made(model.codec, stored.signs)
+        finely: dict[int, Sequence[int]] = {}
+        if whole is not None and model.finer is not None:
+            finely = dict(enumerate((whole, *self._made(model.finer, 0), self._kept(best)), WHOLE))
+        routed: dict[int, Sequence[int]] = {}
+        if lists is not None and model.centroids is not None:
+            asked = asked._replace(
+                shares=self._zeros(model.centroids.padded, np.float32), lists=model.centroids.padded
+            )
+            routed = dict(enumerate(self._routed(lists, model.centroids), LISTS))
+        count = len(blocks.numbers) if lists is None else lists.blocks
+        slab = max(1, min(count, signs.SLAB_BLOCKS))
+        own: tuple[Sequence[int], ...] = (
+            Plan(nprobe, k, best, bool(finely)), stored, asked, *made, self._kept(k),
+            records.highest(1, k, self._space),
+            records.sign_scratch(stored, 1, slab, self._space),
+        )  # fmt: skip
+        self._desk = single.desk(dict(enumerate(own)) | routed | finely)
+
+    def _routed(self, lists: records.Lists, centroids: Centroids) -> Iterator[Sequence[int]]:
+        """What meets the origins of lists."""
+        width = -(-centroids.dim // 64) * 64
+        yield lists
+        yield centroids.asked.at
+        yield Routes(
+            width, self._zeros(width, np.int8), self._zeros(width, np.uint8),
+            self._zeros(routing.RAW, np.uint8),
+        )  # fmt: skip
+        yield records.chosen(lists.lists, self._space)
+
+    def _zeros(self, size: int, dtype: Any) -> int:
+        array = aligned_zeros((size,), dtype)
+        self._held.append(array)
+        return address(array)
+
+    def _kept(self, k: int) -> Sequence[int]:
+        held = records.kept(1, 16, k)
+        self._held.append(held)
+        at: Sequence[int] = held.at
+        return at
+
+    def _made(self, codec: Codec, looked: int) -> tuple[Asked, Making, Step, Tables]:
+        """Room for what a codec makes of a query, and how it makes it."""
+        assert codec.steps is not None
+        step, tables = codec.steps
+        dim, space = codec.dim, Workspace()
+        room = codec.operands(np.zeros((1, dim), np.float32))
+        asked = room.asked(looked, room.norms, packed=False, space=space)
+        zeros = self._zeros(dim, np.float32)
+        center = zeros if codec.center is None else address(codec.center)
+        spread = asked.entries if room.is_float else self._zeros(room.row_bytes, np.float32)
+        turned = self._zeros(dim + 16, np.float32) if tables.spaces else spread
+        making = Making(
+            _METRICS[codec.metric], dim, center, codec.center is not None,
+            self._zeros(dim + 16, np.float32), turned, spread, address(codec.scorer.fields),
+            len(codec.scorer.fields), not room.is_float,
+            self._zeros(hadamard.scratch_floats(1, dim), np.float32), zeros,
+        )  # fmt: skip
+        self._held += [codec, room, space]
+        return asked, making, step, tables
+
+    def answer(
+        self, query: FloatArray, scores: FloatArray, ids: npt.NDArray[np.int64]
+    ) -> tuple[int, int, int] | None:
+        """Write the answers (1, >= best) of a query (1, dim); lists and rows seen, rows scored.
+
+        None where its norm is so odd that it is to be asked in another way.
+        """
+        stats = np.zeros(3, np.int64)
+        blocks, masks = self._blocks
+        found = single.search_one(self._desk, query, blocks, masks, self._width, scores, ids, stats)
+        lists, rows, scored = stats.tolist()
+        return (lists, rows, scored) if found else None
