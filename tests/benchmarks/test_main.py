@@ -8,7 +8,7 @@ from benchmarks import __main__, machine, results
 
 FOLDER = Path(machine.__file__).parent
 INTERNAL = ("ceilings.py", "scans.py")  # they time the kernels themselves
-PARTS = ("datasets", "evaluate", "quantizers.levels", "report")
+PARTS = ("datasets", "evaluate", "quantizers.levels", "report", "store")
 PUBLIC = ("vqindex", *(f"vqindex.{part}" for part in PARTS))
 
 

@@ -8,7 +8,8 @@ from vqindex.store import growth, keeper, mirror
 SMALL = (
     (growth, "WAITING", 64), (mirror, "WAITING", 64), (mirror, "TAIL", 32),
     (growth, "LISTED", 600), (keeper, "LEAST", 100), (growth, "GROWN", 4),
-    (growth, "CODES", ("SQ8", "F32")), (mirror, "CODES", ("SQ8", "F32")),
+    (growth, "LISTS", "IVF8,SQ8"), (growth, "FEW", 1), (growth, "CODES", ("SQ8", "F32")),
+    (mirror, "CODES", ("SQ8", "F32")),
 )  # fmt: skip
 
 

@@ -46,12 +46,12 @@ def test_the_index_grows_with_the_rows(tmp_path):
             assert info["exact"] <= 64
             check(store.search(query), query, there, "cosine", 10)
         assert [name for i, name in enumerate(seen) if name not in seen[:i]] == [
-            None, "SQ8", "IVF,SQ8",
+            None, "SQ8", "IVF8,SQ8",
         ]  # fmt: skip
         assert index_files(tmp_path)
     with VectorStore(tmp_path) as store:
         check(store.search(query), query, there, "cosine", 10)
-        assert store.info()["index"] == "IVF,SQ8"
+        assert store.info()["index"] == "IVF8,SQ8"
         store.verify()
 
 

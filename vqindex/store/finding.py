@@ -14,6 +14,7 @@ from vqindex.store import ranking, sql
 from vqindex.store.documents import Document, Hit, loads, matrix, vector
 from vqindex.store.growth import candidates
 from vqindex.store.mirror import Mirror
+from vqindex.store.reading import read_rows
 from vqindex.store.schema import State
 from vqindex.store.where import parse
 
@@ -105,7 +106,7 @@ def by_rows(
 ) -> dict[int, Document]:  # fmt: skip
     """The documents of rows that are there; blobs are their vectors if they have been read."""
     if blobs is None:
-        blobs = vectors(connection, rows)
+        blobs = dict(read_rows(connection, rows))
     found = connection.execute(
         f"SELECT row, id, text, metadata FROM documents WHERE row {_IN}", (json.dumps(rows),)
     )
@@ -116,13 +117,6 @@ def by_rows(
         )
         for row, name, text, about in found
     }  # fmt: skip
-
-
-def vectors(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, bytes]:
-    """The bytes of the vectors of some rows."""
-    return dict(connection.execute(
-        f"SELECT row, data FROM vectors WHERE row {_IN}", (json.dumps(rows),)
-    ))  # fmt: skip
 
 
 def best(
@@ -143,7 +137,7 @@ def best(
         blobs: dict[int, bytes] = {}
         if rerank and part.size:
             wanted = part[0] if len(part) == 1 else np.unique(part)
-            blobs = vectors(connection, wanted[wanted >= 0].tolist())
+            blobs = dict(read_rows(connection, wanted[wanted >= 0].tolist()))
         for i, ids in enumerate(part, start):
             there = ids >= 0
             names, estimates = ids[there], scores[i][there].astype(np.float64)

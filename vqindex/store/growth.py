@@ -3,7 +3,6 @@
 Which codes is measured: the cheapest kind that finds a sample's neighbours among its candidates.
 """
 
-import json
 import sqlite3
 from collections.abc import Callable
 from math import ceil
@@ -14,20 +13,22 @@ from numpy.typing import NDArray
 
 from vqindex.factory import index_factory, parse_index
 from vqindex.indexes.base import Index
+from vqindex.indexes.ivf import IVFIndex
 from vqindex.store import ranking
 from vqindex.store.documents import matrix
-from vqindex.store.reading import read, vector_rows
+from vqindex.store.reading import read, read_rows, vector_rows
 
 WAITING = 4096  # rows that are searched exactly before any is encoded
 TAIL = 1024  # newest rows beside the codes, encoded when there are more
 LISTED = 262_144  # rows from which they lie in lists
 GROWN = 8  # times the rows that an index was made of: then it is made anew
 CODES = ("EDEN4", "SAQ4")  # the first is made in less time and faster, the second finer
+LISTS = "IVF,EDEN4"
 SAMPLE = 16_384  # rows that an index is fitted to, where it does not want more
 ASKED = 48  # rows that are asked for
 NEAREST = 10  # ... so many of their neighbours
 ENOUGH = 0.995  # ... of which this share is to be among the candidates
-MOST_LISTS = 2048  # to look into
+FEW = 4  # lists are worth their while if one in so many is looked into
 
 
 def candidates(k: int) -> int:
@@ -39,7 +40,7 @@ def specs(rows: int) -> tuple[str, ...]:
     """Factory strings for so many rows, the cheapest first; none for rows searched exactly."""
     if rows <= WAITING:
         return ()
-    return CODES if rows < LISTED else tuple(f"IVF,{codes}" for codes in CODES)
+    return CODES if rows < LISTED else (LISTS, *CODES)
 
 
 def is_due(made_of: int, rows: int) -> bool:
@@ -54,11 +55,13 @@ def build(
 ) -> Index:  # fmt: skip
     """An index of every row of a snapshot: the first kind that finds enough, or else the last."""
     rows = vector_rows(connection)
-    asked = some(connection, rows, dim, ASKED)
-    truth = None if len(kinds) == 1 else _neighbours(connection, asked, metric)
+    if len(kinds) == 1:
+        return _made(connection, rows, kinds[0], metric, dim, tell)
+    asked = _questions(connection, rows, metric, dim)
+    truth = _neighbours(connection, asked, metric)
     for spec in kinds:
         index = _made(connection, rows, spec, metric, dim, tell)
-        if truth is None or _finds(index, asked, truth):
+        if _finds(index, asked, truth):
             break
     return index
 
@@ -84,16 +87,27 @@ def some(
 ) -> NDArray[np.float32]:
     """The vectors of at most so many rows, evenly spread over all."""
     chosen = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)]
-    found = connection.execute(
-        "SELECT data FROM json_each(?) JOIN vectors ON row = value", (json.dumps(chosen.tolist()),)
-    )
-    return matrix([blob for (blob,) in found], dim)
+    return matrix([blob for _, blob in read_rows(connection, chosen.tolist())], dim)
+
+
+def _questions(
+    connection: sqlite3.Connection, rows: NDArray[np.int64], metric: str, dim: int
+) -> NDArray[np.float32]:
+    """Questions such as may come: rows, moved half the way to the last of their neighbours.
+
+    Rows themselves would be too easy to find: their lists are their neighbours' as well.
+    """
+    asked = some(connection, rows, dim, ASKED)
+    last = _neighbours(connection, asked, metric)[:, -1].tolist()
+    there = dict(read_rows(connection, last))
+    middle: NDArray[np.float32] = (asked + matrix([there[row] for row in last], dim)) / 2
+    return middle
 
 
 def _finds(index: Index, asked: NDArray[np.float32], truth: NDArray[np.int64]) -> bool:
     """Whether an index finds enough, set to look into as many lists as that takes.
 
-    And into half as many again: questions lie farther from centroids than rows do.
+    And into half as many again, as those asked are few.
     """
 
     def share(**settings: Any) -> float:
@@ -102,17 +116,18 @@ def _finds(index: Index, asked: NDArray[np.float32], truth: NDArray[np.int64]) -
 
     if "nprobe" not in index.settings:
         return share() >= ENOUGH
-    nprobe = 8
-    while share(nprobe=nprobe) < ENOUGH and nprobe < MOST_LISTS:
-        nprobe *= 2
+    lists = index.nlist if isinstance(index, IVFIndex) else None
+    nprobe, most = 8, (lists or 0) // FEW
+    while nprobe <= most and share(nprobe=nprobe) < ENOUGH:
+        nprobe = ceil(1.5 * nprobe)
     index.configure(nprobe=ceil(1.5 * nprobe))
-    return nprobe < MOST_LISTS
+    return nprobe <= most
 
 
 def _neighbours(
     connection: sqlite3.Connection, asked: NDArray[np.float32], metric: str
 ) -> NDArray[np.int64]:
-    """The rows nearest to each query, (nq, NEAREST), by reading all."""
+    """The rows nearest to each query, (nq, NEAREST), nearest first, by reading all."""
     nq, dim = asked.shape
     scores, ids = np.full((nq, NEAREST), -np.inf), np.full((nq, NEAREST), -1)
     for names, vectors in read(connection, 0, 2**62, dim):
@@ -120,4 +135,4 @@ def _neighbours(
         ids = np.concatenate([ids, np.broadcast_to(names, (nq, len(names)))], axis=1)
         best = np.argpartition(-scores, NEAREST - 1, axis=1)[:, :NEAREST]
         scores, ids = np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
-    return ids
+    return np.take_along_axis(ids, np.argsort(-scores, axis=1), 1)

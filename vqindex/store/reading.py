@@ -1,7 +1,8 @@
 """Vectors as a database has them, as arrays."""
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,12 @@ def read(
     while part := found.fetchmany(AT_ONCE):
         assert dim is not None
         yield np.array([row for row, _ in part]), matrix([blob for _, blob in part], dim)
+
+
+def read_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """Some rows that have a vector, ascending, and its bytes."""
+    some = "SELECT row, data FROM vectors WHERE row IN (SELECT value FROM json_each(?))"
+    return connection.execute(some, (json.dumps(rows),))
 
 
 def vector_rows(connection: sqlite3.Connection) -> Rows:
