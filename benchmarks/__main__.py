@@ -68,6 +68,10 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "filters", parents=[common, data], help="what filters cost, by the share of rows allowed"
     )
+    store = commands.add_parser(
+        "store", parents=[common, data], help="the document store beside SQLite and its own index"
+    )
+    store.add_argument("--rounds", type=count, default=3, help="times each is filled (3)")
     commands.add_parser(
         "large", parents=[common], help="up to a million rows: speed, memory, how both grow"
     )
@@ -128,7 +132,7 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         record = module.run()
         yield record, module.report(record)
         return
-    from benchmarks import bounds, data, distortion, filters, retrieval
+    from benchmarks import bounds, data, distortion, filters, retrieval, store
 
     known = retrieval if chosen.command == "retrieval" else data
     names = chosen.dataset or known.default_names()
@@ -144,6 +148,9 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         if chosen.command == "retrieval":
             record = retrieval.run(dataset, seed=chosen.seed, only=chosen.only)
             text = retrieval.report(record)
+        elif chosen.command == "store":
+            record = store.run(dataset, rounds=chosen.rounds)
+            text = store.report(record)
         else:
             module = filters if chosen.command == "filters" else bounds
             record = module.run(dataset, seed=chosen.seed)

@@ -10,7 +10,7 @@ from vqindex.evaluate import append_points
 
 FOLDER = Path(machine.__file__).parent
 INTERNAL = ("ceilings.py", "scans.py")  # they time the kernels themselves
-PARTS = ("datasets", "evaluate", "quantizers.levels", "report")
+PARTS = ("datasets", "evaluate", "quantizers.levels", "report", "store")
 PUBLIC = ("vqindex", *(f"vqindex.{part}" for part in PARTS))
 
 
