@@ -34,3 +34,19 @@ class CorruptFileError(ValueError):
 
 class FormatVersionError(CorruptFileError):
     """A file was written by a newer version of the library."""
+
+
+class DocumentError(ValueError):
+    """A document's id, text or metadata is nothing that a store can keep."""
+
+
+class FilterError(ValueError):
+    """A filter is not of the language of filters."""
+
+
+class StoreError(OSError):
+    """A store could not be read or written: its folder, the disk, or another process."""
+
+
+class StoreLockedError(StoreError):
+    """A store is being written by another process, or through another object of this one."""

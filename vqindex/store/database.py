@@ -1,0 +1,278 @@
+"""Connections to a store's database: many that read snapshots, one that writes.
+
+In a folder each reader has a connection of its own, in WAL mode, so nobody waits for anybody but
+one writer for another. In memory there is one connection, which threads use in turn.
+"""
+
+import ctypes
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, final
+
+from vqindex.errors import CorruptFileError, ReadOnlyError, StoreError
+from vqindex.store import schema
+from vqindex.store.documents import Document, loads
+from vqindex.store.lock import FolderLock
+from vqindex.store.schema import State
+from vqindex.store.where import holds, parse
+
+NAME = "documents.db"
+CACHED = 256  # statements a connection keeps
+PAGE = 8192  # bytes: five vectors of 384 dimensions
+WAIT = 60.0  # seconds to wait for another process's recovery or checkpoint
+
+
+@final
+class Database:
+    """The database of a folder, or one in memory if `folder` is None.
+
+    `new` is what a store that is not there yet is to be. Raises StoreError, StoreLockedError,
+    CorruptFileError, or ReadOnlyError when a transaction is begun that must not be.
+    """
+
+    def __init__(self, folder: Path | None, read_only: bool, new: State) -> None:
+        self.folder, self.read_only, self._new = folder, read_only, new
+        self._turn = threading.RLock()  # to write, or in memory to do anything
+        self._free: list[sqlite3.Connection] = []
+        self._writer: sqlite3.Connection | None = None
+        self._lock: FolderLock | None = None
+        self._owner, self.closed = os.getpid(), False
+        with translated(self._where):
+            self._open()
+        _databases.add(self)
+
+    @property
+    def _where(self) -> str:
+        return ":memory:" if self.folder is None else str(self.folder)
+
+    def _open(self) -> None:
+        if self.folder is None:
+            self._writer = self._connect(":memory:")
+        elif self.read_only:
+            if not (self.folder / NAME).is_file():
+                raise StoreError(f"{self.folder} holds no store to read.")
+            self._free.append(self._connect(self._address()))
+        else:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"{self.folder} cannot be made: {error.strerror}.") from error
+            self._lock = FolderLock(self.folder)
+            try:
+                self._writer = self._connect(self._address())
+                self._writer.execute("PRAGMA journal_mode = WAL")
+            except BaseException:
+                self._lock.close()
+                raise
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make the tables of a new database, and hold the others of an old one against ours."""
+        connection = self._writer if self._writer is not None else self._free[0]
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        if application == schema.APPLICATION:
+            found = read_state(connection).format
+            if found > schema.FORMAT:
+                raise CorruptFileError(f"{self._where}: format {found} is newer than this library.")
+            return
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables or self.read_only:
+            raise CorruptFileError(f"{self._where}: {NAME} is not a store's database.")
+        marks = ", ".join("?" * len(self._new))
+        with self.writing() as connection:
+            for statement in schema.TABLES.split(";"):
+                connection.execute(statement)
+            connection.execute(f"INSERT INTO state VALUES ({marks})", self._new)
+            connection.execute(f"PRAGMA application_id = {schema.APPLICATION}")
+
+    def _address(self) -> str:
+        """The database as a URI; immutable where nothing can be written beside it."""
+        assert self.folder is not None
+        address = (self.folder / NAME).resolve().as_uri()
+        if not self.read_only:
+            return address
+        alone = not (self.folder / f"{NAME}-wal").exists()
+        frozen = alone and not os.access(self.folder, os.W_OK)
+        return f"{address}?{'immutable=1' if frozen else 'mode=ro'}"
+
+    def _connect(self, address: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            address, timeout=WAIT, isolation_level=None, check_same_thread=False,
+            cached_statements=CACHED, uri=address != ":memory:",
+        )  # fmt: skip
+        for pragma in (f"page_size = {PAGE}", "synchronous = FULL", "trusted_schema = OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.create_function("passes", 4, _passes, deterministic=True)
+        return connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees one committed state, from its first statement to the end."""
+        with self._connection() as connection, snapshot(connection):
+            yield connection
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection of one's own; call `snapshot` with it."""
+        self.check_open()
+        if self.folder is None:
+            with self._turn, translated(self._where):
+                assert self._writer is not None
+                yield self._writer
+            return
+        with translated(self._where):
+            owner = self._owner
+            try:
+                connection = self._free.pop()
+            except IndexError:
+                connection = self._connect(self._address())
+            try:
+                yield connection
+            finally:
+                if self.closed or owner != self._owner:
+                    connection.close()
+                else:
+                    self._free.append(connection)
+
+    connection = _connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: committed where the block ends, undone where it raises."""
+        with self._turn, translated(self._where):
+            self.check_open()
+            self.check_writable()
+            connection = self._writer
+            assert connection is not None
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                raise
+
+    def check_writable(self) -> None:
+        """ReadOnlyError where this object only reads."""
+        if self.read_only:
+            raise ReadOnlyError(f"{self._where} was opened with read_only=True.")
+        if self._writer is None:
+            raise ReadOnlyError(
+                f"{self._where} was opened by the process that this one was forked from; it can be "
+                "read here, and written there."
+            )
+
+    def check_open(self) -> None:
+        """ValueError after `close`, as of a closed file."""
+        if self.closed:
+            raise ValueError(f"{self._where} is closed.")
+
+    def close(self) -> None:
+        """Give everything back; again does nothing."""
+        with self._turn:
+            if self.closed:
+                return
+            self.closed = True
+            while self._free:
+                self._free.pop().close()
+            if self._writer is not None:
+                self._writer.close()
+            if self._lock is not None:
+                self._lock.close()
+
+    def _after_fork(self) -> None:
+        """In a child: a database in memory is its own, a folder stays its parent's to write."""
+        if self.folder is None:
+            return
+        self._turn = threading.RLock()
+        for connection in (*self._free, self._writer):
+            if connection is not None:  # to close it here might harm the parent's: let it be
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+        self._free, self._writer, self._owner = [], None, os.getpid()
+        if self._lock is not None:
+            self._lock.close()
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """See one committed state; within another snapshot, or a transaction, that one's."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def read_state(connection: sqlite3.Connection) -> State:
+    """The store's own row."""
+    return State._make(connection.execute("SELECT * FROM state").fetchone())
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Say in our own errors what SQLite has to say."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorname", "")
+        if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            raise CorruptFileError(f"{where}: {error}; restore it from a copy.") from error
+        hint = {
+            "SQLITE_FULL": "the disk is full; nothing of this call was kept",
+            "SQLITE_READONLY": "it cannot be written to; open it with read_only=True",
+            "SQLITE_CANTOPEN": "its database cannot be opened; look at the folder's permissions",
+            "SQLITE_IOERR": "the disk failed or is full; nothing of this call was kept",
+            "SQLITE_BUSY": "another process holds the database",
+            "SQLITE_TOOBIG": "a text or its metadata is longer than the database takes",
+        }.get("_".join(code.split("_")[:2]), "")
+        raise StoreError(f"{where}: {error}{': ' if hint else ''}{hint} ({code}).") from error
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    return parse(loads(text))
+
+
+def _passes(id: str, text: str | None, metadata: str, where: str) -> bool:
+    return holds(_parsed(where), Document(id, text, loads(metadata)))
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_held: list[Any] = []
+
+
+def _before_fork() -> None:
+    """Wait for what is done in memory: a child has no thread to end it."""
+    for database in list(_databases):
+        if database.folder is None:
+            database._turn.acquire()
+            _held.append(database._turn)
+
+
+def _release() -> None:
+    while _held:
+        _held.pop().release()
+
+
+def _after_fork_in_child() -> None:
+    _release()
+    for database in list(_databases):
+        database._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_release, after_in_child=_after_fork_in_child
+    )
