@@ -120,7 +120,8 @@ def test_importing_is_cheap():
     code = """
 import sys, threading
 import vqindex
-heavy = {"torch", "faiss", "h5py", "matplotlib", "sklearn"} & set(sys.modules)
+heavy = {"torch", "faiss", "h5py", "matplotlib", "sklearn",
+         "langchain_core", "llama_index", "haystack"} & set(sys.modules)
 assert not heavy, heavy
 assert threading.active_count() == 1
 from numba.core.dispatcher import Dispatcher
