@@ -1,6 +1,11 @@
 """Frameworks are tested without a network: what they try to open is refused."""
 
+import os
+
 import pytest
+
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+os.environ["LANGSMITH_TRACING"] = "false"
 
 
 @pytest.fixture(autouse=True)
