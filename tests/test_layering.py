@@ -29,7 +29,7 @@ LAYERS = [
     "datasets evaluate",
     "report demo tune",
     "learn store integrations distributed",
-    "cli",
+    "cli examples",
     "__main__",
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}

@@ -16,6 +16,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 
 from vqindex.integrations.langchain import VQVectorStore
+from vqindex.store import VectorStore
 
 
 class TestStandard(VectorStoreIntegrationTests):
@@ -189,6 +190,16 @@ def test_a_folder_outlives_the_process(tmp_path):
     again = VQVectorStore(EMBEDDING, tmp_path / "texts")
     assert again.similarity_search_with_score("word") == want
     again.store.close()
+
+
+def test_a_store_that_is_open():
+    store = VectorStore(metric="l2")
+    store.add(["a"], [EMBEDDING.embed_query("word")], ["word"], [{"n": 1}])
+    texts = VQVectorStore(EMBEDDING, store=store)
+    want = Document("word", metadata={"n": 1}, id="a")
+    assert texts.similarity_search_with_score("word") == [(want, 0.0)]
+    with pytest.raises(ValueError, match="give it alone"):
+        VQVectorStore(EMBEDDING, store=store, metric="l2")
 
 
 class Watched(DeterministicFakeEmbedding):

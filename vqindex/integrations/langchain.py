@@ -27,6 +27,7 @@ class VQVectorStore(Base):
 
     embedding  what makes vectors of texts
     path       the store's folder; in memory if there is none
+    store      a store that is open already, instead of a path
     options    of VectorStore: metric, spec, originals, read_only
 
     `filter` of a search is a function from a Document to a bool, or a dict in the language of
@@ -35,9 +36,19 @@ class VQVectorStore(Base):
     JSON values. `store` is the store itself.
     """
 
-    def __init__(self, embedding: Embeddings, path: Any = None, **options: Any) -> None:
-        self.embedding = embedding
-        self.store = VectorStore(":memory:" if path is None else path, **options)
+    def __init__(
+        self,
+        embedding: Embeddings,
+        path: Any = None,
+        *,
+        store: VectorStore | None = None,
+        **options: Any,
+    ) -> None:
+        if store is None:
+            store = VectorStore(":memory:" if path is None else path, **options)
+        elif path is not None or options:
+            raise ValueError("a store that is open has its path and options; give it alone.")
+        self.embedding, self.store = embedding, store
 
     @property
     def embeddings(self) -> Embeddings:
