@@ -25,6 +25,7 @@ from vqindex.store.where import holds, parse
 NAME = "documents.db"
 CACHED = 256  # statements a connection keeps
 PAGE = 8192  # bytes: five vectors of 384 dimensions
+FREE = 4  # a part of so many that is free is given back
 WAIT = 60.0  # seconds to wait for another process's recovery or checkpoint
 
 
@@ -159,6 +160,24 @@ class Database:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                 raise
+
+    def tidy(self) -> None:
+        """Move the log of writes into the database, and give free pages back if they are many."""
+        with self._turn, translated(self._where):
+            self.check_writable()
+            connection = self._writer
+            assert connection is not None
+            (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            if free * FREE > pages:
+                connection.execute("VACUUM")
+            connection.execute("PRAGMA optimize")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether this object may write."""
+        return self._writer is not None
 
     def check_writable(self) -> None:
         """ReadOnlyError where this object only reads."""

@@ -25,6 +25,10 @@ _NUMBERS = re.compile(r"[:,\[]-?(\d[\d.]{15,}|\d[\d.]*[eE])")
 _ESCAPES = re.compile(r'\\u0000|\\.(?:[^"\\]|\\.)*":')  # a zero character; any in a key
 
 
+_SIMPLE = (str, int, type(None))
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
@@ -138,9 +142,11 @@ def _text(value: Any, name: str) -> str | None:
 def _json(value: Any, name: str) -> str:
     if not isinstance(value, Mapping):
         raise DtypeError(f"{name} must be a dict or None, got {value!r}.")
-    plain = _plain(value, name, 0)
+    simple = type(value) is dict and all(type(key) is str for key in value)
+    simple = simple and all(type(part) in _SIMPLE for part in value.values())
+    plain = value if simple else _plain(value, name, 0)
     try:
-        text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _encode(plain)
     except ValueError as error:  # an integer of thousands of digits
         raise DocumentError(f"{name} has no form in JSON: {error}.") from None
     _text(text, name)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vqindex import arrays
 from vqindex.store import ranking, sql
 from vqindex.store.documents import Document, Hit, loads, matrix, vector
+from vqindex.store.growth import candidates
 from vqindex.store.mirror import Mirror
 from vqindex.store.schema import State
 from vqindex.store.where import parse
@@ -126,7 +127,7 @@ def vectors(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, by
 
 def best(
     connection: sqlite3.Connection, mirror: Mirror, state: State, asked: Questions, k: int,
-    where: Where, oversample: float, rerank: bool,
+    where: Where, rerank: bool,
 ) -> list[Found]:  # fmt: skip
     """The k nearest rows of each query; the mirror stands where the snapshot does."""
     allowed, name = None, ""
@@ -134,7 +135,7 @@ def best(
         if not callable(where):
             name = _text(where)
         allowed = mirror.allowed(name) or mirror.allow(name, rows(connection, where))
-    found, scores = mirror.candidates(asked.rough, k, oversample, allowed)
+    found, scores = mirror.candidates(asked.rough, k, candidates(k) if rerank else k, allowed)
     out = []
     for start in range(0, len(found), TOGETHER):
         part = found[start : start + TOGETHER]
@@ -142,9 +143,9 @@ def best(
         if rerank and part.size:
             wanted = part[0] if len(part) == 1 else np.unique(part)
             blobs = vectors(connection, wanted[wanted >= 0].tolist())
-        for i, candidates in enumerate(part, start):
-            there = candidates >= 0
-            names, estimates = candidates[there], scores[i][there].astype(np.float64)
+        for i, ids in enumerate(part, start):
+            there = ids >= 0
+            names, estimates = ids[there], scores[i][there].astype(np.float64)
             if rerank and len(names):
                 assert state.dim is not None
                 each = matrix([blobs[row] for row in names.tolist()], state.dim, np.float64)

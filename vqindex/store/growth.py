@@ -1,5 +1,117 @@
-"""How a store's index grows with its rows."""
+"""How a store's index grows with its rows: exact, then codes, then codes in lists.
 
-CODES = "EDEN4"  # of some thousand rows and more
+Which codes is measured: the cheapest kind that finds a sample's neighbours among its candidates.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqindex.factory import index_factory, parse_index
+from vqindex.indexes.base import Index
+from vqindex.store import ranking
+from vqindex.store.documents import matrix
+from vqindex.store.reading import read, vector_rows
+
 WAITING = 4096  # rows that are searched exactly before any is encoded
 TAIL = 1024  # newest rows beside the codes, encoded when there are more
+LISTED = 262_144  # rows from which they lie in lists
+GROWN = 8  # times the rows that an index was made of: then it is made anew
+CODES = ("EDEN4", "SAQ4")  # the first is made in less time and faster, the second finer
+SAMPLE = 16_384  # rows that an index is fitted to, where it does not want more
+ASKED = 48  # rows that are asked for
+NEAREST = 10  # ... so many of their neighbours
+ENOUGH = 0.995  # ... of which this share is to be among the candidates
+MOST_LISTS = 2048  # to look into
+
+
+def candidates(k: int) -> int:
+    """How many rows by their codes the k nearest are looked for among."""
+    return 2 * k + 8
+
+
+def specs(rows: int) -> tuple[str, ...]:
+    """Factory strings for so many rows, the cheapest first; none for rows searched exactly."""
+    if rows <= WAITING:
+        return ()
+    return CODES if rows < LISTED else tuple(f"IVF,{codes}" for codes in CODES)
+
+
+def build(
+    connection: sqlite3.Connection, kinds: tuple[str, ...], metric: str, dim: int,
+    tell: Callable[[int], None],
+) -> Index:  # fmt: skip
+    """An index of every row of a snapshot: the first kind that finds enough, or else the last."""
+    rows = vector_rows(connection)
+    asked = some(connection, rows, dim, ASKED)
+    truth = None if len(kinds) == 1 else _neighbours(connection, asked, metric)
+    for spec in kinds:
+        index = _made(connection, rows, spec, metric, dim, tell)
+        if truth is None or _finds(index, asked, truth):
+            break
+    return index
+
+
+def _made(
+    connection: sqlite3.Connection, rows: NDArray[np.int64], spec: str, metric: str, dim: int,
+    tell: Callable[[int], None],
+) -> Index:  # fmt: skip
+    """An index of every row, fitted to some of all of them."""
+    index, done = index_factory(spec, metric=metric), 0
+    needed = parse_index(spec, metric, 0).sample_size
+    if 0 < needed <= len(rows):
+        index.fit(some(connection, rows, dim, max(needed, SAMPLE)))
+    for names, vectors in read(connection, 0, int(rows.max(initial=0)), dim):
+        index.add(vectors, names)
+        done += len(names)
+        tell(done)
+    return index
+
+
+def some(
+    connection: sqlite3.Connection, rows: NDArray[np.int64], dim: int, most: int
+) -> NDArray[np.float32]:
+    """The vectors of at most so many rows, evenly spread over all."""
+    chosen = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)]
+    found = connection.execute(
+        "SELECT data FROM json_each(?) JOIN vectors ON row = value", (json.dumps(chosen.tolist()),)
+    )
+    return matrix([blob for (blob,) in found], dim)
+
+
+def _finds(index: Index, asked: NDArray[np.float32], truth: NDArray[np.int64]) -> bool:
+    """Whether an index finds enough, set to look into as many lists as that takes.
+
+    And into half as many again: questions lie farther from centroids than rows do.
+    """
+
+    def share(**settings: Any) -> float:
+        found = index.search(asked, candidates(NEAREST), **settings).ids
+        return float(np.mean([np.isin(t, f).mean() for t, f in zip(truth, found, strict=True)]))
+
+    if "nprobe" not in index.settings:
+        return share() >= ENOUGH
+    nprobe = 8
+    while share(nprobe=nprobe) < ENOUGH and nprobe < MOST_LISTS:
+        nprobe *= 2
+    index.configure(nprobe=ceil(1.5 * nprobe))
+    return nprobe < MOST_LISTS
+
+
+def _neighbours(
+    connection: sqlite3.Connection, asked: NDArray[np.float32], metric: str
+) -> NDArray[np.int64]:
+    """The rows nearest to each query, (nq, NEAREST), by reading all."""
+    nq, dim = asked.shape
+    scores, ids = np.full((nq, NEAREST), -np.inf), np.full((nq, NEAREST), -1)
+    for names, vectors in read(connection, 0, 2**62, dim):
+        scores = np.concatenate([scores, ranking.many_scores(asked, vectors, metric)], axis=1)
+        ids = np.concatenate([ids, np.broadcast_to(names, (nq, len(names)))], axis=1)
+        best = np.argpartition(-scores, NEAREST - 1, axis=1)[:, :NEAREST]
+        scores, ids = np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
+    return ids

@@ -5,7 +5,7 @@ follow the log to a later one; whatever they lack can be made anew from the data
 """
 
 import sqlite3
-from collections.abc import Iterator
+import warnings
 from pathlib import Path
 from typing import final
 
@@ -17,13 +17,11 @@ from vqindex.errors import CorruptFileError
 from vqindex.factory import index_factory
 from vqindex.indexes.base import Index
 from vqindex.locks import ReadWriteLock
-from vqindex.store.documents import matrix
 from vqindex.store.growth import CODES, TAIL, WAITING
+from vqindex.store.reading import Rows, read, vector_rows
 from vqindex.store.schema import State
 
-Rows = NDArray[np.int64]
 Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
-AT_ONCE = 2048  # vectors read at a time
 MORE = 8  # candidates beyond k, for what float32 sums may confuse
 MASKS = 16  # kept
 
@@ -39,10 +37,12 @@ class Mirror:
 
     def clear(self) -> None:
         """Nothing, as at version 0."""
-        self.version = self.saved = 0
+        self.version = 0
         self.dim: int | None = None
-        self.file: str | None = None  # what `codes` was read from or saved to
+        self.file: str | None = None  # the state's index file when `codes` came from it
         self.changed = 0  # rows since then
+        self.made_of = 0  # rows that there were when `codes` was fitted
+        self._last = -1  # the largest row there ever was
         self.codes: Index | None = None
         self.tail = index_factory("F32", metric=self.metric)
         self._masks: dict[str, Masks] = {}
@@ -58,40 +58,65 @@ class Mirror:
     # Following the database
 
     def follow(self, connection: sqlite3.Connection, state: State, folder: Path | None) -> None:
-        """Come to the version of a snapshot, `state` being its own."""
-        if self.dim != state.dim or self.version < state.log_start:
+        """Come to the version of a snapshot, `state` being its own.
+
+        Whatever fails or interrupts this, the next time begins from nothing.
+        """
+        try:
+            self._follow(connection, state, folder)
+        except BaseException:
             self.clear()
-        self.dim = state.dim
-        if not self.version and state.index_file is not None and folder is not None:
-            self._load(folder, state)
-        if self.version < state.log_start:  # nothing to begin with: all rows there are
+            raise
+
+    def _follow(self, connection: sqlite3.Connection, state: State, folder: Path | None) -> None:
+        began = self.version >= state.log_start and self.file == state.index_file
+        if not began or self.dim != state.dim:
+            self.clear()
+            self.dim, self.file = state.dim, state.index_file
+            if folder is not None and state.index_file is not None:
+                self._load(folder / state.index_file, state)
+        if self.version < state.log_start:  # nothing to begin with
             ranges = [(0, state.next_row)]
         else:
-            ranges = _merged(connection.execute(
-                "SELECT first, last FROM log WHERE version > ? ORDER BY first", (self.version,)
-            ))  # fmt: skip
+            later = "SELECT first, last FROM log WHERE version > ?"
+            ranges = connection.execute(later, (self.version,)).fetchall()
+            if not began and self.codes is not None:  # rows that were not coded when it was saved
+                missing = np.setdiff1d(vector_rows(connection), self.codes.ids)
+                ranges += [(row, row) for row in missing.tolist()]
         self._masks = {}
-        for first, last in ranges:
+        for first, last in _merged(ranges):
             self._take(connection, first, last)
         self.version = state.version
 
-    def _load(self, folder: Path, state: State) -> None:
-        """Begin with the index file, if it is there and whole."""
-        assert state.index_file is not None
+    def _load(self, path: Path, state: State) -> None:
+        """Begin with the index file, if it is there and whole; else all is made anew."""
         try:
-            codes = vqindex.io.load(folder / state.index_file)
-        except (CorruptFileError, FileNotFoundError):  # it is made anew from the database
+            codes = vqindex.io.load(path)
+        except FileNotFoundError:
+            return
+        except CorruptFileError as error:
+            warnings.warn(f"{error}: the index is made anew.", RuntimeWarning, stacklevel=2)
             return
         if codes.metric == self.metric and codes.dim in (None, self.dim):
-            self.codes, self.file, self.saved = codes, state.index_file, state.index_version
-            self.version, self.changed = state.index_version, 0
+            self._begin(codes, state.index_version)
+
+    def adopt(self, codes: Index, state: State) -> None:
+        """Let an index of every row at a version stand for it."""
+        self.clear()
+        self.dim, self.file, self.changed = state.dim, state.index_file, len(codes)
+        self._begin(codes, state.version)
+
+    def _begin(self, codes: Index, version: int) -> None:
+        self.codes, self.version, self.made_of = codes, version, len(codes)
+        self._last = int(codes.ids.max(initial=-1))
 
     def _take(self, connection: sqlite3.Connection, first: int, last: int) -> None:
         """Let rows first..last be what the database has of them now."""
-        for index in (self.tail, self.codes):
+        for index in (self.tail, self.codes) if first <= self._last else ():
             if index is not None and len(index):
                 ids = index.ids
                 self.changed += index.remove(ids[(ids >= first) & (ids <= last)])
+        self._last = max(self._last, last)
         for rows, vectors in read(connection, first, last, self.dim):
             self.tail.add(vectors, rows)
             self.changed += len(rows)
@@ -102,7 +127,7 @@ class Mirror:
         if len(self.tail) <= (WAITING if self.codes is None else TAIL) and not whole:
             return
         if self.codes is None:
-            self.codes = index_factory(self.spec or CODES, metric=self.metric)
+            self.codes = index_factory(self.spec or CODES[0], metric=self.metric)
         rows = np.sort(self.tail.ids)
         rows = rows if whole else rows[: len(rows) - TAIL // 4]
         if len(rows):
@@ -113,25 +138,28 @@ class Mirror:
     # Searching
 
     def candidates(
-        self, queries: NDArray[np.float32], k: int, oversample: float, masks: Masks | None
+        self, queries: NDArray[np.float32], k: int, m: int, masks: Masks | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Rows (nq, m) that the k nearest of each query (nq, d) are among, and estimated scores.
+        """Rows (nq, at most m) among which the k nearest of each query (nq, d) are; their scores.
+
+        Scores are estimates for rows that are coded. Those of the tail are good to a few bits.
 
         masks  the rows that may be found, from `allow`, or None for all
         Rows are -1 where there are no more.
         """
         codes, tail = (None, None) if masks is None else masks
         found = []
-        for index, mask, wanted in (
-            (self.codes, codes, int(np.ceil(k * oversample)) + MORE),
-            (self.tail, tail, k + MORE),
-        ):
+        for index, mask, wanted in ((self.codes, codes, m), (self.tail, tail, k + MORE)):
             if index is not None and len(index):
                 found.append(index.search(queries, min(wanted, len(index)), filter=mask))
         if not found:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+        if len(found) == 1:
+            return found[0].ids, found[0].scores
         ids = np.concatenate([part.ids for part in found], axis=1)
-        return ids, np.concatenate([part.scores for part in found], axis=1)
+        scores = np.concatenate([part.scores for part in found], axis=1)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :m]
+        return np.take_along_axis(ids, best, 1), np.take_along_axis(scores, best, 1)
 
     def allowed(self, name: str) -> Masks | None:
         """Masks that were made under a name since the last change."""
@@ -148,22 +176,10 @@ class Mirror:
         return masks
 
 
-def read(
-    connection: sqlite3.Connection, first: int, last: int, dim: int | None
-) -> Iterator[tuple[Rows, NDArray[np.float32]]]:
-    """The vectors of rows first..last, a part at a time, as float32."""
-    found = connection.execute(
-        "SELECT row, data FROM vectors WHERE row BETWEEN ? AND ? ORDER BY row", (first, last)
-    )
-    while part := found.fetchmany(AT_ONCE):
-        assert dim is not None
-        yield np.array([row for row, _ in part]), matrix([blob for _, blob in part], dim)
-
-
-def _merged(ranges: sqlite3.Cursor) -> list[tuple[int, int]]:
-    """Ranges by their first, joined where they meet."""
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges in order, joined where they meet."""
     out: list[tuple[int, int]] = []
-    for first, last in ranges:
+    for first, last in sorted(ranges):
         if out and first <= out[-1][1] + 1:
             out[-1] = out[-1][0], max(out[-1][1], last)
         else:

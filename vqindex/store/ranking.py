@@ -19,7 +19,22 @@ def scores(query: Floats, rows: Floats, metric: str) -> Floats:
         return products
     norms = np.sqrt(_dots(rows, rows)) * np.sqrt(query @ query)
     cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
-    return np.clip(cosines, -1, 1)
+    clipped: Floats = np.clip(cosines, -1.0, 1.0)
+    return clipped
+
+
+def many_scores(
+    queries: NDArray[np.float32], rows: NDArray[np.float32], metric: str
+) -> NDArray[np.float32]:
+    """Scores (nq, m) of rows (m, d) for queries (nq, d), about: in float32, and less some that
+    are the same for all rows."""
+    products: NDArray[np.float32] = queries @ rows.T
+    squares = np.einsum("ij,ij->i", rows, rows)
+    if metric == "cosine":
+        products /= np.sqrt(np.maximum(squares, np.float32(1e-38)))
+    elif metric == "l2":
+        products -= squares / 2
+    return products
 
 
 def _dots(a: Floats, b: Floats) -> Floats:

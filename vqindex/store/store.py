@@ -1,9 +1,7 @@
 """VectorStore: documents and their vectors in one folder, that loses nothing."""
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
@@ -14,16 +12,15 @@ from vqindex.factory import index_factory
 from vqindex.progress import ProgressLike
 from vqindex.store import documents, finding, writing
 from vqindex.store.asynchronous import Asynchronous
-from vqindex.store.database import Database, read_state, snapshot
+from vqindex.store.database import Database, read_state
 from vqindex.store.documents import Document, Hit
 from vqindex.store.finding import Where
-from vqindex.store.mirror import Mirror
+from vqindex.store.keeper import Keeper
 from vqindex.store.schema import FORMAT, State
 from vqindex.store.where import field_path
 
 Embed = Callable[[list[str]], Any]
 PAGE = 256  # documents an iterator reads at a time
-OVERSAMPLE = 3.0  # rows scored again from their originals, for each that is wanted
 
 
 @final
@@ -75,8 +72,9 @@ class VectorStore(Asynchronous):
             self._db.close()
             raise
         self.metric, self.originals = state.metric, state.originals
-        self._mirror = Mirror(state.metric, spec or state.spec)
-        self._process = os.getpid()
+        self._keeper = Keeper(self._db, state.metric, spec or state.spec)
+        if not read_only:
+            self._keeper.sweep({state.index_file})
 
     # What is in it
 
@@ -176,7 +174,7 @@ class VectorStore(Asynchronous):
             return 0
         with self._db.writing() as connection:
             n = writing.write(connection, batch, mode, progress)
-        self._follow()
+        self._keeper.after_write()
         return n
 
     def remove(self, ids: str | Sequence[str] | None = None, where: Where = None) -> int:
@@ -190,7 +188,7 @@ class VectorStore(Asynchronous):
         with self._db.writing() as connection:
             rows = finding.rows(connection, where, names)
             writing.remove(connection, rows)
-        self._follow()
+        self._keeper.after_write()
         return len(rows)
 
     def clear(self) -> int:
@@ -198,7 +196,7 @@ class VectorStore(Asynchronous):
         with self._db.writing() as connection:
             rows = finding.rows(connection, None)
             writing.remove(connection, rows)
-        self._follow()
+        self._keeper.after_write()
         return len(rows)
 
     def index_field(self, field: str | Sequence[str]) -> None:
@@ -233,12 +231,9 @@ class VectorStore(Asynchronous):
         k = arrays.positive_int(k, "k")
         if isinstance(queries, list | tuple) and queries and isinstance(queries[0], str):
             queries = self._embedded(list(queries))
-        with self._synced() as (connection, state):
+        with self._keeper.synced() as (connection, state):
             asked = finding.Questions.of(queries, state.dim)
-            oversample = OVERSAMPLE if rerank else 1.0
-            found = finding.best(
-                connection, self._mirror, state, asked, k, where, oversample, rerank
-            )
+            found = finding.best(connection, self._keeper.mirror, state, asked, k, where, rerank)
             return finding.hits(connection, state, found, threshold)
 
     def search_mmr(
@@ -257,9 +252,25 @@ class VectorStore(Asynchronous):
 
     # Keeping it
 
+    def optimize(self, progress: ProgressLike = False) -> None:
+        """Make the index anew from all vectors, of the kind for so many, and save it.
+
+        Searches go on meanwhile. Calls that write do by themselves what is needed; this is for
+        after many changes, or before many searches. Gives back room on the disk.
+        """
+        self._keeper.optimize(progress)
+
+    def verify(self) -> None:
+        """Read everything there is, and hold it against each other; CorruptFileError."""
+        self._keeper.verify()
+
+    def info(self) -> dict[str, Any]:
+        """How much there is of what, how it is indexed, and the bytes it takes."""
+        return self._keeper.info()
+
     def close(self) -> None:
         """Let others write; every other method raises ValueError from then on."""
-        self._db.close()
+        self._keeper.close()
 
     def __enter__(self) -> Self:
         return self
@@ -278,29 +289,6 @@ class VectorStore(Asynchronous):
         if self.embed is None:
             raise ValueError("texts need an embedding function: VectorStore(..., embed=function).")
         return self.embed(texts) if texts else []
-
-    @contextmanager
-    def _synced(self) -> Iterator[tuple[sqlite3.Connection, State]]:
-        """A snapshot of the database, and the mirror at the same version and held there."""
-        if self._process != os.getpid():  # a thread of the parent may have been changing it
-            self._mirror = Mirror(self.metric, self._mirror.spec)
-            self._process = os.getpid()
-        mirror = self._mirror
-        with self._db.connection() as connection:
-            with mirror.lock.read(), snapshot(connection):
-                state = read_state(connection)
-                if state.version == mirror.version:
-                    yield connection, state
-                    return
-            with mirror.lock.write(), snapshot(connection):
-                state = read_state(connection)
-                mirror.follow(connection, state, self.path)
-                yield connection, state
-
-    def _follow(self) -> None:
-        """Let the mirror come after what was written."""
-        with self._synced():
-            pass
 
 
 def _check_same(name: str, wanted: str | None, found: str) -> None:

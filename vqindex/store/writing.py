@@ -75,6 +75,8 @@ def _placed(
     connection: sqlite3.Connection, batch: Batch, chosen: Sequence[int], mode: str, first: int
 ) -> tuple[list[int], int]:
     """The row of each document, -1 for one to leave alone, and how many are new."""
+    if mode == "add":
+        return list(range(first, first + len(chosen))), len(chosen)
     rows, next_row = [], first
     for at in chosen:
         name = batch.ids[at]
@@ -82,8 +84,6 @@ def _placed(
         if found is None:
             rows.append(next_row)
             next_row += 1
-        elif mode == "add":
-            raise IdError(f"id {name!r} is in the store already; upsert replaces documents.")
         else:
             rows.append(found[0] if mode == "upsert" else -1)
     return rows, next_row - first
@@ -101,10 +101,13 @@ def _put(
         connection.executemany("DELETE FROM documents WHERE row = ?", old)
         connection.executemany("DELETE FROM fields WHERE row = ?", old)
     ready = list(zip(rows, chosen, strict=True))
-    connection.executemany(
-        "INSERT INTO documents VALUES (?, ?, ?, ?, ?)",
-        [(r, batch.ids[at], batch.texts[at], batch.encoded[at], batch.odd[at]) for r, at in ready],
-    )
+    try:
+        connection.executemany(
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?)",
+            [(r, batch.ids[i], batch.texts[i], batch.encoded[i], batch.odd[i]) for r, i in ready],
+        )
+    except sqlite3.IntegrityError as error:
+        raise IdError(_taken(connection, batch, rows)) from error
     connection.executemany(
         "INSERT INTO vectors VALUES (?, ?)",
         [(r, batch.vectors[at]) for r, at in ready if batch.vectors[at] is not None],
@@ -112,6 +115,15 @@ def _put(
     if fields:
         _index(connection, fields, ((r, batch.metadata[at], batch.odd[at]) for r, at in ready))
     return replaced
+
+
+def _taken(connection: sqlite3.Connection, batch: Batch, rows: Sequence[int]) -> str:
+    """Which id was there before rows that are being added."""
+    for name in batch.ids:
+        found = connection.execute("SELECT row FROM documents WHERE id = ?", (name,)).fetchone()
+        if found is not None and found[0] < rows[0]:
+            return f"id {name!r} is in the store already; upsert replaces documents."
+    return "an id is in the store already; upsert replaces documents."
 
 
 def remove(connection: sqlite3.Connection, rows: NDArray[np.int64]) -> None:
