@@ -1,0 +1,39 @@
+"""What README shows of frameworks runs as it stands, each by itself."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[2] / "README.md"
+NAMES = {"langchain": "langchain_core", "llama_index": "llama_index.core"}
+
+
+def blocks():
+    if not README.exists():
+        return []
+    found = re.findall(r"^```python\n(.*?)^```$", README.read_text("utf-8"), re.M | re.S)
+    return [
+        pytest.param(re.search(r"vqindex\.integrations\.(\w+)", block)[1], block, id=block.split("\n")[0])
+        for block in found
+        if "vqindex.integrations" in block
+    ]
+
+
+@pytest.mark.skipif(not README.exists(), reason="there is no README beside the tests")
+def test_every_framework_has_a_block():
+    shown = {block.values[0] for block in blocks()}
+    assert shown == {"langchain", "llama_index", "haystack", "sklearn"}
+
+
+@pytest.mark.parametrize(("name", "block"), blocks())
+def test_block_runs(tmp_path, name, block):
+    install = f'it is missing: pip install "vqindex[{name.replace("_", "-")}]"'
+    pytest.importorskip(NAMES.get(name, name), reason=install)
+    assert install[15:] in block
+    command = [sys.executable, "-W", "error", "-c", block]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
