@@ -72,7 +72,7 @@ def rows(connection: sqlite3.Connection, where: Where, ids: Sequence[str] | None
 
 
 def _text(where: Mapping[str, Any]) -> str:
-    """A filter as JSON: for SQLite to hand to Python, and as its name."""
+    """A filter that has been parsed, as JSON: for SQLite to hand to Python, and as its name."""
     return json.dumps(where, default=dict, sort_keys=True)
 
 
@@ -133,6 +133,7 @@ def best(
     allowed, name = None, ""
     if where is not None:
         if not callable(where):
+            parse(where)
             name = _text(where)
         allowed = mirror.allowed(name) or mirror.allow(name, rows(connection, where))
     found, scores = mirror.candidates(asked.rough, k, candidates(k) if rerank else k, allowed)

@@ -57,18 +57,26 @@ class Keeper:
                 yield connection, state
 
     def after_write(self) -> None:
-        """Come after what was written; now and then save, and change to an index of lists."""
-        with self.synced():
-            pass
+        """Come after what was written; now and then make the index anew, and save it.
+
+        What was written is safe: where the index cannot follow, searches will say so.
+        """
         if not self._growing.acquire(blocking=False):
             return  # another thread is at it
         try:
+            with self.synced():
+                pass
             mirror = self.mirror
             made_of = max(mirror.made_of, growth.WAITING // growth.GROWN)
             if self.spec is None and len(mirror) > growth.GROWN * made_of:
                 self.rebuild(growth.specs(len(mirror)), False)
             if mirror.changed > max(LEAST, len(mirror) // 2):
-                self._try_to_save()
+                self.save()
+        except OSError as error:
+            self.mirror.changed = 0  # after as many changes it is tried again
+            _warn(f"the index file could not be written, opening will take longer: {error}")
+        except (ValueError, TypeError, MemoryError) as error:
+            _warn(f"the documents are kept, but the index could not follow: {error}")
         finally:
             self._growing.release()
 
@@ -132,23 +140,15 @@ class Keeper:
             if path.name not in keep:
                 path.unlink(missing_ok=True)
 
-    def _try_to_save(self) -> None:
-        """Save, or say why not: documents are safe without."""
-        try:
-            self.save()
-        except OSError as error:
-            self.mirror.changed = 0  # after as many changes it is tried again
-            warnings.warn(
-                f"the index file could not be written, opening will take longer: {error}",
-                RuntimeWarning, stacklevel=4,
-            )  # fmt: skip
-
     def close(self) -> None:
         """Save what would take long to do again, and close the database."""
         database, mirror = self.database, self._mirror
         writes = not database.closed and database.is_writer
         if writes and mirror.codes is not None and mirror.changed > growth.WAITING:
-            self._try_to_save()
+            try:
+                self.save()
+            except OSError as error:
+                _warn(f"the index file could not be written, opening will take longer: {error}")
         database.close()
 
     def verify(self) -> None:
@@ -179,6 +179,10 @@ class Keeper:
                 "memory_bytes": mirror.nbytes, "database_bytes": pages * page,
                 "indexed_fields": [".".join(loads(path)) for (path,) in found],
             }  # fmt: skip
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
 
 
 def _check(connection: sqlite3.Connection, state: State) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 from vqindex.store.documents import is_odd
 from vqindex.store.where import Group, Node, Not, Test, kind
 
-LARGEST = 200  # tests in a statement; SQLite's expressions may be nested 1,000 deep
+LARGEST = 200  # parts of a filter that is asked in SQL, whose expressions have limits
+DEEPEST = 16  # ... and its levels: parsers of SQL have a stack of 100
 Sql = tuple[str, list[Any]]
 Fields = Mapping[tuple[str, ...], int]  # indexed fields and their numbers
 _TYPES = {"bool": ("true", "false"), "number": ("integer", "real"), "string": ("text",)}
@@ -25,7 +26,7 @@ class _NotSql(Exception):
 def rows(node: Node, text: str, fields: Fields) -> Sql:
     """A statement for the rows that pass a filter, whose JSON text is also given."""
     try:
-        if _size(node) > LARGEST:
+        if _size(node) > LARGEST or _depth(node) > DEEPEST:
             raise _NotSql
         test, values = _sql(node, fields)
     except _NotSql:
@@ -43,6 +44,12 @@ def _size(node: Node) -> int:
     if isinstance(node, Group):
         return 1 + sum(map(_size, node.parts))
     return 1 + _size(node.part) if isinstance(node, Not) else 1
+
+
+def _depth(node: Node) -> int:
+    if isinstance(node, Group):
+        return 1 + max(map(_depth, node.parts), default=0)
+    return 1 + _depth(node.part) if isinstance(node, Not) else 1
 
 
 def _sql(node: Node, fields: Fields) -> Sql:

@@ -229,8 +229,11 @@ class VectorStore(Asynchronous):
     ) -> list[list[Hit]]:  # fmt: skip
         """`search` for each of several queries: vectors (nq, d), or a list of texts."""
         k = arrays.positive_int(k, "k")
-        if isinstance(queries, list | tuple) and queries and isinstance(queries[0], str):
-            queries = self._embedded(list(queries))
+        if isinstance(queries, list | tuple):
+            if not queries:
+                return []
+            if isinstance(queries[0], str):
+                queries = self._embedded(list(queries))
         with self._keeper.synced() as (connection, state):
             asked = finding.Questions.of(queries, state.dim)
             found = finding.best(connection, self._keeper.mirror, state, asked, k, where, rerank)
