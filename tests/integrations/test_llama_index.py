@@ -10,6 +10,7 @@ pytest.importorskip(
     "llama_index.core", reason='LlamaIndex is missing: pip install "vqindex[llama-index]"'
 )
 
+import fsspec
 from hypothesis import given
 from hypothesis import strategies as st
 from llama_index.core import MockEmbedding, StorageContext, VectorStoreIndex
@@ -179,6 +180,12 @@ def test_filters_may_be_nested(both):
         ]
     )
     assert [node.metadata["i"] for node in ours.get_nodes(filters=few)] == [3, 5, 6, 8, 9]
+    for condition in FilterCondition:  # none hold, as in LlamaIndex's own where they stand alone
+        few.filters[1:] = [MetadataFilters(filters=[], condition=condition)]
+        assert len(ours.get_nodes(filters=few)) == 10
+        empty = MetadataFilter(key="tags", value=None, operator=FilterOperator.IS_EMPTY)
+        few.filters.append(empty)
+        assert len(ours.get_nodes(filters=few)) == 4
 
 
 def test_removing_is_that_of_the_simple_store(both):
@@ -279,6 +286,43 @@ def test_a_folder_is_made_again_from_a_dict(tmp_path):
     assert (again.client.metric, again.client.originals) == ("l2", "f16")
     assert again.query(VectorStoreQuery(QUERY, similarity_top_k=5)).ids == want.ids
     again.client.close()
+
+
+def test_persist_makes_a_copy(tmp_path):
+    store, folder = VQVectorStore(metric="l2"), tmp_path / "copy"
+    store.add(nodes())
+    store.persist(str(folder))
+    store.delete("d1")
+    store.add([node for node in nodes() if node.node_id == "n1"])
+    store.persist(str(folder))  # over the first
+    again = VQVectorStore.from_persist_path(str(folder))
+    query = VectorStoreQuery(QUERY, similarity_top_k=80)
+    assert again.query(query) == store.query(query)
+    assert again.get_nodes(["n1"]) == store.get_nodes(["n1"])
+    again.delete_nodes(["n0"])
+    again.persist(str(folder))  # is there already
+    again.client.close()
+    assert len(VQVectorStore(folder, options={"read_only": True}).client) == len(store.client) - 1
+
+
+def test_a_storage_context_persists_it(tmp_path):
+    store = VQVectorStore()
+    store.add(nodes(3))
+    StorageContext.from_defaults(vector_store=store).persist(tmp_path)
+    again = VQVectorStore.from_persist_dir(str(tmp_path))
+    assert again.get_nodes() == store.get_nodes()
+    again.client.close()
+
+
+def test_where_no_copy_can_be_is_refused(both, tmp_path):
+    ours, theirs = both
+    theirs.persist(str(tmp_path / "file"))
+    with pytest.raises(OSError, match="cannot be made"):
+        ours.persist(str(tmp_path / "file"))
+    with pytest.raises(ValueError, match="local folder, not in memory"):
+        ours.persist("copy", fs=fsspec.filesystem("memory"))
+    with pytest.raises(ValueError, match="no folder of a store"):
+        VQVectorStore.from_persist_path(str(tmp_path / "none"))
 
 
 async def test_async_twins_answer_the_same(both):

@@ -15,11 +15,8 @@ def blocks():
     if not README.exists():
         return []
     found = re.findall(r"^```python\n(.*?)^```$", README.read_text("utf-8"), re.M | re.S)
-    return [
-        pytest.param(re.search(r"vqindex\.integrations\.(\w+)", block)[1], block, id=block.split("\n")[0])
-        for block in found
-        if "vqindex.integrations" in block
-    ]
+    names = [(re.search(r"vqindex\.integrations\.(\w+)", block), block) for block in found]
+    return [pytest.param(name[1], block, id=name[1]) for name, block in names if name]
 
 
 @pytest.mark.skipif(not README.exists(), reason="there is no README beside the tests")

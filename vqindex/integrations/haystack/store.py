@@ -43,7 +43,7 @@ class VQDocumentStore:
     """Documents of Haystack in a store of vqindex, with embeddings or without.
 
     path              the store's folder; in memory if there is none
-    metric            "cosine", "ip" or "l2"
+    metric            "cosine", "ip" or "l2", which a store that is there keeps
     return_embedding  whether documents come back with their embeddings, which are those given
     options           of VectorStore: spec, originals, read_only
 
@@ -56,7 +56,7 @@ class VQDocumentStore:
         self,
         path: Any = None,
         *,
-        metric: str = "cosine",
+        metric: str | None = None,
         return_embedding: bool = True,
         **options: Any,
     ) -> None:

@@ -1,38 +1,34 @@
-"""VQVectorStore: a vector store for LlamaIndex."""
+"""VQVectorStore: nodes of LlamaIndex in a store of vqindex."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, final
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self, final
 
 import numpy as np
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.indices.query.embedding_utils import (
+    get_top_k_embeddings_learner,
+    get_top_k_mmr_embeddings,
+)
+from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index.core.vector_stores.types import (
+    DEFAULT_PERSIST_DIR,
+    DEFAULT_PERSIST_FNAME,
+    BasePydanticVectorStore,
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryMode,
+    VectorStoreQueryResult,
+)
+from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
-from vqindex.integrations.comparisons import Filter, compared
+from vqindex.integrations.comparisons import compared
+from vqindex.integrations.llama_index.filters import Where, where
 from vqindex.store import Document, VectorStore
 
-try:
-    from llama_index.core.bridge.pydantic import Field, PrivateAttr
-    from llama_index.core.indices.query.embedding_utils import (
-        get_top_k_embeddings_learner,
-        get_top_k_mmr_embeddings,
-    )
-    from llama_index.core.schema import BaseNode, MetadataMode
-    from llama_index.core.vector_stores.types import (
-        BasePydanticVectorStore,
-        FilterCondition,
-        MetadataFilter,
-        MetadataFilters,
-        VectorStoreQuery,
-        VectorStoreQueryMode,
-        VectorStoreQueryResult,
-    )
-    from llama_index.core.vector_stores.utils import (
-        build_metadata_filter_fn,
-        metadata_dict_to_node,
-        node_to_metadata_dict,
-    )
-except ImportError as error:
-    raise ImportError('LlamaIndex is missing: pip install "vqindex[llama-index]"') from error
-
+FOLDER = DEFAULT_PERSIST_FNAME
 PREFETCH = 4.0  # candidates of MMR for each node wanted, as in other stores of LlamaIndex
 MODES = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
 LEARNERS = (
@@ -40,9 +36,6 @@ LEARNERS = (
     VectorStoreQueryMode.LINEAR_REGRESSION,
     VectorStoreQueryMode.LOGISTIC_REGRESSION,
 )
-_OPS = {"==": "==", "!=": "!=", ">": ">", "<": "<", ">=": ">=", "<=": "<=", "in": "in"}
-_OPS["nin"] = "not in"
-Where = Filter | Callable[[Document], bool] | None
 Found = list[tuple[Document, float]]
 
 
@@ -51,7 +44,8 @@ class VQVectorStore(BasePydanticVectorStore):
     """Nodes and their embeddings in a store of vqindex.
 
     path     the store's folder; in memory if there is none
-    metric   "cosine", "l2" or "ip"; similarities are larger for nearer nodes
+    metric   "cosine", "l2" or "ip", which a store that is there keeps; similarities are larger for
+             nearer nodes
     options  of VectorStore: spec, originals, read_only
 
     Filters mean what LlamaIndex's own `build_metadata_filter_fn` says, and may be nested; where
@@ -62,11 +56,11 @@ class VQVectorStore(BasePydanticVectorStore):
     stores_text: bool = True
     is_embedding_query: bool = True
     path: str | None = None
-    metric: str = "cosine"
+    metric: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     _store: VectorStore = PrivateAttr()
 
-    def __init__(self, path: Any = None, metric: str = "cosine", **options: Any) -> None:
+    def __init__(self, path: Any = None, metric: str | None = None, **options: Any) -> None:
         options = options.pop("options", {}) | {
             name: value for name, value in options.items() if name not in type(self).model_fields
         }
@@ -108,11 +102,11 @@ class VQVectorStore(BasePydanticVectorStore):
         **delete_kwargs: Any,
     ) -> None:
         """Remove nodes by their ids, by filters, or by both; all, by neither."""
-        where = _where(filters)
-        if node_ids is None and where is None:
+        asked = where(filters)
+        if node_ids is None and asked is None:
             self._store.clear()
         else:
-            self._store.remove(node_ids, where)
+            self._store.remove(node_ids, asked)
 
     def clear(self) -> None:
         """Remove all nodes."""
@@ -124,7 +118,7 @@ class VQVectorStore(BasePydanticVectorStore):
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
         """Nodes by their ids, by filters, or by both; all, by neither."""
-        return [_node(one) for one in self._store.documents(_where(filters, node_ids))]
+        return [_node(one) for one in self._store.documents(where(filters, node_ids))]
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The nodes nearest to an embedding, in the modes default, mmr and those of learners.
@@ -135,13 +129,13 @@ class VQVectorStore(BasePydanticVectorStore):
         """
         if query.query_embedding is None:
             raise ValueError("a query needs its query_embedding; this store embeds no texts.")
-        where = _where(query.filters, query.node_ids or None, query.doc_ids or None)
+        asked = where(query.filters, query.node_ids or None, query.doc_ids or None)
         if query.mode == VectorStoreQueryMode.DEFAULT:
-            found = self._nearest(query, query.similarity_top_k, where)
+            found = self._nearest(query, query.similarity_top_k, asked)
         elif query.mode == VectorStoreQueryMode.MMR:
-            found = self._mmr(query, where, **kwargs)
+            found = self._mmr(query, asked, **kwargs)
         elif query.mode in LEARNERS:
-            there = [one for one in self._store.documents(where) if one.vector is not None]
+            there = [one for one in self._store.documents(asked) if one.vector is not None]
             found = _chosen(get_top_k_embeddings_learner, query, there)
         else:
             modes = ", ".join(mode.value for mode in (*MODES, *LEARNERS))
@@ -152,14 +146,14 @@ class VQVectorStore(BasePydanticVectorStore):
             ids=[one.id for one, _ in found],
         )
 
-    def _nearest(self, query: VectorStoreQuery, k: int, where: Where) -> Found:
-        hits = self._store.search(np.asarray(query.query_embedding), k, where)
+    def _nearest(self, query: VectorStoreQuery, k: int, asked: Where) -> Found:
+        hits = self._store.search(np.asarray(query.query_embedding), k, asked)
         return [(hit.document, hit.score) for hit in hits]
 
     def _mmr(
         self,
         query: VectorStoreQuery,
-        where: Where,
+        asked: Where,
         mmr_threshold: float | None = None,
         mmr_prefetch_factor: float = PREFETCH,
         mmr_prefetch_k: int | None = None,
@@ -167,8 +161,47 @@ class VQVectorStore(BasePydanticVectorStore):
     ) -> Found:
         threshold = query.mmr_threshold if mmr_threshold is None else mmr_threshold
         k = mmr_prefetch_k or int(np.ceil(mmr_prefetch_factor * query.similarity_top_k))
-        near = [one for one, _ in self._nearest(query, k, where)]
+        near = [one for one, _ in self._nearest(query, k, asked)]
         return _chosen(get_top_k_mmr_embeddings, query, near, mmr_threshold=threshold)
+
+    # Keeping it
+
+    def persist(
+        self, persist_path: str = os.path.join(DEFAULT_PERSIST_DIR, FOLDER), fs: Any = None
+    ) -> None:
+        """Make a folder, new or of an earlier copy, a copy of this store.
+
+        What is in the store's own folder needs none: it is on the disk when a call returns.
+        """
+        folder = _local(persist_path, fs)
+        if self._store.path is not None and self._store.path.resolve() == folder.resolve():
+            return
+        metric, originals = self._store.metric, self._store.originals
+        with VectorStore(folder, metric=metric, originals=originals) as copy:
+            several = list(self._store.documents())
+            copy.upsert(
+                [one.id for one in several],
+                [one.vector for one in several],
+                [one.text for one in several],
+                [one.metadata for one in several],
+            )
+            there = {one.id for one in several}
+            copy.remove([one.id for one in copy.documents() if one.id not in there])
+
+    @classmethod
+    def from_persist_path(cls, persist_path: str, fs: Any = None) -> Self:
+        """The store in a folder that `persist` made, and further changes there."""
+        folder = _local(persist_path, fs)
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is no folder of a store; persist makes one.")
+        return cls(folder)
+
+    @classmethod
+    def from_persist_dir(
+        cls, persist_dir: str = DEFAULT_PERSIST_DIR, namespace: str = "default", fs: Any = None
+    ) -> Self:
+        """The store that a StorageContext keeps in its folder, under a name."""
+        return cls.from_persist_path(os.path.join(persist_dir, f"{namespace}__{FOLDER}"), fs)
 
     # Without holding up the event loop
 
@@ -204,6 +237,12 @@ class VQVectorStore(BasePydanticVectorStore):
         return await asyncio.to_thread(self.query, query, **kwargs)
 
 
+def _local(path: str, fs: Any) -> Path:
+    if fs is not None and "file" not in np.atleast_1d(fs.protocol):
+        raise ValueError(f"a store is kept in a local folder, not in {fs.protocol}: copy it there.")
+    return Path(path)
+
+
 def _node(document: Document) -> BaseNode:
     return metadata_dict_to_node(document.metadata, text=document.text)
 
@@ -222,56 +261,3 @@ def _chosen(
         **named,
     )
     return [(documents[i], score) for i, score in zip(places, scores, strict=True)]
-
-
-def _where(
-    filters: MetadataFilters | None,
-    ids: Sequence[str] | None = None,
-    ref_doc_ids: Sequence[str] | None = None,
-) -> Where:
-    """The store's filter for LlamaIndex's and for ids; a function where it has none."""
-    tests = [
-        compared(field, "in", list(some))
-        for field, some in (("id", ids), (["meta", "ref_doc_id"], ref_doc_ids))
-        if some is not None
-    ]
-    if filters is None or not filters.filters:
-        return {"and": tests} if tests else None
-    asked = _asked(filters)
-    if asked is not None:
-        return {"and": [asked, *tests]}
-    own = _function(filters)
-    few = None if ids is None else set(ids)
-    of = None if ref_doc_ids is None else set(ref_doc_ids)
-    return lambda one: (
-        (few is None or one.id in few)
-        and (of is None or one.metadata["ref_doc_id"] in of)
-        and own(one)
-    )
-
-
-def _asked(filters: MetadataFilters | MetadataFilter) -> Filter | None:
-    """What a store can be asked, None for what it cannot."""
-    if isinstance(filters, MetadataFilter):
-        op = _OPS.get(filters.operator.value)
-        if op is None or filters.value is None:
-            return None
-        return compared(["meta", filters.key], op, filters.value)
-    parts = [_asked(part) for part in filters.filters]
-    if None in parts:
-        return None
-    word = "and" if filters.condition in (None, FilterCondition.AND) else "or"
-    return {"not": {"or": parts}} if filters.condition == FilterCondition.NOT else {word: parts}
-
-
-def _function(filters: MetadataFilters | MetadataFilter) -> Callable[[Document], bool]:
-    """By LlamaIndex's own function for each filter, of which it takes no nested ones."""
-    if isinstance(filters, MetadataFilter):
-        alone = MetadataFilters(filters=[filters])
-        own: Callable[[Any], bool] = build_metadata_filter_fn(lambda one: one.metadata, alone)
-        return own
-    parts = [_function(part) for part in filters.filters]
-    if filters.condition == FilterCondition.NOT:
-        return lambda one: not any(part(one) for part in parts)
-    together = any if filters.condition == FilterCondition.OR else all
-    return lambda one: together(part(one) for part in parts)
