@@ -2,6 +2,15 @@
 
 import numpy as np
 
+from vqindex.store import growth, keeper, mirror
+
+# Codes from 65 rows on, lists from 600, and an index file after 100 changes.
+SMALL = (
+    (growth, "WAITING", 64), (mirror, "WAITING", 64), (mirror, "TAIL", 32),
+    (growth, "LISTED", 600), (keeper, "LEAST", 100), (growth, "GROWN", 4),
+    (growth, "CODES", ("SQ8", "F32")), (mirror, "CODES", ("SQ8", "F32")),
+)  # fmt: skip
+
 
 def scores(query, vectors, metric):
     """Scores (n,) of vectors (n, d), larger nearer."""
