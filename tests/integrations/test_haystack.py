@@ -253,6 +253,8 @@ def test_what_cannot_be_is_refused():
     for wrong in ("text", 3, [{"content": "a"}]):
         with pytest.raises(ValueError, match="list of Documents"):
             store.write_documents(wrong)
+    with pytest.raises(ValueError, match="'_haystack' is taken"):
+        store.write_documents([Document(content="a", meta={"_haystack": {"id": "b"}})])
     with pytest.raises(TypeError, match="VQDocumentStore"):
         VQEmbeddingRetriever(InMemoryDocumentStore())
     with pytest.raises(ValueError, match="top_k"):

@@ -7,6 +7,7 @@ from haystack.dataclasses import Document
 from haystack.errors import FilterError
 from haystack.utils.filters import document_matches_filter
 
+from vqindex.errors import DocumentError
 from vqindex.integrations.comparisons import Filter, compared
 from vqindex.store import Document as Kept
 
@@ -21,8 +22,12 @@ def columns(documents: Sequence[Document]) -> dict[str, Any]:
     """What a store is given."""
     metadata = []
     for one in documents:
-        whole = one.to_dict(flatten=False)
-        rest = {name: whole[name] for name in FIELDS if whole.get(name) is not None}
+        if REST in one.meta:
+            raise DocumentError(
+                f"{REST!r} is taken; name that key in meta of {one.id!r} otherwise."
+            )
+        there = {name: getattr(one, name) for name in FIELDS if getattr(one, name) is not None}
+        rest = {name: part if name == "score" else part.to_dict() for name, part in there.items()}
         metadata.append(one.meta | {REST: rest} if rest else one.meta)
     return {
         "ids": [one.id for one in documents],
