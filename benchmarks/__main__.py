@@ -67,6 +67,10 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "filters", parents=[common, data], help="what filters cost, by the share of rows allowed"
     )
+    store = commands.add_parser(
+        "store", parents=[common, data], help="the document store beside SQLite and its own index"
+    )
+    store.add_argument("--rounds", type=count, default=3, help="times each is filled (3)")
     commands.add_parser(
         "large", parents=[common], help="up to a million rows: speed, memory, how both grow"
     )
@@ -86,7 +90,7 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         record = module.run()
         yield record, module.report(record)
         return
-    from benchmarks import bounds, data, distortion, filters, ivf, search
+    from benchmarks import bounds, data, distortion, filters, ivf, search, store
 
     names = chosen.dataset or data.default_names()
     sets = (data.load(name, chosen.queries, chosen.rows, chosen.wide) for name in names)
@@ -110,6 +114,9 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
                 threads=chosen.threads, level=chosen.level, lists=chosen.lists, only=chosen.only,
             )  # fmt: skip
             text = ivf.report(record)
+        elif chosen.command == "store":
+            record = store.run(dataset, rounds=chosen.rounds)
+            text = store.report(record)
         else:
             module = filters if chosen.command == "filters" else bounds
             record = module.run(dataset, seed=chosen.seed)

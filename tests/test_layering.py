@@ -120,7 +120,7 @@ def test_importing_is_cheap():
     code = """
 import sys, threading
 import vqindex
-heavy = {"torch", "faiss", "h5py", "matplotlib", "sklearn",
+heavy = {"torch", "faiss", "h5py", "matplotlib", "sklearn", "sqlite3",
          "langchain_core", "llama_index", "haystack"} & set(sys.modules)
 assert not heavy, heavy
 assert threading.active_count() == 1

@@ -1,4 +1,4 @@
-"""The command line: vqindex demo | build | search | info | verify | warmup | config.
+"""The command line: vqindex demo | build | search | info | verify | store | warmup | config.
 
 Results go to standard output, as text or with --json as one JSON document; progress and errors go
 to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
@@ -22,9 +22,10 @@ from vqindex import demo
 from vqindex.arrays import METRICS
 from vqindex.config import show_config, warmup
 from vqindex.datasets import read_vectors
-from vqindex.errors import CorruptFileError, DtypeError, SpecError
+from vqindex.errors import CorruptFileError, DtypeError, FilterError, SpecError
 from vqindex.evaluate import recall
 from vqindex.progress import Progress
+from vqindex.store import cli as store
 
 Payload = dict[str, Any]
 QUERIES = 1 << 14  # read and searched at a time
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has had enough; Python would complain once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except SpecError as error:
+    except (SpecError, FilterError) as error:
         print(f"vqindex: {error}", file=sys.stderr)
         return 2
     except (ValueError, DtypeError, OSError, ImportError, MemoryError) as error:
@@ -72,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         (_verify, "check every byte of an index file"),
     ):
         command(run, about).add_argument("index", type=Path, metavar="INDEX")
+    about = "documents beside their vectors: create, add, search, delete, info, verify"
+    store.arguments(commands.add_parser("store", help=about, description=about))
     command(_warmup, "compile every kernel now")
     command(_config, "CPU level, threads, kernel cache and versions")
     return parser

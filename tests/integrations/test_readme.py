@@ -31,6 +31,6 @@ def test_block_runs(tmp_path, name, block):
     pytest.importorskip(NAMES.get(name, name), reason=install)
     assert install[15:] in block
     command = [sys.executable, "-W", "error", "-c", block]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout

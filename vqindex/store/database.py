@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, final
 
 from vqindex.errors import CorruptFileError, ReadOnlyError, StoreError
+from vqindex.locks import ReadWriteLock
 from vqindex.store import schema
 from vqindex.store.documents import Document, loads
 from vqindex.store.lock import FolderLock
@@ -44,7 +45,7 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         self._lock: FolderLock | None = None
         self._owner, self.closed = os.getpid(), False
-        with translated(self._where):
+        with _asking.read(), translated(self._where):
             self._open()
         _databases.add(self)
 
@@ -56,8 +57,8 @@ class Database:
         if self.folder is None:
             self._writer = self._connect(":memory:")
         elif self.read_only:
-            if not (self.folder / NAME).is_file():
-                raise StoreError(f"{self.folder} holds no store to read.")
+            if not os.path.isfile(self.folder / NAME):
+                raise StoreError(f"{self.folder} holds no store that can be read.")
             self._free.append(self._connect(self._address()))
         else:
             try:
@@ -123,11 +124,11 @@ class Database:
         """A connection of one's own; call `snapshot` with it."""
         self.check_open()
         if self.folder is None:
-            with self._turn, translated(self._where):
+            with _asking.read(), self._turn, translated(self._where):
                 assert self._writer is not None
                 yield self._writer
             return
-        with translated(self._where):
+        with _asking.read(), translated(self._where):
             owner = self._owner
             try:
                 connection = self._free.pop()
@@ -146,7 +147,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: committed where the block ends, undone where it raises."""
-        with self._turn, translated(self._where):
+        with _asking.read(), self._turn, translated(self._where):
             self.check_open()
             self.check_writable()
             connection = self._writer
@@ -163,7 +164,7 @@ class Database:
 
     def tidy(self) -> None:
         """Move the log of writes into the database, and give free pages back if they are many."""
-        with self._turn, translated(self._where):
+        with _asking.read(), self._turn, translated(self._where):
             self.check_writable()
             connection = self._writer
             assert connection is not None
@@ -196,7 +197,7 @@ class Database:
 
     def close(self) -> None:
         """Give everything back; again does nothing."""
-        with self._turn:
+        with _asking.read(), self._turn:
             if self.closed:
                 return
             self.closed = True
@@ -269,29 +270,30 @@ def _passes(id: str, text: str | None, metadata: str, where: str) -> bool:
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
-_held: list[Any] = []
+_asking = ReadWriteLock()  # read by whoever is about to use SQLite, in any way
+_forking: list[Any] = []
 
 
 def _before_fork() -> None:
-    """Wait for what is done in memory: a child has no thread to end it."""
-    for database in list(_databases):
-        if database.folder is None:
-            database._turn.acquire()
-            _held.append(database._turn)
+    """Wait until nobody uses SQLite: a child would wait for ever for locks it holds within."""
+    guard = _asking.write()
+    with suppress(RuntimeError):  # this thread uses it itself
+        guard.__enter__()
+        _forking.append(guard)
 
 
-def _release() -> None:
-    while _held:
-        _held.pop().release()
+def _after_fork() -> None:
+    while _forking:
+        _forking.pop().__exit__(None, None, None)
 
 
 def _after_fork_in_child() -> None:
-    _release()
+    _after_fork()
     for database in list(_databases):
         database._after_fork()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_before_fork, after_in_parent=_release, after_in_child=_after_fork_in_child
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
     )

@@ -42,6 +42,12 @@ def specs(rows: int) -> tuple[str, ...]:
     return CODES if rows < LISTED else tuple(f"IVF,{codes}" for codes in CODES)
 
 
+def is_due(made_of: int, rows: int) -> bool:
+    """Whether an index made of so many rows is to be made anew, now that there are more."""
+    least = max(made_of, WAITING // GROWN)
+    return rows > GROWN * least or made_of < LISTED <= rows
+
+
 def build(
     connection: sqlite3.Connection, kinds: tuple[str, ...], metric: str, dim: int,
     tell: Callable[[int], None],

@@ -67,8 +67,7 @@ class Keeper:
             with self.synced():
                 pass
             mirror = self.mirror
-            made_of = max(mirror.made_of, growth.WAITING // growth.GROWN)
-            if self.spec is None and len(mirror) > growth.GROWN * made_of:
+            if self.spec is None and growth.is_due(mirror.made_of, len(mirror)):
                 self.rebuild(growth.specs(len(mirror)), False)
             if mirror.changed > max(LEAST, len(mirror) // 2):
                 self.save()
