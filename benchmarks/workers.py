@@ -10,13 +10,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-
 from benchmarks import data
 from benchmarks.systems import competitor
-from vqindex import index_factory
-from vqindex.datasets import Dataset
-from vqindex.evaluate import Build, LocalTrial, Quality, TrialError, family, reason
+from vqindex.evaluate import Build, LocalTrial, Quality, TrialError, reason, warm
 
 
 @dataclass(frozen=True)
@@ -125,18 +121,8 @@ def _serve(pipe: Connection, request: Request, log: str) -> None:
 def _made(request: Request) -> LocalTrial:
     dataset = data.named(request.dataset, request.queries)
     if request.system == "vqindex":
-        _warm(request.spec, dataset, request.k)
+        warm(request.spec, dataset.metric, dataset.d, request.k)
     system = competitor(request.system, request.spec, dataset.metric, request.seed, request.level)
     return LocalTrial(
         system, dataset, k=request.k, threads=request.threads, singles=request.singles
     )
-
-
-def _warm(spec: str, dataset: Dataset, k: int) -> None:
-    """Compile what an index of ours needs, or load it: no build is to pay for it."""
-    some = np.ascontiguousarray(dataset.base[:2048], np.float32)
-    index = index_factory(family(spec).replace("IVF", "IVF8"), metric=dataset.metric)
-    index.fit(some)
-    index.add(some)
-    for q in (some[:1], some[:100]):
-        index.search(q, k, threads=1)

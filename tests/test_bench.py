@@ -16,11 +16,6 @@ def data():
     return synthetic(3000, 32, 60, "cosine")
 
 
-@pytest.fixture(autouse=True)
-def compiled(monkeypatch):
-    monkeypatch.setattr(bench, "warmup", lambda: None)
-
-
 def test_suggestions_grow_with_the_rows():
     few, many = bench.suggestions(1000, 8), bench.suggestions(1_000_000, 768)
     assert set(few) < set(many)

@@ -8,7 +8,6 @@ from typing import Any, final
 
 import numpy as np
 
-from vqindex.config import warmup
 from vqindex.datasets import Dataset, ground_truth
 from vqindex.evaluate import (
     Build,
@@ -24,6 +23,7 @@ from vqindex.evaluate import (
     contest,
     describe_machine,
     report,
+    warm,
 )
 from vqindex.tune import tune
 
@@ -117,8 +117,6 @@ def run(
     tell("truth", name)
     distances, neighbors = ground_truth(base, queries, min(max(k, TRUTH), len(base)), metric)
     data = Dataset(name, metric, base, queries, neighbors, distances)
-    tell("compile", "or load what was compiled")
-    warmup()
     entries, chosen = [], {}
     for spec in suggestions(data.n, data.d) if specs is None else specs:
         tell("build and tune", spec)
@@ -142,7 +140,8 @@ class _Tuned:
     def __init__(
         self, spec: str, data: Dataset, *, k: int, threads: int, seed: int, single: bool
     ) -> None:
-        self._system, self._data, self._k = Ours(spec, data.metric, seed), data, k
+        warm(spec, data.metric, data.d, k)
+        self._system = Ours(spec, data.metric, seed)
         self._trial = LocalTrial(self._system, data, k=k, threads=threads, singles=SINGLES)
         self._built = self._trial.build()
         self._tune = partial(

@@ -25,6 +25,7 @@ from vqindex.evaluate.record import (
     read_points,
 )
 from vqindex.evaluate.trial import Build, LocalTrial, Quality, Trial
+from vqindex.evaluate.warm import warm
 
 __all__ = [
     "Build",
@@ -69,4 +70,5 @@ __all__ = [
     "reason",
     "recall",
     "unit_rows",
+    "warm",
 ]

@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqindex.errors import SpecError
-from vqindex.evaluate import family
+from vqindex.evaluate import warm
 from vqindex.factory import index_factory
 from vqindex.indexes.base import Index
 
 METRICS = {"euclidean": "l2", "angular": "cosine"}
 ARGUMENTS = ("nprobe", "oversample")  # of a search, in the order of config.yml
-_WARM_ROWS = 4096
 
 Ids = NDArray[np.int64]
 
@@ -35,13 +34,7 @@ class VQIndex:
         self._chosen: dict[str, Any] = {}
         self._found: list[Ids] = []
         self._scored = 0
-        some = np.random.default_rng(0).standard_normal((_WARM_ROWS, dimension), np.float32)
-        few_lists = family(spec).replace("IVF", "IVF16")
-        warm = index_factory(few_lists, metric=self._metric)
-        warm.fit(some)
-        warm.add(some)
-        warm.search(some[0], 10, threads=1)
-        warm.search(some[:64], 10)
+        warm(spec, self._metric, dimension)
 
     @property
     def name(self) -> str:
