@@ -42,7 +42,7 @@ class RemoteTrial:
         self._request, self._patience_s = request, patience_s
         self._process: Any = None
         self._pipe: Any = None
-        self._log = Path(os.devnull)
+        self._log: Path | None = None
 
     def build(self) -> Build:
         """See Trial. The process takes affinity and environment from this one."""
@@ -83,21 +83,21 @@ class RemoteTrial:
 
     def _death(self) -> str:
         self._process.join(1)
-        lines = self._log.read_text(errors="replace").split("\n") if self._log.exists() else []
+        lines = self._log.read_text(errors="replace").split("\n") if self._log else []
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return f"its process ended with exit code {self._process.exitcode}" + (last and f": {last}")
 
     def stop(self) -> None:
         """End the process, at any time, if there is one."""
-        if self._process is None:
-            return
-        self._pipe.close()
-        self._process.join(0.5)
-        if self._process.is_alive():
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None and self._process.ident is not None:  # it was started
+            self._process.join(0.5)
             self._process.kill()
             self._process.join()
-        with suppress(FileNotFoundError):
-            self._log.unlink()
+        if self._log is not None:
+            self._log.unlink(missing_ok=True)
+            self._log = None
 
 
 def _serve(pipe: Connection, request: Request, log: str) -> None:

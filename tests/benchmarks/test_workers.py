@@ -53,3 +53,5 @@ def test_patience_ends(monkeypatch):
     with pytest.raises(TrialError, match=r"build took longer than 0.5 s"):
         trial.build()
     assert not trial._process.is_alive()
+    with pytest.raises(TrialError, match="ended with exit code"):
+        trial.round({}, 1)
