@@ -46,7 +46,7 @@ class Hnswlib(Peer):
 
 @final
 class Usearch(Peer):
-    """HNSW(dtype=f32,connectivity=16,expansion_add=128): its own defaults."""
+    """HNSW(dtype=bf16,connectivity=16,expansion_add=128): its defaults on CPUs with bf16."""
 
     library = package = "usearch"
     module = "usearch.index"
@@ -54,7 +54,7 @@ class Usearch(Peer):
 
     def __init__(self, spec: str, metric: str) -> None:
         super().__init__(spec, metric)
-        defaults = {"dtype": "f32", "connectivity": 16, "expansion_add": 128}
+        defaults = {"dtype": "bf16", "connectivity": 16, "expansion_add": 128}
         self._options = options(spec, "HNSW", defaults)
 
     def add(self, x: Floats) -> None:
