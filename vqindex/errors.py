@@ -34,3 +34,7 @@ class CorruptFileError(ValueError):
 
 class FormatVersionError(CorruptFileError):
     """A file was written by a newer version of the library."""
+
+
+class BackendError(ValueError):
+    """What was asked of a GPU needs a device, a package, memory or a kernel that is not there."""
