@@ -171,10 +171,11 @@ class Simulated:
         self.arranged[int(out)] = entries, row_bytes
 
     def vq_batch(self, launch, macros, stored, arranged, half, gamma, padded, nq, shares, lists,
-                 blocks, masks, nblocks, best, k, buffer, capacity, counts, dense):  # fmt: skip
+                 blocks, masks, nblocks, best, keep, k, buffer, capacity, counts, dense,
+                 room):  # fmt: skip
         entries, row_bytes = self.arranged[int(arranged)]
         count = int(array(stored, STORED, 1)[0]["count"])
-        assert launch.shared == macros["VQ_QUERIES"] * 64 * macros["VQ_UNITS"]
+        assert launch.shared == macros["VQ_QUERIES"] * 64 * room
         for q in range(nq):
             keys, _ = self.scored(
                 stored, range(count), entries + q * row_bytes, half + 4 * q, gamma + 4 * q, padded,
@@ -185,7 +186,7 @@ class Simulated:
                 assert len(keys) <= capacity
                 room[: len(keys)] = keys
                 continue
-            worst = array(best, np.uint64, nq, macros["VQ_KEEP"])[q, k - 1]
+            worst = array(best, np.uint64, nq, keep)[q, k - 1]
             found = keys[keys > worst]
             array(counts, np.uint32, nq)[q] += len(found)
             room[: len(found)] = found[:capacity]

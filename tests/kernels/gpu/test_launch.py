@@ -51,26 +51,26 @@ def test_signs_have_planes():
 
 
 def test_a_batch_byte_by_byte():
-    cut = batch.shape(3, units=24, many=False, shared_bytes=227 * 1024)
+    cut = batch.shape(3, [4], [48], shared_bytes=227 * 1024)
     launch = batch.batch(
         cut, 0x1000, 0x2000, ASKED, WHERE, 10, 6, 0x80000, 0x90000, Counted(0xA0000, 8192)
     )
-    macros = (("VQ_QUERIES", 8), ("VQ_UNITS", 24), ("VQ_MANY", 0), ("VQ_KEEP", 16))
+    macros = (("VQ_QUERIES", 8), ("VQ_KIND", 4))
     assert launch[:6] == ("batch", macros, "vq_batch", (6, 1, 1), 256, 8 * 64 * 24)
     assert launch.packed == struct.pack(
-        "<QQQQiiQi4xQQqQi4xQI4xQi",
-        0x1000, 0x2000, 0x20004, 0x30008, 16, 3, 0x50000, 32, 0x60008, 0x70004, 9, 0x80000, 10,
-        0x90000, 8192, 0xA0000, 0,
+        "<QQQQiiQi4xQQqQiiQI4xQii",
+        0x1000, 0x2000, 0x20004, 0x30008, 16, 3, 0x50000, 32, 0x60008, 0x70004, 9, 0x80000, 16, 10,
+        0x90000, 8192, 0xA0000, 0, 24,
     )  # fmt: skip
     dense = batch.batch(cut, 16, 16, ASKED, WHERE, 10, 6, 0, 8, Counted(4, 8192))
-    assert dense.arguments[-1] == 1
+    assert dense.arguments[-2] == 1
 
 
 def test_arranging_byte_by_byte():
-    cut = batch.shape(40, units=3, many=True, shared_bytes=48 * 1024)
+    cut = batch.shape(70, [1, 0], [1, 0], shared_bytes=48 * 1024)
     launch = batch.arrange(cut, 0x1000, ASKED._replace(nq=70), 0x2000)
-    macros = (("VQ_QUERIES", 64), ("VQ_UNITS", 8), ("VQ_MANY", 1))
-    assert launch[:6] == ("batch", macros, "vq_arrange", (2, 3, 1), 256, 0)
+    macros = (("VQ_QUERIES", 64), ("VQ_KIND", 0))
+    assert launch[:6] == ("batch", macros, "vq_arrange", (2, 8, 1), 256, 0)
     assert launch.packed == struct.pack("<QQqi4xQ", 0x1000, 0x10000, 192, 70, 0x2000)
 
 
@@ -135,16 +135,34 @@ def test_k_has_an_end():
 
 
 @pytest.mark.parametrize("nq", [1, 8, 9, 32, 33, 64, 65, 10_000])
-@pytest.mark.parametrize("units", [1, 8, 24, 25, 48, 500])
-def test_tiles_fit_into_shared_memory(nq, units):
-    for many in (False, True):
-        cut = batch.shape(nq, units, many, shared_bytes=100 * 1024)
-        assert cut.queries in batch.TILES
-        assert cut.shared <= 100 * 1024
-        assert cut.held % 8 == 0
-        assert cut.held >= min(units, 8)
+@pytest.mark.parametrize("chunks", [1, 4, 32, 48, 49, 192, 1000])
+def test_tiles_fit_into_shared_memory(nq, chunks):
+    for kinds in ([1], [2], [4], [8], [4, 1], [8, 0]):
+        counts = [chunks if kind else 0 for kind in kinds]
+        cut = batch.shape(nq, kinds, counts, shared_bytes=100 * 1024)
+        assert cut.queries in (batch.TILES if len(kinds) == 1 else batch.TILES[:-1])
+        assert cut.kind == (kinds[0] if len(kinds) == 1 else 0)
+        assert cut.shared <= 99 * 1024
+        assert cut.room % 8 == 0
+        assert cut.room >= min(cut.units, 8)
         assert cut.tiles(nq) * cut.queries >= nq
-        assert cut.arranged_bytes(nq) == cut.tiles(nq) * units * cut.queries * 64
+        assert cut.arranged_bytes(nq) == cut.tiles(nq) * cut.units * cut.queries * 64
+
+
+@pytest.mark.parametrize(
+    ("nq", "tile"), [(8, 8), (9, 32), (33, 64), (65, 96), (128, 64), (10_000, 96)]
+)
+def test_tiles_are_as_large_as_pays(nq, tile):
+    assert batch.shape(nq, [4], [48], shared_bytes=227 * 1024).queries == tile
+
+
+@pytest.mark.parametrize("blocks", [1, 8, 9, 1000, 2**26])
+def test_the_grid_of_a_batch(blocks):
+    for nq in (8, 64, 96 * 200):
+        cut = batch.shape(nq, [4], [48], shared_bytes=227 * 1024)
+        parts = batch.parts(cut, nq, blocks, cores=132)
+        assert 1 <= parts <= max(1, -(-blocks // 8))
+        assert parts * cut.tiles(nq) <= 132 * cut.resident + cut.tiles(nq)
 
 
 def test_some_of_the_queries_and_blocks():

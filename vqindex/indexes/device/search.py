@@ -82,16 +82,14 @@ class DeviceSearch:
     def __init__(self, codes: DeviceCodes) -> None:
         self.codes, self.device = codes, codes.device
         segments = codes.plan.segments
-        kinds = [segment.kind for segment in segments]
-        stems = [_STEMS.get(kind, "scalar") for kind in kinds]
-        runs = groupby(range(len(kinds)), key=lambda i: stems[i])
-        spans = [(stem, list(numbers)) for stem, numbers in runs]
-        self._chain = [(stem, (own[0], own[-1] + 1)) for stem, own in spans]
-        if kinds == [layouts.SIGNS]:
+        self._kinds = [segment.kind for segment in segments]
+        self._chunks = [segment.chunks for segment in segments]
+        stems = [_STEMS.get(kind, "scalar") for kind in self._kinds]
+        runs = [list(own) for _, own in groupby(range(len(stems)), key=stems.__getitem__)]
+        self._chain = [(stems[own[0]], (own[0], own[-1] + 1)) for own in runs]
+        self._multiplied = self._chain == [("scalar", (0, len(stems)))]
+        if self._kinds == [layouts.SIGNS]:
             self._chain = [("sign", (0, 1))]
-        self._units = batch.units(kinds, [segment.chunks for segment in segments]) if all(
-            stem == "scalar" for stem in stems
-        ) else 0  # fmt: skip
 
     @property
     def step(self) -> int:
@@ -103,9 +101,8 @@ class DeviceSearch:
     def shape(self, nq: int, k: int, blocks: int) -> _Shape:
         """How nq queries are searched for k rows among some blocks."""
         cut = None
-        if nq >= BATCH and self._units:
-            cut = batch.shape(nq, self._units, len(self.codes.plan.segments) > 1,
-                              self.device.shared_bytes)  # fmt: skip
+        if nq >= BATCH and self._multiplied:
+            cut = batch.shape(nq, self._kinds, self._chunks, self.device.shared_bytes)
         parts = scans.parts(blocks, nq, self.device.cores)
         if cut is not None:  # only those whose candidates find no room are scanned
             parts = max(1, min(AGAIN, AGAIN_BYTES // (KEY_BYTES * nq * keep(k))))
@@ -190,7 +187,7 @@ class DeviceSearch:
         counted, start = Counted(space.counts, capacity), 0
         for stop in waves(where.n, k, capacity):
             here, best = where.some(start, stop), space.best if start else 0
-            parts = max(1, min(ceil(2 * self.device.cores / cut.tiles(nq)), here.n))
+            parts = batch.parts(cut, nq, here.n, self.device.cores)
             queue.clear(space.counts, 4 * nq)
             queue(batch.batch(
                 cut, stored, space.arranged, asked, here, k, parts, best, space.buffer, counted
