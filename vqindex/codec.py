@@ -35,6 +35,7 @@ import numpy as np
 
 from vqindex.errors import NonFiniteError, ShapeError
 from vqindex.kernels.cpu import encode, program
+from vqindex.kernels.cpu.step import Step, Tables
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import Operands, prepare
@@ -51,6 +52,7 @@ from vqindex.quantizers.base import (
 )
 from vqindex.quantizers.coarse import FittedCoarse
 from vqindex.quantizers.originals import to_half
+from vqindex.quantizers.words import FittedWords
 from vqindex.scoring import BIAS, Scorer, scorer, sign_errors
 from vqindex.transforms.base import FittedTransform, Orthogonal
 
@@ -224,15 +226,20 @@ class Codec:
         return {name: columns[name] for name in names}
 
     @lazy
-    def is_bare(self) -> bool:
-        """Whether queries are rounded as one step transforms them: no tables, weights or sketch."""
-        if self.transform.step is None or self.sketch is not None or self.coarse is not None:
-            return False
-        if self._squares is not None or self._sign_errors is not None:
-            return False
+    def steps(self) -> tuple[Step, Tables] | None:
+        """How a kernel transforms one query, and what tables it makes of it, if any.
+
+        None where it takes more until a query can be rounded: weights, a sketch, coarse codes.
+        """
+        step = self.transform.step
+        if step is None or self.sketch is not None or self.coarse is not None:
+            return None
+        if isinstance(self.quantizer, FittedWords):
+            return step, self.quantizer.tables(self._squares)
         example = np.linspace(1, 2, self.dim, dtype=np.float32)[None]
         spread = self.quantizer.layout.spread(self.quantizer.operand(example))
-        return bool((spread[:, : self.dim] == example).all() and not spread[:, self.dim :].any())
+        bare = (spread[:, : self.dim] == example).all() and not spread[:, self.dim :].any()
+        return (step, Tables()) if bare and self._sign_errors is None else None
 
     def asked(self, queries: FloatArray) -> FloatArray:
         """What meets centred rows and their origins, (nq, dim), of queries (nq, dim) float32."""

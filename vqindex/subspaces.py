@@ -80,7 +80,8 @@ class Subspaces:
         return (out * np.float32(0.5)).reshape(parts, size)
 
     @lazy
-    def _lines(self) -> Floats:
+    def lines(self) -> Floats:
+        """Words dimension by dimension, (parts, width, size)."""
         return np.ascontiguousarray(self.words.swapaxes(1, 2))
 
     def encode(self, rows: Floats) -> npt.NDArray[np.int32]:
@@ -99,5 +100,5 @@ class Subspaces:
     def products(self, rows: Floats) -> Floats:
         """Inner products with every word, (n, parts, size) float32, of rows (n, dim)."""
         out = np.empty((len(rows), *self.words.shape[:2]), np.float32)
-        clusters.products(self.placed(rows), self.starts, self._lines, out)
+        clusters.products(self.placed(rows), self.starts, self.lines, out)
         return out

@@ -11,11 +11,13 @@ from vqindex.indexes.single import Desk
 
 F32 = np.float32
 SPECS = [
+    "PQ8x4", "OPQ10x4", "PQ5x8(scale=unbiased)", "IVF16,PQ10x4", "RQ3x4",
+    "PQ8x4(weighting=queries)",
     "EDEN1", "EDEN4", "None,IVF16,EDEN2", "Haar,TQ3", "RaBitQ4", "EDEN2,Rerank(f16)",
     "EDEN1,Rerank(EDEN8)", "IVF16,EDEN4", "IVF16,F32", "IVF16,SQ8", "IVF16,EDEN2,Rerank(f32)",
     "IVF16,VQ2", "PCA,IVF16,RaBitQ1,Rerank(SQ8)",
 ]  # fmt: skip
-OTHERS = ["EDEN2+QJL", "PQ8x4", "SAQ3", "LVQ4", "Coarse8,EDEN2", "IVF16,NUQ2"]
+OTHERS = ["EDEN2+QJL", "SAQ3", "LVQ4", "Coarse8,EDEN2", "IVF16,NUQ2"]
 
 
 def rows(n, d, seed=0):
@@ -39,7 +41,7 @@ def answered(monkeypatch):
 
 def made(spec, metric, d=80):
     index = vq.index_factory(spec, metric=metric, seed=3)
-    index.fit(rows(1500, d))
+    index.fit(rows(1500, d), rows(200, d, 4))
     index.add(rows(1100, d, 1), ids=np.random.default_rng(5).permutation(5000)[:1100])
     if "IVF" in spec:
         index.configure(nprobe=3)

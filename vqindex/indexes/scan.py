@@ -161,7 +161,7 @@ class Scan:
         self._chains, self._n = rows.lists, rows.n
         self._local = threading.local()  # a desk for each thread
         finer = self.model.finer
-        self._is_bare = codec.is_bare and (finer is None or finer.is_bare)
+        self._in_steps = codec.steps is not None and (finer is None or finer.steps is not None)
 
     @property
     def is_current(self) -> bool:
@@ -178,7 +178,7 @@ class Scan:
         filters   a mask (n,) bool of the rows that may be found, a list of one for each query, or
                   None for all
         """
-        if len(queries) == 1 and filters is None and self._is_bare and self._is_at_once(threads):
+        if len(queries) == 1 and filters is None and self._in_steps and self._is_at_once(threads):
             seen = self._desk().answer(queries, scores, ids)
             if seen is not None:
                 tell(1)

@@ -1,6 +1,6 @@
 """One query at a time: what a kernel needs to answer it in one call, made ready beforehand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,11 +8,12 @@ import numpy.typing as npt
 
 from vqindex.codec import Codec
 from vqindex.codes import Blocks
+from vqindex.indexes.centroids import Centroids
 from vqindex.indexes.model import Model
 from vqindex.kernels.cpu import hadamard, records, routing, signs, single
 from vqindex.kernels.cpu.records import Asked, Stored
-from vqindex.kernels.cpu.single import Making, Plan, Routes
-from vqindex.kernels.cpu.step import Step
+from vqindex.kernels.cpu.single import LISTS, WHOLE, Making, Plan, Routes
+from vqindex.kernels.cpu.step import Step, Tables
 from vqindex.layouts.base import FloatArray
 from vqindex.memory import Workspace, address, aligned_zeros
 
@@ -33,34 +34,35 @@ class Desk:
     ) -> None:  # fmt: skip
         self._blocks, self._width = blocks, np.float32(width)
         self._space, self._held = Workspace(), list[Any]()  # what addresses point into
-        finer = model.finer if whole is not None else None
         asked, *made = self._made(model.codec, stored.signs)
-        routed: list[Sequence[int]] = [_none(r) for r in single.RECORDS[8:12]]
+        finely: dict[int, Sequence[int]] = {}
+        if whole is not None and model.finer is not None:
+            finely = dict(enumerate((whole, *self._made(model.finer, 0), self._kept(best)), WHOLE))
+        routed: dict[int, Sequence[int]] = {}
         if lists is not None and model.centroids is not None:
-            shares = self._zeros(model.centroids.padded, np.float32)
-            asked = asked._replace(shares=shares, lists=model.centroids.padded)
-            width_ = -(-model.codec.dim // 64) * 64
-            routes = Routes(
-                width_, self._zeros(width_, np.int8), self._zeros(width_, np.uint8),
-                self._zeros(routing.RAW, np.uint8),
-            )  # fmt: skip
-            routed = [
-                lists,
-                model.centroids.asked.at,
-                routes,
-                records.chosen(lists.lists, self._space),
-            ]
-        again: list[Sequence[int]] = [_none(r) for r in single.RECORDS[12:]]
-        if finer is not None and whole is not None:
-            again = [whole, *self._made(finer, 0), self._kept(best)]
+            asked = asked._replace(
+                shares=self._zeros(model.centroids.padded, np.float32), lists=model.centroids.padded
+            )
+            routed = dict(enumerate(self._routed(lists, model.centroids), LISTS))
         count = len(blocks.numbers) if lists is None else lists.blocks
         slab = max(1, min(count, signs.SLAB_BLOCKS))
-        parts: list[Sequence[int]] = [
-            Plan(nprobe, k, best, finer is not None), stored, asked, *made, self._kept(k),
+        own: tuple[Sequence[int], ...] = (
+            Plan(nprobe, k, best, bool(finely)), stored, asked, *made, self._kept(k),
             records.highest(1, k, self._space),
-            records.sign_scratch(stored, 1, slab, self._space), *routed, *again,
-        ]  # fmt: skip
-        self._desk = np.array([x for part in parts for x in part], np.int64)
+            records.sign_scratch(stored, 1, slab, self._space),
+        )  # fmt: skip
+        self._desk = single.desk(dict(enumerate(own)) | routed | finely)
+
+    def _routed(self, lists: records.Lists, centroids: Centroids) -> Iterator[Sequence[int]]:
+        """What meets the origins of lists."""
+        width = -(-centroids.dim // 64) * 64
+        yield lists
+        yield centroids.asked.at
+        yield Routes(
+            width, self._zeros(width, np.int8), self._zeros(width, np.uint8),
+            self._zeros(routing.RAW, np.uint8),
+        )  # fmt: skip
+        yield records.chosen(lists.lists, self._space)
 
     def _zeros(self, size: int, dtype: Any) -> int:
         array = aligned_zeros((size,), dtype)
@@ -73,24 +75,25 @@ class Desk:
         at: Sequence[int] = held.at
         return at
 
-    def _made(self, codec: Codec, looked: int) -> tuple[Asked, Making, Step]:
+    def _made(self, codec: Codec, looked: int) -> tuple[Asked, Making, Step, Tables]:
         """Room for what a codec makes of a query, and how it makes it."""
-        step = codec.transform.step
-        assert step is not None
+        assert codec.steps is not None
+        step, tables = codec.steps
         dim, space = codec.dim, Workspace()
         room = codec.operands(np.zeros((1, dim), np.float32))
         asked = room.asked(looked, room.norms, packed=False, space=space)
         zeros = self._zeros(dim, np.float32)
         center = zeros if codec.center is None else address(codec.center)
         spread = asked.entries if room.is_float else self._zeros(room.row_bytes, np.float32)
+        turned = self._zeros(dim + 16, np.float32) if tables.spaces else spread
         making = Making(
             _METRICS[codec.metric], dim, center, codec.center is not None,
-            self._zeros(dim + 16, np.float32), spread, address(codec.scorer.fields),
+            self._zeros(dim + 16, np.float32), turned, spread, address(codec.scorer.fields),
             len(codec.scorer.fields), not room.is_float,
             self._zeros(hadamard.scratch_floats(1, dim), np.float32), zeros,
         )  # fmt: skip
         self._held += [codec, room, space]
-        return asked, making, step
+        return asked, making, step, tables
 
     def answer(
         self, query: FloatArray, scores: FloatArray, ids: npt.NDArray[np.int64]
@@ -104,7 +107,3 @@ class Desk:
         found = single.search_one(self._desk, query, blocks, masks, self._width, scores, ids, stats)
         lists, rows, scored = stats.tolist()
         return (lists, rows, scored) if found else None
-
-
-def _none(record: Any) -> Sequence[int]:
-    return (0,) * len(record._fields)

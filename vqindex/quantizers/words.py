@@ -19,9 +19,12 @@ import numpy.typing as npt
 from vqindex.clustering import sample_rows
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.kernels.cpu import encode
+from vqindex.kernels.cpu.program import UNBOUND
+from vqindex.kernels.cpu.step import Tables
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.table import TableCodes
 from vqindex.lazy import lazy
+from vqindex.memory import address
 from vqindex.quantizers.base import Encoded, divide, row_norms, square_norms
 from vqindex.quantizers.options import Centering, check_choice, check_yes_or_no
 from vqindex.quantizers.weighting import Weighting
@@ -215,6 +218,15 @@ class FittedWords(Ruled):
     def operand(self, y: FloatArray) -> FloatArray:
         """See FittedQuantizer: the tables, (nq, parts * size)."""
         return self.spaces.products(y).reshape(len(y), -1)
+
+    def tables(self, squares: FloatArray | None) -> Tables:
+        """How a kernel makes the tables of one query, less `squares` if any."""
+        spaces, lines = self.spaces, self.spaces.lines
+        return Tables(
+            len(lines), lines.shape[2], lines.shape[1], address(spaces.starts), address(lines),
+            UNBOUND if spaces.order is None else address(spaces.order),
+            UNBOUND if squares is None else address(squares), self.bits == 4,
+        )  # fmt: skip
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""

@@ -175,18 +175,18 @@ def kept(nq: int, padded: int, k: int) -> Held:
     return Held(record, array)
 
 
-def highest(nq: int, k: int, space: Workspace = workspace) -> Kept:
-    """A Kept of k + HIGHEST rows a query in a workspace, to be filled anew."""
+def highest(nq: int, k: int, space: Workspace | None = None) -> Kept:
+    """A Kept of k + HIGHEST rows a query in a workspace, by default this thread's, to be filled."""
     wanted = k + HIGHEST
     capacity = wanted + min(3 * wanted, 256 + wanted // 4)
     sizes = 4 * nq * capacity, 8 * nq * capacity, 8 * nq, 4 * nq
-    return Kept(nq, capacity, *space.take("highest", *sizes))
+    return Kept(nq, capacity, *(space or workspace).take("highest", *sizes))
 
 
-def chosen(lists: int, space: Workspace = workspace) -> Kept:
-    """A Kept of one query in a workspace, for routing.choose."""
+def chosen(lists: int, space: Workspace | None = None) -> Kept:
+    """A Kept of one query in a workspace, by default this thread's, for routing.choose."""
     places = 2 * lists + 16
-    return Kept(1, places, *space.take("chosen", 4 * places, 8 * places, 8, 4))
+    return Kept(1, places, *(space or workspace).take("chosen", 4 * places, 8 * places, 8, 4))
 
 
 def scratch(row_bytes: int, space: Workspace = workspace) -> Scratch:
@@ -196,14 +196,14 @@ def scratch(row_bytes: int, space: Workspace = workspace) -> Scratch:
 
 
 def sign_scratch(
-    stored: Stored, queries: int, blocks: int, space: Workspace = workspace
+    stored: Stored, queries: int, blocks: int, space: Workspace | None = None
 ) -> SignScratch:
-    """A SignScratch in a workspace, for so many queries and blocks of a slab."""
+    """A SignScratch in a workspace, by default this thread's, for so many queries and blocks."""
     span, index_bytes, line = RUN, 0, 4 * BLOCK
     if INDEXED:
         span = max(1, min(span, INDEXED_WORDS // max(stored.words, 1)))
         index_bytes = INDEX_BYTES * stored.words
-    pieces = space.take(
+    pieces = (space or workspace).take(
         "sign scratch", max(span * index_bytes, INDEX_BYTES), line * span * (stored.signs + 1),
         2 * BLOCK * queries * blocks, line * RUN, line * TOGETHER,
     )  # fmt: skip

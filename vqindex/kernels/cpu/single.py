@@ -5,9 +5,11 @@ several. So what stays the same from query to query, addresses of buffers too, i
 a desk, records one after another in an array.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from vqindex.kernels.cpu import simd
@@ -21,7 +23,7 @@ from vqindex.kernels.cpu.routing import shares_of_one
 from vqindex.kernels.cpu.rows import answer
 from vqindex.kernels.cpu.select import clear
 from vqindex.kernels.cpu.signs import top_k_signs
-from vqindex.kernels.cpu.step import Step, take
+from vqindex.kernels.cpu.step import Step, Tables, tabulate, take
 from vqindex.kernels.cpu.tables import prepare_one
 
 DOT, COSINE, SQUARE = range(3)  # metrics
@@ -36,8 +38,9 @@ class Making(NamedTuple):
     center     address of (dim,) float32
     has_center whether that is more than zeros
     measured   address of (dim,) float32, written: the query as the metric sees it
+    turned     address of (dim,) float32, written: the same after the transform
     spread     address of the entries before they are rounded, (row_bytes,) or (row_bytes / 4,)
-               float32, of which the first dim are written
+               float32: `turned` itself where there are no tables, zero beyond it
     program    address of (segments, FIELDS)
     is_rounded whether entries are rounded to integers; if not, spread is where they stay
     scratch    see hadamard.scratch_floats
@@ -49,6 +52,7 @@ class Making(NamedTuple):
     center: int
     has_center: int
     measured: int
+    turned: int
     spread: int
     program: int
     segments: int
@@ -80,71 +84,101 @@ class Plan(NamedTuple):
     is_finer: int
 
 
-RECORDS = (
-    Plan,
-    Stored,
-    Asked,
-    Making,
-    Step,
-    Kept,
-    Kept,
-    SignScratch,
-    Lists,
-    Asked,
-    Routes,
-    Kept,
-    Stored,
-    Asked,
-    Making,
-    Step,
-    Kept,
-)  # of a desk, in order: of the codes, of lists, zeros without any, and of finer codes, likewise
+# Where the records of a desk are: of lists, zeros without any, and of finer codes, likewise.
+PLAN, STORED, ASKED, MAKING, STEP, TABLES, KEPT, HIGHEST, SCRATCH = range(9)
+LISTS, ORIGINS, ROUTES, CHOSEN = range(9, 13)
+WHOLE, FINELY, MAKING_FINELY, FINER_STEP, FINER_TABLES, BEST = range(13, 19)
+RECORDS, FIELDS = 19, 16  # of a desk, and places of a record
 
 
-def _reader(number: int) -> Any:
-    """What takes a record out of a desk, an array of int64."""
-    record = RECORDS[number]
-    start, size = sum(len(r._fields) for r in RECORDS[:number]), len(record._fields)
-    stop = start + size
-
-    @inlined
-    def read(desk):
-        return record(*to_fixed_tuple(desk[start:stop], size))
-
-    return read
+def desk(records: Mapping[int, Sequence[int]]) -> npt.NDArray[np.int64]:
+    """Records by place, written down: (RECORDS, FIELDS) int64."""
+    out = np.zeros((RECORDS, FIELDS), np.int64)
+    for place, record in records.items():
+        out[place, : len(record)] = record
+    return out
 
 
-_plan, _stored, _asked, _making, _step, _kept, _highest, _scratch = map(_reader, range(8))
-_lists, _origins, _routes, _chosen = map(_reader, range(8, 12))
-_whole, _finely, _making_finely, _finer_step, _best = map(_reader, range(12, 17))
+@inlined
+def _plan(row):
+    return Plan(*to_fixed_tuple(row, 4))
+
+
+@inlined
+def _stored(row):
+    return Stored(*to_fixed_tuple(row, 9))
+
+
+@inlined
+def _asked(row):
+    return Asked(*to_fixed_tuple(row, 15))
+
+
+@inlined
+def _making(row):
+    return Making(*to_fixed_tuple(row, 12))
+
+
+@inlined
+def _step(row):
+    return Step(*to_fixed_tuple(row, 6))
+
+
+@inlined
+def _tables(row):
+    return Tables(*to_fixed_tuple(row, 8))
+
+
+@inlined
+def _kept(row):
+    return Kept(*to_fixed_tuple(row, 6))
+
+
+@inlined
+def _scratch(row):
+    return SignScratch(*to_fixed_tuple(row, 8))
+
+
+@inlined
+def _lists(row):
+    return Lists(*to_fixed_tuple(row, 8))
+
+
+@inlined
+def _routes(row):
+    return Routes(*to_fixed_tuple(row, 4))
 
 
 @kernel
 def search_one(desk, query, blocks, masks, width, scores, ids, stats):
     """Search for one query; whether it was, which it is not where its norm is odd or too large.
 
-    desk            (SIZE,) int64: the RECORDS
+    desk            (RECORDS, FIELDS) int64
     query           (1, dim) float32
     blocks, masks   the blocks and rows to look at, as signs.top_k_signs takes them, without lists
     width           float32: what the norm of a query is multiplied by for its slack
     scores, ids     (>= best,), written; stats (3,) int64, see probe.top_k_lists
     """
-    plan, stored, asked, making = _plan(desk), _stored(desk), _asked(desk), _making(desk)
-    kept, highest, scratch = _kept(desk), _highest(desk), _scratch(desk)
+    plan, stored, asked = _plan(desk[PLAN]), _stored(desk[STORED]), _asked(desk[ASKED])
+    making, kept = _making(desk[MAKING]), _kept(desk[KEPT])
+    highest, scratch = _kept(desk[HIGHEST]), _scratch(desk[SCRATCH])
     row, answers = simd.address_of(query), _to(scores, ids)
-    if not _made(making, _step(desk), asked, stored.signs, row, width):
+    step, tables = _step(desk[STEP]), _tables(desk[TABLES])
+    if not _made(making, step, tables, asked, stored.signs, row, width):
         return False
     clear(kept, asked.padded)
-    lists = _lists(desk)
+    lists = _lists(desk[LISTS])
     if lists.lists > 0:
-        _meet_lists(making, _origins(desk), _routes(desk), asked.shares)
-        top_k_lists(stored, lists, asked, plan.nprobe, UNBOUND, _chosen(desk), plan.k, kept,
+        _meet_lists(making, _asked(desk[ORIGINS]), _routes(desk[ROUTES]), asked.shares)
+        top_k_lists(stored, lists, asked, plan.nprobe, UNBOUND, _kept(desk[CHOSEN]), plan.k, kept,
                     highest, scratch, stats)  # fmt: skip
     else:
         stats[2] += top_k_signs(stored, blocks, masks, asked, plan.k, kept, highest, scratch)
     if plan.is_finer:
-        whole, finely, best = _whole(desk), _finely(desk), _best(desk)
-        if not _made(_making_finely(desk), _finer_step(desk), finely, np.int64(0), row, width):
+        whole, finely, best = _stored(desk[WHOLE]), _asked(desk[FINELY]), _kept(desk[BEST])
+        making, step = _making(desk[MAKING_FINELY]), _step(desk[FINER_STEP])
+        tables = _tables(desk[FINER_TABLES])
+        if not _made(making, step, tables, finely, np.int64(0), row, width):
             return False
         clear(best, finely.padded)
         rescore(whole, finely, np.int64(0), kept, plan.k, plan.best, best)
@@ -160,16 +194,18 @@ def _to(scores, ids):
 
 
 @inlined
-def _made(making, step, asked, signs, query, width):
+def _made(making, step, tables, asked, signs, query, width):
     """Make a query ready, as Codec.operands and Operands.asked do; whether its norm allows it."""
     if not _measured(making, asked.alpha, query):
         return False
-    take(step, making.measured, making.dim, making.spread, making.scratch)
+    take(step, making.measured, making.dim, making.turned, making.scratch)
+    if tables.spaces > 0:
+        tabulate(tables, making.turned, making.spread)
     if making.is_rounded:
         quantize_one(making.spread, making.program, making.segments, asked.entries, asked.seed,
                      asked.half, asked.gamma, asked.padded)  # fmt: skip
     if signs > 0:
-        norm = np.sqrt(square_norm(making.spread, making.dim))
+        norm = np.sqrt(square_norm(making.turned, making.dim))
         prepare_one(asked, making.program, signs, norm * width, np.int64(0))
     return True
 

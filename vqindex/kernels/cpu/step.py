@@ -1,4 +1,4 @@
-"""Transforms told as records, for kernels that take one vector from address to address."""
+"""Transforms and tables told as records, for kernels that take one vector between addresses."""
 
 from typing import NamedTuple
 
@@ -7,6 +7,7 @@ import numpy as np
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined
 from vqindex.kernels.cpu.hadamard import multiply_one, rotate_some
+from vqindex.kernels.cpu.program import UNBOUND
 
 AS_IS, ROTATION, MATRIX = range(3)
 
@@ -31,6 +32,29 @@ class Step(NamedTuple):
     numbers: int = 0
 
 
+class Tables(NamedTuple):
+    """Codebooks of whose words a query's tables are made; see subspaces.Subspaces.
+
+    spaces      how many runs of dimensions, 0 for no tables
+    size        words of each, a multiple of sixteen
+    width       dimensions of a word
+    starts      address of (spaces + 1,) int64
+    lines       address of (spaces, width, size) float32
+    order       address of (dim,) int64, UNBOUND for dimensions as they come
+    squares     address of (spaces * size,) float32 to be subtracted, UNBOUND for none
+    in_nibbles  whether codes have 4 bits, whose tables TableCodes.spread puts in another order
+    """
+
+    spaces: int = 0
+    size: int = 0
+    width: int = 0
+    starts: int = 0
+    lines: int = 0
+    order: int = 0
+    squares: int = 0
+    in_nibbles: int = 0
+
+
 @inlined
 def take(step, source, dim, to, scratch):
     """Map (dim,) float32 at `source` to `to`; scratch: see hadamard.scratch_floats."""
@@ -42,3 +66,28 @@ def take(step, source, dim, to, scratch):
     else:
         for j in range(0, 4 * dim, 4):
             simd.store_float(to + j, simd.load_float(source + j))
+
+
+@inlined
+def tabulate(tables, query, to):
+    """Inner products of a query (dim,) float32 with all words, as TableCodes.spread has them."""
+    for space in range(tables.spaces):
+        start = simd.load_int64(tables.starts + 8 * space)
+        dims = simd.load_int64(tables.starts + 8 * space + 8) - start
+        for first in range(0, tables.size, 16):
+            line = tables.lines + 4 * (space * tables.width * tables.size + first)
+            total = simd.splat_float(np.float32(0))
+            for j in range(dims):
+                place = start + j
+                if tables.order != UNBOUND:
+                    place = simd.load_int64(tables.order + 8 * place)
+                x = simd.splat_float(simd.load_float(query + 4 * place))
+                product = simd.multiply_float(simd.load(line + 4 * tables.size * j), x)
+                total = simd.add_float(total, product)
+            at = space * tables.size + first
+            if tables.squares != UNBOUND:
+                total = simd.subtract_float(total, simd.load(tables.squares + 4 * at))
+            if tables.in_nibbles:
+                word, byte, half = at // 256, at % 256 // 32, at % 32 // 16
+                at = 256 * word + 128 * half + 16 * byte
+            simd.store(to + 4 * at, total)
