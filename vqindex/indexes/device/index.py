@@ -144,8 +144,10 @@ class DeviceIndex:
     ) -> SearchResult:
         """The k nearest rows, k up to 1,024, of each query (nq, d), or of one query (d,).
 
-        q         an array-like, or a torch tensor on this GPU: read where it lies, on the current
-                  stream, and answered with tensors; that it is finite is not checked then
+        q         an array-like, or a torch tensor on this GPU, which is answered with tensors on
+                  the current stream. EDEN, TQ, RaBitQ and originals, flat, read it where it lies
+                  and wait for nothing; queries of others are made ready on the CPU. Tensors are
+                  not checked for NaN and infinity: such a query finds nothing
         filter    as in Index.search
         nprobe    (setting) lists to look into, where rows are in lists
         threads   without effect: queries are prepared by one
@@ -169,6 +171,13 @@ class DeviceIndex:
     def _made(self, queries: FloatArray, k: int, filter: Any, chosen: Settings) -> Iterator[Job]:
         filters = arrays.row_filters(filter, self._ids, len(queries))
         return self._jobs.of(queries, k, filters, chosen.nprobe)
+
+    def _made_of(self, rows: Any, k: int, filter: Any, chosen: Settings) -> Iterator[Job]:
+        """The same of a tensor, which is read where it lies if all is made ready there."""
+        if self._jobs.maker is None:
+            return self._made(rows.cpu().numpy(), k, filter, chosen)
+        filters = arrays.row_filters(filter, self._ids, len(rows))
+        return self._jobs.of_address(rows.data_ptr(), len(rows), k, filters)
 
     def _stats(self, queries: Any) -> dict[str, int]:
         return {"rows": len(self), "queries": len(queries)}
@@ -202,7 +211,7 @@ class DeviceIndex:
         ids = tensors.empty((len(rows), k), "int64", number)
         tell = Progress(progress, len(rows), "search")
         stream = tensors.stream(number)
-        for job in self._made(rows.cpu().numpy(), k, filter, chosen):
+        for job in self._made_of(rows, k, filter, chosen):
             work = tensors.empty((job.nbytes,), "uint8", number)
             skip = job.start * k
             job.queue(

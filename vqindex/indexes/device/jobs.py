@@ -7,6 +7,7 @@ from typing import final
 import numpy as np
 
 from vqindex.indexes.device.codes import ALIGN, DeviceCodes
+from vqindex.indexes.device.making import maker
 from vqindex.indexes.device.places import Allowed, Routes, Some, bits, left
 from vqindex.indexes.device.search import DeviceSearch
 from vqindex.indexes.model import Model
@@ -14,31 +15,42 @@ from vqindex.indexes.rows import Rows
 from vqindex.indexes.scan import Questions, questions
 from vqindex.kernels.gpu import topk
 from vqindex.kernels.gpu.driver import Device
+from vqindex.kernels.gpu.query import Making, query
 from vqindex.kernels.gpu.records import Asked, Where, keep
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.memory import address
 
 QUERIES = 4096  # made ready at a time
 
+Filters = Allowed | list[Allowed | None] | None
+Placed = tuple[Some, int, int]  # and where its blocks and masks are staged
+
 
 class Staging:
-    """Arrays that go to a GPU in one piece, each at a multiple of 256 bytes."""
+    """Arrays that go to a GPU in one piece, each at a multiple of 256 bytes, and room behind it."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[int, Array]] = []
-        self.nbytes = 0
+        self._filled = self.nbytes = 0
 
     def add(self, array: Array) -> int:
-        """Where an array is going to begin."""
-        start, whole = self.nbytes, np.ascontiguousarray(array)
+        """Where an array is going to begin; arrays come before room."""
+        whole = np.ascontiguousarray(array)
+        start = self.room(whole.nbytes)
         self._parts.append((start, whole))
-        self.nbytes += -(-whole.nbytes // ALIGN) * ALIGN
+        self._filled = self.nbytes
+        return start
+
+    def room(self, nbytes: int) -> int:
+        """Where so many bytes begin that are written on the GPU."""
+        start = self.nbytes
+        self.nbytes += -(-nbytes // ALIGN) * ALIGN
         return start
 
     @property
     def whole(self) -> Array:
         """The piece."""
-        out = np.zeros(self.nbytes, np.uint8)
+        out = np.zeros(self._filled, np.uint8)
         for start, array in self._parts:
             out[start : start + array.nbytes] = array.reshape(-1).view(np.uint8)
         return out
@@ -51,6 +63,7 @@ class Job:
 
     asked    offsets in what is staged, in the place of addresses
     some     blocks to look at, None for all; each, blocks of every query
+    made     how queries are made ready on the GPU, and their address there; None where they are
     """
 
     search: DeviceSearch
@@ -58,8 +71,9 @@ class Job:
     asked: Asked
     start: int
     k: int
-    some: tuple[Some, int, int] | None
-    each: list[tuple[Some, int, int]] | None
+    some: Placed | None
+    each: list[Placed] | None
+    made: tuple[Making, int] | None = None
 
     @property
     def nq(self) -> int:
@@ -81,6 +95,9 @@ class Job:
         codes, device = self.search.codes, self.search.device
         device.upload(memory, self.staging.whole, stream)
         asked, work = self.asked.moved(memory), memory + self.staging.nbytes
+        if self.made is not None:
+            making, queries = self.made
+            device.launch(query(making, queries, codes.stored, asked), stream)
         if self.each is not None:
             where = [_where(one, memory) for one in self.each]
             best = self.search.run_each(asked, self.k, where, work, stream)
@@ -97,62 +114,80 @@ class Job:
         )
 
 
-def _where(one: tuple[Some, int, int], memory: int) -> Where:
+def _where(one: Placed, memory: int) -> Where:
     some, blocks, masks = one
     return Where(len(some.blocks), memory + blocks, memory + masks)
 
 
 @final
 class Jobs:
-    """Makes jobs for an index on a GPU."""
+    """Makes jobs for an index on a GPU.
+
+    maker    what makes queries ready there, or None where only the CPU does
+    routes   which lists queries look into, or None
+    """
 
     def __init__(self, device: Device, rows: Rows, model: Model, threads: int) -> None:
         self.codes = DeviceCodes(device, rows, model, threads)
         self.search = DeviceSearch(self.codes)
         self._model, self._lists = model, rows.lists
-        self.routes = None
+        self.maker, self.routes = maker(device, model), None
         if rows.lists is not None and model.centroids is not None:
             self.routes = Routes(rows.lists, model.centroids)
 
-    def of(
-        self, queries: FloatArray, k: int, filters: Allowed | list[Allowed | None] | None,
-        nprobe: int,
-    ) -> Iterator[Job]:  # fmt: skip
+    def of(self, queries: FloatArray, k: int, filters: Filters, nprobe: int) -> Iterator[Job]:
         """Jobs of queries (nq, d) float32; filters is a mask (n,), one for each, or None."""
-        step = 1 if isinstance(filters, list) else min(QUERIES, self.search.step)
-        for start in range(0, len(queries), step):
-            allowed = filters[start] if isinstance(filters, list) else filters
-            yield self._job(queries[start : start + step], start, k, allowed, nprobe)
-
-    def _job(
-        self, queries: FloatArray, start: int, k: int, allowed: Allowed | None, nprobe: int
-    ) -> Job:
-        asking, staging = questions(self._model, queries), Staging()
-        asked = self._stage(asking, staging)
-
-        def staged(some: Some) -> tuple[Some, int, int]:
-            return some, staging.add(some.blocks), staging.add(some.masks)
-
-        some, each = None, None
-        routed = self.routes is not None and not self.routes.is_few(nprobe, allowed)
-        if allowed is not None or routed:
+        for start, stop, allowed in self._steps(len(queries), filters):
+            asking, staging = questions(self._model, queries[start:stop]), Staging()
+            asked = _staged(asking, staging)
+            routes = self.routes
+            if routes is None or asking.shares is None or routes.is_few(nprobe, allowed):
+                some = self._left(allowed, staging)
+                yield Job(self.search, staging, asked, start, k, some, None)
+                continue
             masks = bits(allowed, self._lists, self.codes.plan.blocks)
-            if routed and self.routes is not None and asking.shares is not None:
-                places = self.routes.of(asking.shares, masks, nprobe, k)
-                each = [staged(one) for one in places]
-            else:
-                some = staged(left(masks, self.codes.shuffle))
-        return Job(self.search, staging, asked, start, k, some, each)
+            places = routes.of(asking.shares, masks, nprobe, k)
+            each = [_placed(some, staging) for some in places]
+            yield Job(self.search, staging, asked, start, k, None, each)
 
-    def _stage(self, asking: Questions, staging: Staging) -> Asked:
-        operands = asking.operands
-        whole = operands.memory[operands.start - address(operands.memory) :]
-        factors = 4 * len(operands.program) * operands.padded
-        half = operands.padded * operands.row_bytes + factors  # seeds come before
-        entries = staging.add(whole[: half + 2 * factors])
-        shares = 0 if asking.shares is None else staging.add(asking.shares)
-        return Asked(
-            operands.nq, operands.padded, operands.row_bytes, entries, entries + half,
-            entries + half + factors, staging.add(operands.alpha), shares,
-            0 if asking.shares is None else asking.shares.shape[1],
-        )  # fmt: skip
+    def of_address(self, queries: int, nq: int, k: int, filters: Filters) -> Iterator[Job]:
+        """The same of queries on the GPU; only where there is a `maker`."""
+        assert self.maker is not None
+        for start, stop, allowed in self._steps(nq, filters):
+            staging, making = Staging(), self.maker.making
+            some = self._left(allowed, staging)
+            asked = self.maker.asked(stop - start, staging.room)
+            made = making, queries + 4 * making.dim * start
+            yield Job(self.search, staging, asked, start, k, some, None, made)
+
+    def _steps(self, nq: int, filters: Filters) -> Iterator[tuple[int, int, Allowed | None]]:
+        step = 1 if isinstance(filters, list) else min(QUERIES, self.search.step)
+        for start in range(0, nq, step):
+            allowed = filters[start] if isinstance(filters, list) else filters
+            yield start, min(start + step, nq), allowed
+
+    def _left(self, allowed: Allowed | None, staging: Staging) -> Placed | None:
+        """The blocks that a filter leaves."""
+        if allowed is None:
+            return None
+        masks = bits(allowed, self._lists, self.codes.plan.blocks)
+        return _placed(left(masks, self.codes.shuffle), staging)
+
+
+def _placed(some: Some, staging: Staging) -> Placed:
+    return some, staging.add(some.blocks), staging.add(some.masks)
+
+
+def _staged(asking: Questions, staging: Staging) -> Asked:
+    """Where prepared queries are going to be."""
+    operands = asking.operands
+    whole = operands.memory[operands.start - address(operands.memory) :]
+    factors = 4 * len(operands.program) * operands.padded
+    half = operands.padded * operands.row_bytes + factors  # seeds come before
+    entries = staging.add(whole[: half + 2 * factors])
+    shares = 0 if asking.shares is None else staging.add(asking.shares)
+    return Asked(
+        operands.nq, operands.padded, operands.row_bytes, entries, entries + half,
+        entries + half + factors, staging.add(operands.alpha), shares,
+        0 if asking.shares is None else asking.shares.shape[1],
+    )  # fmt: skip

@@ -88,8 +88,6 @@ class DeviceSearch:
         runs = [list(own) for _, own in groupby(range(len(stems)), key=stems.__getitem__)]
         self._chain = [(stems[own[0]], (own[0], own[-1] + 1)) for own in runs]
         self._multiplied = self._chain == [("scalar", (0, len(stems)))]
-        if self._kinds == [layouts.SIGNS]:
-            self._chain = [("sign", (0, 1))]
 
     @property
     def step(self) -> int:
@@ -165,7 +163,10 @@ class DeviceSearch:
         for i, (stem, span) in enumerate(self._chain):
             before = space.sums if i else 0
             after = space.sums if i + 1 < len(self._chain) else 0
-            queue(scans.scan(stem, self.codes.stored, span, asked, where, chosen, before, after))
+            shared = scans.shared(stem, self._chunks[slice(*span)], self.device.shared_bytes)
+            queue(scans.scan(
+                stem, self.codes.stored, span, asked, where, chosen, before, after, shared
+            ))  # fmt: skip
         self._merge(shape, space, queue)
 
     def _merge(self, shape: _Shape, space: Space, queue: "_Queue") -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from vqindex.kernels.gpu.launch import Launch, blocks, pointer
 from vqindex.kernels.gpu.records import Asked
 
-THREADS = 256
+THREADS = 128
 METRICS = {"l2": 0, "ip": 1, "cosine": 2}
 
 
@@ -15,8 +15,7 @@ class Making(NamedTuple):
     """How queries are made ready: addresses of what a codec has learned, 0 for none.
 
     center          (dim,) float32
-    signs, mixes    of the rounds of a rotation of `order`, as kernels.cpu.hadamard takes them;
-                    mixes are `mix` floats apart
+    signs, mixes    (rounds, dim) and (rounds, order, order) float32, of a rotation
     """
 
     dim: int
@@ -26,7 +25,6 @@ class Making(NamedTuple):
     mixes: int = 0
     rounds: int = 0
     order: int = 1
-    mix: int = 0
 
     @property
     def shared(self) -> int:
@@ -41,8 +39,7 @@ def query(making: Making, queries: int, stored: int, asked: Asked) -> Launch:
         (
             pointer(queries, 4), np.int32(making.dim), np.int32(METRICS[making.metric]),
             pointer(making.center, 4), pointer(making.signs, 4), pointer(making.mixes, 4),
-            np.int32(making.rounds), np.int32(making.order), np.int32(making.mix),
-            np.int32(making.mix // making.order), pointer(stored),
+            np.int32(making.rounds), np.int32(making.order), pointer(stored),
             pointer(asked.entries), np.int64(asked.row_bytes), pointer(asked.half, 4),
             pointer(asked.gamma, 4), np.int32(asked.padded), pointer(asked.alpha, 4),
         ),

@@ -12,6 +12,8 @@ from vqindex.kernels.gpu.launch import Launch, pointer
 from vqindex.kernels.gpu.records import ANY, Asked, Counted, Where, keep
 
 THREADS = 256
+TABLE_BYTES = 8192  # of the tables that one chunk of codes is looked up in
+OWN_BYTES = 26 * 1024  # of shared memory that kernels declare, at most
 KERNELS = {
     "scalar": "vq_scan_scalar",
     "sign": "vq_scan_signs",
@@ -58,6 +60,13 @@ def scan(
             np.uint32(chosen.counted.capacity),
         ),
     )  # fmt: skip
+
+
+def shared(stem: str, chunks: list[int], most: int) -> int:
+    """Bytes of shared memory for segments of so many chunks, where a block may have `most`."""
+    if stem != "table":
+        return 0
+    return TABLE_BYTES * max(1, min(sum(chunks), (most - OWN_BYTES) // TABLE_BYTES))
 
 
 def parts(blocks: int, nq: int, cores: int) -> int:
