@@ -21,7 +21,7 @@ def compiler(tmp_path, monkeypatch):
         return f"{source} {macros} {arch}".encode()
 
     monkeypatch.setattr(compile_, "nvrtc_version", lambda: (13, 0))
-    monkeypatch.setattr(compile_, "_compiled", compiled)
+    monkeypatch.setattr(compile_, "compiled", compiled)
     monkeypatch.setattr(compile_, "cache_dir", lambda: tmp_path)
     monkeypatch.setattr(sources, "text", lambda stem: f"text of {stem}")
     return asked
@@ -69,11 +69,11 @@ def test_without_cuda_core(monkeypatch):
 def test_what_the_compiler_says_is_passed_on():
     pytest.importorskip("cuda.core", reason="cuda-core compiles kernels for a GPU")
     with pytest.raises(BackendError, match=r"cannot compile wrong.cu A=1 for sm_90(.|\n)*nonsense"):
-        compile_._compiled("wrong", "int x = nonsense;", (("A", 1),), "sm_90")
+        compile_.compiled("wrong", "int x = nonsense;", (("A", 1),), "sm_90")
 
 
 def test_machine_code_without_a_gpu():
     pytest.importorskip("cuda.core", reason="cuda-core compiles kernels for a GPU")
     source = 'extern "C" __global__ void f(float* x) { *x = N; }'
-    code = compile_._compiled("f", source, (("N", 3),), "sm_90")
+    code = compile_.compiled("f", source, (("N", 3),), "sm_90")
     assert code.startswith(b"\x7fELF")

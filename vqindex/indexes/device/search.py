@@ -6,6 +6,7 @@
 Everything is queued on one stream, and nothing waits.
 """
 
+from collections.abc import Mapping
 from itertools import groupby
 from math import ceil
 from typing import NamedTuple, final
@@ -28,7 +29,7 @@ SPARE = 4  # times the candidates that a wave is expected to find
 AGAIN = 32  # blocks of a grid that scan a query of which a wave found too many
 AGAIN_BYTES = 1 << 27  # that all queries have for it
 ONE_PASS = 1 << 14  # keys that one block of threads merges
-_STEMS = {
+STEMS = {
     layouts.TABLE4: "table", layouts.TABLE8: "table",
     layouts.FLOATS: "decoded", layouts.HALVES: "decoded",
 }  # fmt: skip
@@ -77,17 +78,20 @@ class _Shape(NamedTuple):
 
 @final
 class DeviceSearch:
-    """Searches of the codes on a GPU."""
+    """Searches of the codes on a GPU.
 
-    def __init__(self, codes: DeviceCodes) -> None:
+    stems   the kernels that score some kinds of segments, "scalar" those of others
+    """
+
+    def __init__(self, codes: DeviceCodes, stems: Mapping[int, str] = STEMS) -> None:
         self.codes, self.device = codes, codes.device
         segments = codes.plan.segments
         self._kinds = [segment.kind for segment in segments]
         self._chunks = [segment.chunks for segment in segments]
-        stems = [_STEMS.get(kind, "scalar") for kind in self._kinds]
-        runs = [list(own) for _, own in groupby(range(len(stems)), key=stems.__getitem__)]
-        self._chain = [(stems[own[0]], (own[0], own[-1] + 1)) for own in runs]
-        self._multiplied = self._chain == [("scalar", (0, len(stems)))]
+        names = [stems.get(kind, "scalar") for kind in self._kinds]
+        runs = [list(own) for _, own in groupby(range(len(names)), key=names.__getitem__)]
+        self._chain = [(names[own[0]], (own[0], own[-1] + 1)) for own in runs]
+        self._multiplied = self._chain == [("scalar", (0, len(names)))]
 
     @property
     def step(self) -> int:

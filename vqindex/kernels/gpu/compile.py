@@ -51,12 +51,13 @@ def cubin(stem: str, macros: Macros, arch: str) -> bytes:
     path = cache_dir() / "gpu" / f"{stem}-{key(source, macros, arch, version)}.cubin"
     with contextlib.suppress(OSError):
         return path.read_bytes()
-    code = _compiled(stem, source, macros, arch)
+    code = compiled(stem, source, macros, arch)
     _keep(path, code)
     return code
 
 
-def _compiled(stem: str, source: str, macros: Macros, arch: str) -> bytes:
+def compiled(stem: str, source: str, macros: Macros, arch: str) -> bytes:
+    """The machine code of a source text, compiled anew; `stem` is its name in errors."""
     from cuda.core import Program, ProgramOptions
 
     options = ProgramOptions(
