@@ -18,6 +18,7 @@
 #include <vector>
 
 #ifdef EMULATE_THREADS
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -296,6 +297,11 @@ static inline T atomicMax(T* at, std::type_identity_t<T> value) {
     while (old < value && !__atomic_compare_exchange_n(at, &old, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
     return old;
 }
+
+static inline unsigned atomicOr(unsigned* at, unsigned value) {
+    return __atomic_fetch_or(at, value, __ATOMIC_RELAXED);
+}
+static inline unsigned emulated_dynamic_bytes() { return (unsigned)emulator::dynamic.size(); }
 
 // mma.sync m16n8k32 of int8: fragments lie over the warp as PTX ISA, "Matrix fragments for
 // mma.m16n8k32", has them.
