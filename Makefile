@@ -1,6 +1,8 @@
-# Each target makes the environment it needs. VENV and PYTHON may be set on the command line.
+# Each target makes the environment it needs. VENV, PYTHON and WORKERS, processes that share the
+# tests, may be set on the command line.
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= auto
 BIN := $(VENV)/bin
 
 .PHONY: demo test test-levels test-all lint clean
@@ -9,7 +11,7 @@ demo: $(VENV)/.demo  ## our indexes beside those of FAISS on the sample: tables,
 	$(BIN)/vqindex demo
 
 test: $(VENV)/.test  ## the whole suite but its slow tier
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 # Kernels and layouts at each level this CPU has, LLVM held back to it by the NUMBA variables. Where
 # there is no AMX, `make test` carries it out in software.
@@ -23,13 +25,13 @@ test-levels: $(VENV)/.test
 		case " $$has " in *" $$level "*) ;; *) echo "no $$level on this CPU"; continue;; esac; \
 		echo "CPU level $$level:"; \
 		VQINDEX_CPU_LEVEL=$$level NUMBA_CPU_NAME=$${pair#*:} NUMBA_CPU_FEATURES= \
-			$(BIN)/python -m pytest tests/kernels tests/layouts || exit 1; \
+			$(BIN)/python -m pytest -n $(WORKERS) tests/kernels tests/layouts || exit 1; \
 		ran="$$ran $$level"; \
 	done; \
 	echo "CPU levels tested:$$ran; this CPU has: $$has"
 
 test-all: test-levels  ## every test, slow ones too, and every CPU level
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "slow or not slow"
 
 lint: $(VENV)/.lint  ## style, format and types
 	$(BIN)/ruff check

@@ -238,8 +238,10 @@ class Codec:
             return step, self.quantizer.tables(self._squares)
         example = np.linspace(1, 2, self.dim, dtype=np.float32)[None]
         spread = self.quantizer.layout.spread(self.quantizer.operand(example))
+        if spread.shape[1] < self.dim or self._sign_errors is not None:
+            return None
         bare = (spread[:, : self.dim] == example).all() and not spread[:, self.dim :].any()
-        return (step, Tables()) if bare and self._sign_errors is None else None
+        return (step, Tables()) if bare else None
 
     def asked(self, queries: FloatArray) -> FloatArray:
         """What meets centred rows and their origins, (nq, dim), of queries (nq, dim) float32."""

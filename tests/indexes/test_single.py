@@ -17,7 +17,7 @@ SPECS = [
     "EDEN1,Rerank(EDEN8)", "IVF16,EDEN4", "IVF16,F32", "IVF16,SQ8", "IVF16,EDEN2,Rerank(f32)",
     "IVF16,VQ2", "PCA,IVF16,RaBitQ1,Rerank(SQ8)",
 ]  # fmt: skip
-OTHERS = ["EDEN2+QJL", "SAQ3", "LVQ4", "Coarse8,EDEN2", "IVF16,NUQ2"]
+OTHERS = ["EDEN2+QJL", "SAQ3", "SAQ0.5", "IVF16,SAQ1", "LVQ4", "Coarse8,EDEN2", "IVF16,NUQ2"]
 
 
 def rows(n, d, seed=0):

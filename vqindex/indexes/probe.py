@@ -1,6 +1,7 @@
 """Find the best rows of the lists that each query prefers."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,14 +9,16 @@ import numpy.typing as npt
 from vqindex import threads as pool
 from vqindex.indexes.lists import Lists
 from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import Mask, Questions, Scan, edges
+from vqindex.indexes.scan import PROBE, Mask, Questions, Scan, edges
 from vqindex.indexes.settings import Settings
 from vqindex.indexes.single import Desk
-from vqindex.kernels.cpu import probe, records, signs
+from vqindex.kernels.cpu import grouped, probe, records, signs
 from vqindex.kernels.cpu.program import UNBOUND
 from vqindex.kernels.cpu.records import Answers
 from vqindex.layouts.operands import GROUP
 from vqindex.memory import address
+
+GROUPED = 8  # queries that look into a list from which decoding it for all is cheaper
 
 Masks = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.int64]
@@ -75,14 +78,43 @@ class Probe(Scan):
         return np.packbits(places, bitorder="little").view("<u4").astype(np.uint32)
 
     def _probe(self, asking: Questions, masks: Masks | None, answers: Answers) -> Counts:
+        """By signs or list after list, whichever is cheaper: the answers are the same."""
+        assert self._record is not None
+        shared = asking.nq * self._nprobe >= GROUPED * self._record.lists and not self._by_table
+        if not shared or (self.stored.signs and asking.nq < 2 * PROBE):
+            return self._one_by_one(asking, masks, answers)
+        if not self.stored.signs:
+            return self._together(asking, masks, answers)
+        looked = self._one_by_one(asking.select(0, PROBE), masks, answers)
+        much = looked[2] > self._dense * looked[1]
+        way = self._together if much else self._one_by_one
+        return looked + way(asking.select(PROBE, asking.nq), masks, answers.after(PROBE))
+
+    def _one_by_one(self, asking: Questions, masks: Masks | None, answers: Answers) -> Counts:
         asked, looked = self._asked(asking), np.zeros(3, np.int64)
-        kept, record = records.kept(asking.nq, asked.padded, self.k), self._record
-        assert record is not None
-        probe.top_k_lists(
-            self.stored, record, asked, self._nprobe,
-            UNBOUND if masks is None else address(masks), records.chosen(record.lists), self.k,
-            kept.at, records.highest(1, self.k),
-            records.sign_scratch(self.stored, 1, min(record.blocks, signs.SLAB_BLOCKS)), looked,
-        )  # fmt: skip
+        kept = records.kept(asking.nq, asked.padded, self.k)
+        probe.top_k_lists(*self._which(asked, masks, kept, looked))
         self._answer(kept, asked, 0, asking, answers)
         return looked
+
+    def _together(self, asking: Questions, masks: Masks | None, answers: Answers) -> Counts:
+        asked, looked = self._asked(asking), np.zeros(3, np.int64)
+        kept = records.kept(asking.nq, asked.padded, self.k + grouped.SPARE)
+        room = records.room(asked, self.stored.segments)
+        scratch = records.scratch(asked.row_bytes)
+        grouped.top_k_grouped(*self._which(asked, masks, kept, looked), room, scratch)
+        self._answer(kept, asked, 0, asking, answers)
+        return looked
+
+    def _which(
+        self, asked: records.Asked, masks: Masks | None, kept: records.Held, looked: Counts
+    ) -> tuple[Any, ...]:
+        """The arguments that both ways take."""
+        assert self._record is not None
+        slab = min(self._record.blocks, signs.SLAB_BLOCKS)
+        return (
+            self.stored, self._record, asked, self._nprobe,
+            UNBOUND if masks is None else address(masks), records.chosen(self._record.lists),
+            self.k, kept.at, records.highest(1, self.k),
+            records.sign_scratch(self.stored, 1, slab), looked,
+        )  # fmt: skip

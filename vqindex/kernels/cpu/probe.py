@@ -26,23 +26,30 @@ def top_k_lists(stored, lists, asked, nprobe, allowed, chosen, k, kept, highest,
     blocks, masks = np.empty(lists.blocks, np.int64), np.empty(lists.blocks, np.uint32)
     for query in range(asked.nq):
         at = asked.shares + 4 * query * asked.lists
-        wanted, rows, count = nprobe, np.int64(-1), np.int64(0)
-        while rows < 0 or (rows < k and wanted < lists.lists):
-            if rows >= 0:
-                wanted = min(2 * wanted, lists.lists)
-            choose(lists, at, wanted, chosen)
-            count = gather(lists, chosen, allowed, blocks, masks)
-            rows = np.int64(0)
-            for i in range(count):
-                rows += simd.count_bits(masks[i])
-        stats[0] += count_of(chosen, np.int64(0))
-        stats[1] += rows
+        count = look_into(lists, at, nprobe, allowed, chosen, k, blocks, masks, stats)
         if stored.signs > 0:
             stats[2] += top_k_one(
                 stored, blocks, masks, count, asked, query, k, kept, highest, scratch
             )
         else:
             stats[2] += _push_blocks(stored, blocks, masks, count, asked, query, k, kept)
+
+
+@inlined
+def look_into(lists, at, nprobe, allowed, chosen, k, blocks, masks, stats):
+    """Choose the lists of a query whose shares are at `at`, and gather their blocks: how many."""
+    wanted, rows, count = nprobe, np.int64(-1), np.int64(0)
+    while rows < 0 or (rows < k and wanted < lists.lists):
+        if rows >= 0:
+            wanted = min(2 * wanted, lists.lists)
+        choose(lists, at, wanted, chosen)
+        count = gather(lists, chosen, allowed, blocks, masks)
+        rows = np.int64(0)
+        for i in range(count):
+            rows += simd.count_bits(masks[i])
+    stats[0] += count_of(chosen, np.int64(0))
+    stats[1] += rows
+    return count
 
 
 @inlined

@@ -189,6 +189,15 @@ def chosen(lists: int, space: Workspace | None = None) -> Kept:
     return Kept(1, places, *(space or workspace).take("chosen", 4 * places, 8 * places, 8, 4))
 
 
+def room(asked: Asked, segments: int) -> Asked:
+    """Places for as many queries in this thread's workspace, packed, with a share of one list."""
+    line = 4 * asked.padded * segments
+    packed, seed, half, gamma, shares = workspace.take(
+        "room", asked.padded * asked.row_bytes, line, line, line, 4 * asked.padded
+    )
+    return asked._replace(packed=packed, seed=seed, half=half, gamma=gamma, shares=shares)
+
+
 def scratch(row_bytes: int, space: Workspace = workspace) -> Scratch:
     """A Scratch in a workspace, this thread's by default, for queries of so many bytes."""
     tile = 4 * BLOCK * CHUNK

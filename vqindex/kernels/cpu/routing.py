@@ -113,22 +113,28 @@ def gather(lists, chosen, allowed, blocks, masks):
     count, first = np.int64(0), np.int64(0)
     for i in range(count_of(chosen, first)):
         number = row_of(rows_at(chosen, first), i)
-        size = simd.load_int64(lists.sizes + 8 * number)
-        block, left = simd.load_int64(lists.heads + 8 * number), (size + 31) // 32
-        start, count = count, count + left
-        mask = np.uint32(0xFFFFFFFF) >> np.uint32((-size) & 31)
-        for place in range(count - 1, start - 1, -1):
-            blocks[place] = block
-            masks[place] = mask
-            mask = np.uint32(0xFFFFFFFF)
-            block = simd.load_int64(lists.nexts + 8 * block)
-        if allowed != UNBOUND:
-            end, count = count, start
-            for place in range(start, end):
-                bits = np.uint32(simd.load_int(allowed + 4 * blocks[place]))
-                if masks[place] & bits != 0:
-                    blocks[count], masks[count] = blocks[place], masks[place] & bits
-                    count += 1
+        count = gather_one(lists, number, allowed, blocks, masks, count)
+    return count
+
+
+@inlined
+def gather_one(lists, number, allowed, blocks, masks, start):
+    """`gather` of one list after the first `start` blocks: how many there are then."""
+    size = simd.load_int64(lists.sizes + 8 * number)
+    block, count = simd.load_int64(lists.heads + 8 * number), start + (size + 31) // 32
+    mask = np.uint32(0xFFFFFFFF) >> np.uint32((-size) & 31)
+    for place in range(count - 1, start - 1, -1):
+        blocks[place] = block
+        masks[place] = mask
+        mask = np.uint32(0xFFFFFFFF)
+        block = simd.load_int64(lists.nexts + 8 * block)
+    if allowed != UNBOUND:
+        end, count = count, start
+        for place in range(start, end):
+            bits = np.uint32(simd.load_int(allowed + 4 * blocks[place]))
+            if masks[place] & bits != 0:
+                blocks[count], masks[count] = blocks[place], masks[place] & bits
+                count += 1
     return count
 
 

@@ -12,12 +12,13 @@ from vqindex.kernels.cpu.select import push, threshold_of
 
 
 @inlined
-def _decode(stored, block, asked, scratch):
+def decode(stored, block, asked, scratch):
+    """Write the rows of a block as the layouts multiply them."""
     decode_block(stored.program, stored.segments, block, scratch.levels, asked.row_bytes)
 
 
 @inlined
-def _multiply(stored, block, asked, first, scratch, to):
+def multiply(stored, block, asked, first, scratch, to):
     """Scores of a decoded block with a chunk of queries."""
     skip = 4 * first
     score_tile(
@@ -43,9 +44,9 @@ def score_blocks(stored, blocks, asked, scratch, out):
     """Scores of whole blocks with at most CHUNK queries, (blocks, 32, CHUNK) float32 in `out`."""
     simd.tiles_begin()
     for i in range(blocks.size):
-        _decode(stored, blocks[i], asked, scratch)
+        decode(stored, blocks[i], asked, scratch)
         to = simd.address_of(out) + i * BLOCK * LINE
-        _multiply(stored, blocks[i], asked, np.int64(0), scratch, to)
+        multiply(stored, blocks[i], asked, np.int64(0), scratch, to)
     simd.tiles_end()
 
 
@@ -84,9 +85,9 @@ def top_k_blocks(stored, blocks, masks, asked, k, kept, scratch):
         block, mask = blocks[i], masks[i]
         if mask == 0:
             continue
-        _decode(stored, block, asked, scratch)
+        decode(stored, block, asked, scratch)
         for first in range(0, asked.padded, CHUNK):
             chunk = min(np.int64(CHUNK), asked.padded - first)
-            _multiply(stored, block, asked, first, scratch, scratch.tile)
+            multiply(stored, block, asked, first, scratch, scratch.tile)
             _push_tile(stored, block, mask, asked, first, chunk, k, kept, scratch.tile)
     simd.tiles_end()
