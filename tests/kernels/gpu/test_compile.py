@@ -77,3 +77,4 @@ def test_machine_code_without_a_gpu():
     source = 'extern "C" __global__ void f(float* x) { *x = N; }'
     code = compile_.compiled("f", source, (("N", 3),), "sm_90")
     assert code.startswith(b"\x7fELF")
+    assert compile_.compiled("f", source.replace("N", "3"), (), "sm_90").startswith(b"\x7fELF")

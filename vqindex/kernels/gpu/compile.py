@@ -62,7 +62,7 @@ def compiled(stem: str, source: str, macros: Macros, arch: str) -> bytes:
 
     options = ProgramOptions(
         name=stem, arch=arch, std="c++17", lineinfo=True, fma=False,
-        define_macro=[(name, str(value)) for name, value in macros],
+        define_macro=[(name, str(value)) for name, value in macros] or None,
     )  # fmt: skip
     log = io.StringIO()
     try:
