@@ -13,6 +13,7 @@
 #include <map>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -286,11 +287,11 @@ static inline T __shfl_down_sync(unsigned, T value, unsigned delta) {
     return emulator::shuffle(value, lane + delta < 32 ? lane + delta : lane);
 }
 template <class T>
-static inline T atomicAdd(T* at, T value) {
+static inline T atomicAdd(T* at, std::type_identity_t<T> value) {
     return __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
 }
 template <class T>
-static inline T atomicMax(T* at, T value) {
+static inline T atomicMax(T* at, std::type_identity_t<T> value) {
     T old = __atomic_load_n(at, __ATOMIC_RELAXED);
     while (old < value && !__atomic_compare_exchange_n(at, &old, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
     return old;
