@@ -297,6 +297,11 @@ static inline T atomicMax(T* at, std::type_identity_t<T> value) {
     return old;
 }
 
+static inline unsigned atomicOr(unsigned* at, unsigned value) {
+    return __atomic_fetch_or(at, value, __ATOMIC_RELAXED);
+}
+static inline unsigned emulated_dynamic_bytes() { return (unsigned)emulator::dynamic.size(); }
+
 // mma.sync m16n8k32 of int8: fragments lie over the warp as PTX ISA, "Matrix fragments for
 // mma.m16n8k32", has them.
 static inline void emulated_mma(int c[4], const unsigned a[4], unsigned b0, unsigned b1) {

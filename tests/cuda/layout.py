@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tests.cuda.emulated import Record
-from vqindex.kernels.reference import scalar, select
+from vqindex.kernels.reference import scalar, score, select
 
 EMPTY, SIGNS, PAIRS, NIBBLES, LEVELS16, BYTES = 0, 1, 2, 4, 5, 8
 CODEWORDS, TABLE4, TABLE8, FLOATS, HALVES = 9, 16, 17, 32, 33
@@ -68,12 +68,31 @@ class Part:
     extra: dict = field(default_factory=dict)
 
     @property
-    def dims(self):
-        return self.levels.shape[1]
+    def entries(self):
+        """What the record calls dims."""
+        return -(-self.levels.shape[1] // 64) * 64
 
     @property
-    def words(self):
-        return -(-self.dims // 64)
+    def bytes(self):
+        """Of a prepared query: as on the CPU, 4 where the scale is all there is."""
+        return self.entries if self.kind != EMPTY else 4
+
+    def ask(self, nq, rng):
+        """Entries (nq, bytes) int8 of random queries, and their half."""
+        entries, dims = np.zeros((nq, self.bytes), np.int8), self.levels.shape[1]
+        if self.kind == EMPTY:
+            return entries, np.ones(nq, np.float32)
+        entries[:, :dims] = rng.integers(-127, 128, (nq, dims))
+        total = entries.sum(axis=1, dtype=np.int64)
+        return entries, total.astype(np.float32) * np.float32(0.5)
+
+    def value(self, entries, half, gamma):
+        """What this adds to scores before a scale, (n, nq) float32."""
+        return score.part(self.raw(entries), half, gamma)
+
+    def raw(self, entries):
+        levels = self.levels.astype(np.int64)
+        return levels @ entries[:, : levels.shape[1]].astype(np.int64).T
 
 
 def part(kind, n, dims, rng, scaled=True):
@@ -118,9 +137,9 @@ class Index:
         array, pointers, at = np.zeros(len(self.parts), SEGMENT), {}, 0
         for i, p in enumerate(self.parts):
             row = array[i]
-            row["kind"], row["dims"], row["entries"] = p.kind, self.entries_of(p), at
+            row["kind"], row["dims"], row["entries"] = p.kind, p.entries, at
             row["table"] = p.table
-            at += self.bytes_of(p)
+            at += p.bytes
             if p.codes is not None:
                 row["chunks"] = p.codes.shape[1]
                 pointers[80 * i] = p.codes
@@ -135,18 +154,9 @@ class Index:
                     row[name] = value
         return Record(array, pointers)
 
-    @staticmethod
-    def entries_of(p):
-        return p.extra.get("dims", 64 * p.words)
-
-    @staticmethod
-    def bytes_of(p):
-        """Of a prepared query: as on the CPU, 4 where the scale is all there is."""
-        return p.extra.get("bytes", 64 * p.words if p.kind != EMPTY else 4)
-
     @property
     def row_bytes(self):
-        return sum(map(self.bytes_of, self.parts))
+        return sum(p.bytes for p in self.parts)
 
     def stored(self):
         array = np.zeros(1, STORED)
@@ -189,14 +199,8 @@ def queries(index, nq, rng, lists=0):
     at = 0
     for s, p in enumerate(index.parts):
         gamma[s, :nq] = rng.uniform(0.5, 2, nq)
-        if p.kind == EMPTY:
-            half[s, :nq] = 1
-        else:
-            here = entries[:, at : at + 64 * p.words]
-            here[:] = 0
-            here[:, : p.dims] = rng.integers(-127, 128, (nq, p.dims))
-            half[s, :nq] = here.sum(axis=1, dtype=np.int64).astype(np.float32) * np.float32(0.5)
-        at += index.bytes_of(p)
+        entries[:, at : at + p.bytes], half[s, :nq] = p.ask(nq, rng)
+        at += p.bytes
     shares = rng.normal(0, 100, (nq, lists)).astype(np.float32) if lists else None
     return Queries(nq, entries, half, gamma, shares)
 
@@ -205,13 +209,12 @@ def scores(index, asked, stop=None):
     """(n, nq) float32, in the fixed order; of the first `stop` segments alone without a bias."""
     total, at = np.full((index.n, asked.nq), -0.0, np.float32), 0
     for s, p in enumerate(index.parts[:stop]):
-        entries = asked.entries[:, at : at + p.dims]
-        raw = p.levels.astype(np.int64) @ entries.astype(np.int64).T
-        value = (raw.astype(np.float32) + asked.half[s, : asked.nq]) * asked.gamma[s, : asked.nq]
+        entries = np.ascontiguousarray(asked.entries[:, at : at + p.bytes])
+        value = p.value(entries, asked.half[s, : asked.nq], asked.gamma[s, : asked.nq])
         if p.scale is not None:
             scale = p.scale if p.ratio is None else p.scale * p.ratio.astype(np.float32)
             value = value * scale[:, None]
-        total, at = total + value, at + index.bytes_of(p)
+        total, at = total + value, at + p.bytes
     if stop is not None:
         return total
     if index.bias is not None:

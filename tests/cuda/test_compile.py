@@ -14,12 +14,15 @@ ARCHS = ("80", "90", "90a", "100", "120")
 KEEPS = [{"VQ_KEEP": keep} for keep in (16, 64, 256, 1024)]
 ONE = [{"VQ_QUERIES": q, "VQ_KIND": kind} for q in (8, 32, 64, 96) for kind in (1, 2, 4, 5, 8)]
 MANY = [{"VQ_QUERIES": q, "VQ_KIND": 0} for q in (8, 32, 64)]
-MACROS = {"batch.cu": [*ONE, *MANY], "scalar.cu": KEEPS, "topk.cu": KEEPS}
+PLANES = [{**keep, "VQ_PLANES": planes} for keep in KEEPS for planes in (4, 8)]
+MACROS = {"batch.cu": [*ONE, *MANY], "sign.cu": PLANES}
+MACROS |= dict.fromkeys(("scalar.cu", "topk.cu", "table.cu", "decoded.cu"), KEEPS)
 # Of any kernel of a file: registers so that as many blocks run at once as its bounds say, and
 # static shared memory, of which there may be 48 KB.
 BUDGETS = {
     "scalar.cu": (64, 41 * 1024), "topk.cu": (64, 25 * 1024), "batch.cu": (255, 1024),
-    "hadamard.cu": (64, 0), "encode.cu": (64, 64),
+    "sign.cu": (64, 41 * 1024), "table.cu": (64, 25 * 1024), "decoded.cu": (80, 25 * 1024),
+    "hadamard.cu": (64, 0), "encode.cu": (64, 64), "qjl.cu": (48, 64),
 }  # fmt: skip
 FILES = sorted(path.name for path in CUDA.glob("*.cu"))
 

@@ -6,41 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cuda import layout
-from tests.cuda.emulated import emulate, needs_compiler
+from tests.cuda.emulated import needs_compiler
 from tests.cuda.layout import BYTES, EMPTY, LEVELS16, NIBBLES, PAIRS, SIGNS
+from tests.cuda.scans import POISON, check, scan
 
 pytestmark = needs_compiler
 KINDS = [SIGNS, PAIRS, NIBBLES, LEVELS16, BYTES]
-POISON = 0xA5A5A5A5A5A5A5A5
-i32, u32, i64 = np.int32, np.uint32, np.int64
-
-
-def scan(index, asked, k, *, parts=1, keep=64, blocks=None, masks=None, floors=None, **more):
-    """Keys (nq, parts * keep) of a scan, or what `after` holds."""
-    program = emulate("scalar.cu", ("vq_scan_scalar",), VQ_KEEP=keep)
-    nblocks = -(-index.n // 32) if blocks is None else len(blocks)
-    kept = np.full((asked.nq, parts, keep), POISON, np.uint64)
-    after = more.get("after")
-    program.run(
-        "vq_scan_scalar", (parts, asked.nq), index.stored(), i32(more.get("first", 0)),
-        i32(more.get("last", len(index.parts))), asked.entries, i64(index.row_bytes), asked.half,
-        asked.gamma, i32(asked.padded), asked.shares,
-        i32(0 if asked.shares is None else asked.shares.shape[1]), blocks, masks, i64(nblocks),
-        more.get("before"), after, None if after is not None else kept, i32(k), floors,
-        more.get("counts"), u32(more.get("capacity", 0)),
-    )  # fmt: skip
-    return kept
-
-
-def check(index, asked, k, rows=None, **how):
-    kept = scan(index, asked, k, **how)
-    for one in kept.reshape(-1, kept.shape[2]):
-        assert (np.sort(one)[::-1] == one).all()
-    found, ids = layout.decode_keys(kept.reshape(asked.nq, -1), index, k)
-    expected, expected_ids = layout.best(index, asked, k, rows)
-    assert (ids == expected_ids).all()
-    assert (found == expected).all()
-
 
 @given(
     n=st.sampled_from([1, 31, 32, 33, 63, 300, 1500]),
@@ -86,9 +57,9 @@ def test_several_segments_are_added_in_order():
     asked = layout.queries(index, 3, rng)
     check(index, asked, 40, parts=2)
     sums = np.full((3, 32 * 7), np.nan, np.float32)
-    scan(index, asked, 1, first=0, last=2, after=sums)
+    scan(index, asked, 1, span=(0, 2), after=sums)
     assert (sums[:, :n] == layout.scores(index, asked, 2).T).all()
-    check(index, asked, 40, first=2, last=6, before=sums)
+    check(index, asked, 40, span=(2, 6), before=sums)
 
 
 @pytest.mark.parametrize("kind", KINDS)
