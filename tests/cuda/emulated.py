@@ -31,7 +31,11 @@ needs_compiler = pytest.mark.skipif(
 
 
 class Record:
-    """Bytes of which some are addresses of arrays or of other records."""
+    """Bytes of which some are addresses of arrays or of other records.
+
+    pointers   what each byte offset names: an array, a record, or one of them and how many bytes
+               the address is beyond its start
+    """
 
     def __init__(self, array, pointers):
         self.array, self.pointers = array, pointers
@@ -85,7 +89,7 @@ class Emulated:
         for array in request.arrays:
             body += [struct.pack("<Q", array.nbytes), array.tobytes()]
         body.append(struct.pack("<I", len(request.places)))
-        body += [struct.pack("<IQI", *place) for place in request.places]
+        body += [struct.pack("<IQIq", *place) for place in request.places]
         body.append(struct.pack("<I", len(values)))
         body += [struct.pack("<B", pointer) + value for pointer, value in values]
         try:
@@ -122,8 +126,9 @@ class _Request:
             array.flags.writeable = False
         self.arrays.append(array)
         if isinstance(thing, Record):
-            for offset, target in thing.pointers.items():
-                self.places.append((number, offset, self.add(target)))
+            for offset, named in thing.pointers.items():
+                target, beyond = named if isinstance(named, tuple) else (named, 0)
+                self.places.append((number, offset, self.add(target), beyond))
         return number
 
     def argument(self, value):

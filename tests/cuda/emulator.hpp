@@ -18,6 +18,7 @@
 #include <vector>
 
 #ifdef EMULATE_THREADS
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>

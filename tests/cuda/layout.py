@@ -125,13 +125,17 @@ def padded_rows(array, fill=np.nan):
 
 @dataclass
 class Index:
-    """Parts of n rows, and what else a score is made of."""
+    """Parts of n rows, and what else a score is made of.
+
+    far   blocks that records say come before these, though there is no memory behind them
+    """
 
     n: int
     parts: list
     bias: np.ndarray | None = None
     ids: np.ndarray | None = None  # of each row, any order
     owners: np.ndarray | None = None
+    far: int = 0
 
     def segments(self):
         array, pointers, at = np.zeros(len(self.parts), SEGMENT), {}, 0
@@ -142,11 +146,11 @@ class Index:
             at += p.bytes
             if p.codes is not None:
                 row["chunks"] = p.codes.shape[1]
-                pointers[80 * i] = p.codes
+                pointers[80 * i] = p.codes, -self.far * p.codes[0].nbytes
             if p.scale is not None:
-                pointers[80 * i + 8] = padded_rows(p.scale)
+                pointers[80 * i + 8] = padded_rows(p.scale), -128 * self.far
             if p.ratio is not None:
-                pointers[80 * i + 16] = padded_rows(p.ratio)
+                pointers[80 * i + 16] = padded_rows(p.ratio), -64 * self.far
             for name, value in p.extra.items():
                 if name == "codebook":
                     pointers[80 * i + 24] = value
@@ -160,14 +164,14 @@ class Index:
 
     def stored(self):
         array = np.zeros(1, STORED)
-        array["rows"], array["count"] = self.n, len(self.parts)
+        array["rows"], array["count"] = self.n + 32 * self.far, len(self.parts)
         pointers = {0: self.segments()}
         if self.bias is not None:
-            pointers[8] = padded_rows(self.bias)
+            pointers[8] = padded_rows(self.bias), -128 * self.far
         if self.ids is not None:
             ranks = np.empty(self.n, np.uint32)
             ranks[np.argsort(self.ids)] = np.arange(self.n)
-            pointers[16] = padded_rows(ranks, 2**32 - 1)
+            pointers[16] = padded_rows(ranks, 2**32 - 1), -128 * self.far
         if self.owners is not None:
             pointers[24] = self.owners
         return Record(array, pointers)

@@ -30,11 +30,12 @@ void serve() {
         array.at = (char*)std::malloc(array.size ? array.size : 1);
         if (array.size && std::fread(array.at, array.size, 1, stdin) != 1) std::exit(0);
     }
-    struct Place { uint32_t array; uint64_t offset; uint32_t target; };
+    struct Place { uint32_t array; uint64_t offset; uint32_t target; int64_t beyond; };
     std::vector<Place> places(read<uint32_t>());
     for (Place& place : places) {
-        place = {read<uint32_t>(), read<uint64_t>(), read<uint32_t>()};
-        std::memcpy(arrays[place.array].at + place.offset, &arrays[place.target].at, 8);
+        place = {read<uint32_t>(), read<uint64_t>(), read<uint32_t>(), read<int64_t>()};
+        uint64_t address = (uint64_t)arrays[place.target].at + (uint64_t)place.beyond;
+        std::memcpy(arrays[place.array].at + place.offset, &address, 8);
     }
     std::vector<uint64_t> values(read<uint32_t>());
     std::vector<void*> given;

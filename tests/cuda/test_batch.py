@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.cuda import layout
 from tests.cuda.emulated import emulate, needs_compiler
 from tests.cuda.layout import BYTES, EMPTY, LEVELS16, NIBBLES, PAIRS, SIGNS
+from tests.cuda.test_scalar import far_index
 
 pytestmark = needs_compiler
 KINDS = [SIGNS, PAIRS, NIBBLES, LEVELS16, BYTES]
@@ -25,16 +26,16 @@ def units_of(index):
 class Search:
     """One batch on its way: what lies on the device between launches."""
 
-    def __init__(self, index, asked, k, tile, capacity, room=None):
+    def __init__(self, index, asked, k, tile, capacity, room=None, sanitizer="address"):
         self.index, self.asked, self.k, self.tile = index, asked, k, tile
         self.units, self.stored, nq = units_of(index), index.stored(), asked.nq
         self.room = room or max(8, -(-self.units // 8) * 8)
         kind = index.parts[0].kind if len(index.parts) == 1 else EMPTY
         self.program = emulate(
-            "batch.cu", ("vq_batch", "vq_arrange"), VQ_QUERIES=tile, VQ_KIND=kind
+            "batch.cu", ("vq_batch", "vq_arrange"), sanitizer, VQ_QUERIES=tile, VQ_KIND=kind
         )
-        self.topk = emulate("topk.cu", ("vq_merge", "vq_answer"), VQ_KEEP=KEEP)
-        self.scan = emulate("scalar.cu", ("vq_scan_scalar",), VQ_KEEP=KEEP)
+        self.topk = emulate("topk.cu", ("vq_merge", "vq_answer"), sanitizer, VQ_KEEP=KEEP)
+        self.scan = emulate("scalar.cu", ("vq_scan_scalar",), sanitizer, VQ_KEEP=KEEP)
         self.best = np.full((nq, KEEP), POISON, np.uint64)
         self.buffer = np.full((nq, capacity), POISON, np.uint64)
         self.counts = np.full(nq, 0xA5A5A5A5, np.uint32)
@@ -197,3 +198,25 @@ def test_no_rows_that_take_part():
     scores, ids = search.answer()
     assert (ids == -1).all()
     assert (scores == -np.inf).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_far_beyond_the_range_of_32_bits(kind):
+    rng = np.random.default_rng(7)
+    index, blocks = far_index(kind, rng)
+    search = Search(index, layout.queries(index, 3, rng), 10, 8, 64)
+    search.wave(blocks[1:].copy(), dense=True)
+    search.wave(blocks[:1].copy())
+    search.check()
+
+
+@pytest.mark.slow
+def test_threads_of_a_block_do_not_race():
+    rng = np.random.default_rng(8)
+    n, shapes = 600, [(BYTES, 700), (SIGNS, 20)]
+    index = layout.Index(n, [layout.part(kind, n, dims, rng) for kind, dims in shapes])
+    index.bias = 10000 * np.arange(n, dtype=np.float32)
+    search = Search(index, layout.queries(index, 3, rng), 4, 8, 64, 8, sanitizer="thread")
+    search.wave(np.arange(2), dense=True)
+    search.wave(np.arange(2, 19))
+    search.check()

@@ -122,3 +122,33 @@ def test_floors_let_blocks_know_of_each_other():
     expected = layout.scores(index, asked).max(axis=0)
     assert (layout.decode_keys(floors[:, None], index, 1)[0][:, 0] <= expected).all()
     assert (floors > 0).all()
+
+
+def far_index(kind, rng):
+    """The last rows of as many as there may be: 2^32 - 2."""
+    n, far = 62, 2**27 - 2
+    part = layout.part(kind, n, 300, rng)
+    part.ratio = rng.uniform(0.5, 1, n).astype(np.float16)
+    index = layout.Index(n, [part], rng.normal(0, 9, n).astype(np.float32), rng.permutation(n))
+    index.far = far
+    return index, far + np.arange(2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_far_beyond_the_range_of_32_bits(kind):
+    rng = np.random.default_rng(8)
+    index, blocks = far_index(kind, rng)
+    check(index, layout.queries(index, 2, rng), 40, blocks=blocks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [NIBBLES, SIGNS])
+def test_threads_of_a_block_do_not_race(kind):
+    rng = np.random.default_rng(9)
+    n = 2600
+    index = layout.Index(n, [layout.part(kind, n, 20, rng)])
+    index.bias = 1000 * np.arange(n, dtype=np.float32)
+    asked = layout.queries(index, 1, rng)
+    check(index, asked, 20, floors=np.zeros(1, np.uint64), sanitizer="thread")
+    long = layout.Index(40, [layout.part(kind, 40, 4 * 4096 + 77, rng)])
+    check(long, layout.queries(long, 1, rng), 10, sanitizer="thread")
