@@ -19,11 +19,13 @@ FLAGS = [
 ]  # fmt: skip
 SANITIZERS = {
     "address": [
-        "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fsanitize-sections=vq_shared",
+        "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+        "-fsanitize-sections=vq_shared",
     ],
     "thread": ["-fsanitize=thread", "-DEMULATE_THREADS"],
 }  # fmt: skip
 NONE = 2**64 - 1
+PROGRAMS = []
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None, reason="g++ is missing: kernels cannot be emulated"
@@ -63,7 +65,8 @@ def emulate(file, kernels, sanitizer="address", **macros):
     command = ["g++", *flags, f'-DKERNELS="{source}"', str(HERE / "serve.cpp"), "-o", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return Emulated(program)
+    PROGRAMS.append(Emulated(program))
+    return PROGRAMS[-1]
 
 
 class Emulated:
@@ -71,15 +74,16 @@ class Emulated:
 
     def __init__(self, program):
         self.program, self.process = program, None
+        self.errors = program.with_suffix(".errors")
 
     def run(self, kernel, grid, *arguments, threads=256, dynamic=0):
         """Arguments are arrays, written to in place, None, records and NumPy scalars."""
         if self.process is None:
-            self.errors = tempfile.TemporaryFile()
-            self.process = subprocess.Popen(
-                [str(self.program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=self.errors, env={"ASAN_OPTIONS": "detect_stack_use_after_return=0"},
-            )  # fmt: skip
+            with self.errors.open("wb") as errors:
+                self.process = subprocess.Popen(
+                    [str(self.program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                    stderr=errors, env={"ASAN_OPTIONS": "detect_stack_use_after_return=0"},
+                )  # fmt: skip
         request = _Request()
         values = [request.argument(a) for a in arguments]
         name = kernel.encode()
@@ -105,10 +109,15 @@ class Emulated:
                 array.reshape(-1).view(np.uint8)[:] = np.frombuffer(answer, np.uint8)
 
     def _fail(self):
-        self.process.wait(60)
-        self.errors.seek(0)
-        text, self.process = self.errors.read().decode(errors="replace"), None
+        self.close()
+        text = self.errors.read_text(errors="replace")
         raise AssertionError(f"the emulated kernel failed:\n{text[:6000]}")
+
+    def close(self):
+        """End the program, if it runs."""
+        if self.process is not None:
+            self.process.communicate(timeout=60)
+            self.process = None
 
 
 class _Request:

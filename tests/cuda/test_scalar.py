@@ -13,6 +13,7 @@ from tests.cuda.scans import POISON, check, scan
 pytestmark = needs_compiler
 KINDS = [SIGNS, PAIRS, NIBBLES, LEVELS16, BYTES]
 
+
 @given(
     n=st.sampled_from([1, 31, 32, 33, 63, 300, 1500]),
     dims=st.sampled_from([1, 3, 15, 16, 17, 31, 63, 64, 65, 127, 128, 129, 300]),
@@ -145,7 +146,7 @@ def test_rows_far_beyond_the_range_of_32_bits(kind):
 @pytest.mark.parametrize("kind", [NIBBLES, SIGNS])
 def test_threads_of_a_block_do_not_race(kind):
     rng = np.random.default_rng(9)
-    n = 2600
+    n = 1400  # more than a queue takes in before it must merge
     index = layout.Index(n, [layout.part(kind, n, 20, rng)])
     index.bias = 1000 * np.arange(n, dtype=np.float32)
     asked = layout.queries(index, 1, rng)
