@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
@@ -40,30 +41,30 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument("--seed", type=int, default=0, help="of our indexes (0)")
     out = argparse.ArgumentParser(prog="python -m benchmarks", description="The library's figures.")
     commands = out.add_subparsers(dest="command", required=True)
+    _run_arguments(commands.add_parser("run", help="every system's operating points, from cases"))
+    compare = commands.add_parser("compare", help="speeds of two results as ratios, with noise")
+    compare.add_argument("old", metavar="OLD", help="a .jsonl file of run")
+    compare.add_argument("new", metavar="NEW", help="another, or the same to compare its commits")
+    drawn = commands.add_parser("report", help="a page, pictures and a CSV of what run measured")
+    drawn.add_argument("files", nargs="*", type=Path, metavar="FILE", help="results/run.jsonl")
+    drawn.add_argument("--out", type=Path, default=Path("report"), help="the folder (report)")
+    drawn.add_argument("--title", default="vqindex beside others")
+    readme = commands.add_parser("readme", help="README's tables and pictures, from results/")
+    readme.add_argument(
+        "--check", action="store_true", help="only tell whether they are up to date"
+    )
     codes = commands.add_parser(
         "distortion", parents=[common, data], help="every code: error beside theory, recall, bits"
     )
     codes.add_argument("--only", nargs="+", metavar="NAME", help="only systems named so, in part")
     codes.add_argument("--skip-slow", action="store_true", help="without what takes long to code")
-    search = commands.add_parser(
-        "search", parents=[common, data], help="recall and speed beside FAISS and turbovec"
-    )
-    search.add_argument("--rounds", type=count, default=5, help="times each is measured (5)")
-    search.add_argument("--singles", type=count, default=1000, help="queries one by one (1000)")
-    search.add_argument("--threads", type=count, default=1, help="of each library, and CPUs (1)")
-    search.add_argument("--bits", type=int, nargs="+", help="only systems of these bits")
-    search.add_argument("--only", nargs="+", metavar="NAME", help="only systems named so, in part")
-    ivf = commands.add_parser(
-        "ivf", parents=[common, data], help="with lists: recall against speed, beside peers"
-    )
-    ivf.add_argument("--rounds", type=count, default=5, help="times each is measured (5)")
-    ivf.add_argument("--singles", type=count, default=200, help="queries one by one (200)")
-    ivf.add_argument("--threads", type=count, default=1, help="of each library, and CPUs (1)")
-    ivf.add_argument("--lists", type=count, nargs="+", help="numbers of them (by the rows)")
-    ivf.add_argument("--only", nargs="+", metavar="NAME", help="only systems named so, in part")
     commands.add_parser(
         "bounds", parents=[common, data], help="what the first stage misses, by eps0"
     )
+    retrieval = commands.add_parser(
+        "retrieval", parents=[common, data], help="what quantization costs those who ask"
+    )
+    retrieval.add_argument("--only", nargs="+", metavar="NAME", help="only indexes named so")
     commands.add_parser(
         "filters", parents=[common, data], help="what filters cost, by the share of rows allowed"
     )
@@ -82,6 +83,47 @@ def parser() -> argparse.ArgumentParser:
     return out
 
 
+def _run_arguments(own: argparse.ArgumentParser) -> None:
+    own.add_argument("cases", nargs="?", default="quick", help="a name in cases/, or a .toml file")
+    own.add_argument("--datasets", nargs="+", metavar="NAME", help="in place of the file's")
+    own.add_argument("--only", nargs="+", metavar="NAME", help="only systems named so, in part")
+    own.add_argument("--tests", nargs="*", metavar="PATH", help="these first, not the file's")
+    own.add_argument("--out", type=Path, metavar="JSONL", help="default: results/run.jsonl")
+    own.add_argument("--again", action="store_true", help="also what the file has")
+    own.add_argument("--cpu", type=cpus, help="the CPUs to run on, as 2,3; the last by default")
+    own.add_argument("--level", choices=machine.LEVELS, help="hold us and FAISS to such a CPU")
+
+
+def measure(chosen: argparse.Namespace) -> int:
+    """The command run; its exit code."""
+    from benchmarks import cases, gate, run
+
+    try:
+        plan = run.chosen(cases.read_plan(chosen.cases, chosen.datasets), chosen.only)
+        points = run.Run(
+            plan, chosen.out or run.RESULTS, cpus=chosen.cpu, level=chosen.level,
+            tests=chosen.tests, again=chosen.again,
+        )()  # fmt: skip
+    except gate.RedTests as red:
+        print(f"{red}\n\nnothing is measured while its tests fail", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on where a heat is missing", file=sys.stderr)
+        return 130
+    print(run.report(points))
+    return 0
+
+
+def draw(chosen: argparse.Namespace) -> None:
+    """The command report."""
+    from benchmarks import run
+    from vqindex.evaluate import latest, read_points, report
+
+    files = chosen.files or [run.RESULTS]
+    points = latest(point for path in files for point in read_points(path))
+    print(*report.write(points, chosen.out, chosen.title), sep="\n")
+
+
 def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
     """Each record of a command and its table. NumPy is imported here, after pinning."""
     if "dataset" not in chosen:
@@ -89,9 +131,10 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         record = module.run()
         yield record, module.report(record)
         return
-    from benchmarks import bounds, data, distortion, filters, ivf, search
+    from benchmarks import bounds, data, distortion, filters, retrieval
 
-    names = chosen.dataset or data.default_names()
+    known = retrieval if chosen.command == "retrieval" else data
+    names = chosen.dataset or known.default_names()
     sets = (data.load(name, chosen.queries, chosen.rows, chosen.wide) for name in names)
     if chosen.command == "distortion":
         record = distortion.run(
@@ -101,18 +144,9 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         yield record, distortion.report(record)
         return
     for dataset in sets:
-        if chosen.command == "search":
-            record = search.run(
-                dataset, rounds=chosen.rounds, singles=chosen.singles, seed=chosen.seed,
-                threads=chosen.threads, level=chosen.level, bits=chosen.bits, only=chosen.only,
-            )  # fmt: skip
-            text = search.report(record)
-        elif chosen.command == "ivf":
-            record = ivf.run(
-                dataset, rounds=chosen.rounds, singles=chosen.singles, seed=chosen.seed,
-                threads=chosen.threads, level=chosen.level, lists=chosen.lists, only=chosen.only,
-            )  # fmt: skip
-            text = ivf.report(record)
+        if chosen.command == "retrieval":
+            record = retrieval.run(dataset, seed=chosen.seed, only=chosen.only)
+            text = retrieval.report(record)
         else:
             module = filters if chosen.command == "filters" else bounds
             record = module.run(dataset, seed=chosen.seed)
@@ -125,21 +159,32 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser()
     chosen = options.parse_args(arguments)
     try:
-        machine.pin(chosen.cpu, getattr(chosen, "threads", 1), chosen.level)
-    except ValueError as error:
+        if chosen.command == "run":
+            sys.exit(measure(chosen))
+        if chosen.command == "report":
+            return draw(chosen)
+        if chosen.command == "readme":
+            from benchmarks import readme
+
+            sys.exit(readme.check() if chosen.check else readme.write())
+        if chosen.command == "compare":
+            from benchmarks import compare
+
+            print(compare.report(compare.read(chosen.old, chosen.new)))
+            return
+        machine.pin(chosen.cpu, 1, chosen.level)
+    except (ValueError, OSError) as error:
         options.error(str(error))
     for record, text in figures(chosen):
         head = {"command": chosen.command, "time": datetime.now(UTC).isoformat(timespec="seconds")}
         whole = head | {"machine": machine.describe()} | record
         print(json.dumps(whole) if chosen.json else text, flush=True)
         if chosen.save:
-            from benchmarks import curves, picture, results
+            from benchmarks import picture, results
 
             paths = [results.save(whole)]
             if chosen.command == "distortion":
                 paths += picture.save(whole)
-            elif chosen.command == "ivf":
-                paths += curves.save(whole)
             print(f"saved to {', '.join(map(str, paths))}", file=sys.stderr)
 
 

@@ -1,6 +1,6 @@
 """The sets that figures are measured on."""
 
-import hashlib
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +42,13 @@ def load(name: str, queries: int, rows: int | None = None, wide: int = 1) -> Dat
     return replace(whole, name=name, base=base, queries=asked, distances=near[0], neighbors=near[1])
 
 
+def named(name: str, queries: int) -> Dataset:
+    """A set by name or path; what follows it, as -wide4-rows1000000, is done to it."""
+    found = re.fullmatch(r"(.+?)(?:-wide(\d+))?(?:-rows(\d+))?", name)
+    plain, wide, rows = found.groups() if found else (name, None, None)
+    return load(plain, queries, int(rows) if rows else None, int(wide or 1))
+
+
 def side_by_side(x: Vectors, wide: int, metric: str) -> npt.NDArray[np.float32]:
     """Each `wide` consecutive rows of x (n, d) as one, (n // wide, wide * d) float32.
 
@@ -80,14 +87,11 @@ def repeated(x: Vectors, n: int, seed: int = 0) -> Vectors:
 
 def describe(dataset: Dataset) -> dict[str, Any]:
     """Name, metric, sizes, and the SHA-256 of rows, queries and neighbours as they are stored."""
-    digest = hashlib.sha256()
-    for array in (dataset.base, dataset.queries, dataset.neighbors):
-        digest.update(np.ascontiguousarray(array).data)
     return {
         "name": dataset.name,
         "metric": dataset.metric,
         "n": dataset.n,
         "d": dataset.d,
         "nq": dataset.nq,
-        "sha256": digest.hexdigest(),
+        "sha256": dataset.content_hash(),
     }

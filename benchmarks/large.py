@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import data, memory, stopwatch, table
+from benchmarks import data, stopwatch, table
 from vqindex import FlatIndex, index_factory
 from vqindex.datasets import Dataset, data_folder, synthetic
+from vqindex.evaluate import memory
 
 CASES = Path(__file__).with_suffix(".toml")
 K = 10

@@ -1,10 +1,8 @@
 """The machine that figures come from: the CPUs of it that are used, and its description."""
 
 import os
-import platform
 import subprocess
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ _THREADS = (
     "RAYON_NUM_THREADS",
     "VQINDEX_NUM_THREADS",
 )
-_PEERS = ("turbovec", "rabitqlib")
+PEERS = ("turbovec", "rabitqlib", "scann", "scalable-vs", "hnswlib", "usearch")
 
 # What holds each library to a level. FAISS_OPT_LEVEL does not: from 1.15 on FAISS's wheels have one
 # build that chooses as it runs.
@@ -51,22 +49,9 @@ def pin(cpus: Sequence[int] | None = None, threads: int = 1, level: str | None =
 
 def describe() -> dict[str, Any]:
     """What a reader needs to judge a figure: CPU, levels used, versions, commit, affinity."""
-    from vqindex import show_config
+    from vqindex.evaluate import describe_machine
 
-    config = show_config()
-    versions = config["versions"] | {peer: _version(peer) for peer in _PEERS}
-    return {
-        "cpu": _cpuinfo("model name") or platform.processor() or platform.machine(),
-        "cpu_level": config["cpu_level"],
-        "faiss_level": _faiss_level(),
-        "cpu_flags": [f for f in _cpuinfo("flags").split() if f.startswith(("avx", "amx"))],
-        "affinity": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "platform": config["platform"],
-        "python": config["python"],
-        "versions": versions,
-        "commit": _commit(),
-    }
+    return describe_machine(PEERS) | {"faiss_level": _faiss_level(), "commit": _commit()}
 
 
 def _faiss_level() -> str | None:
@@ -78,31 +63,20 @@ def _faiss_level() -> str | None:
     return name
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _cpuinfo(field: str) -> str:
-    """A field of the first CPU in /proc/cpuinfo; nothing where there is no such file."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    found = (
-        line.partition(":")[2].strip() for line in lines if line.split(":")[0].strip() == field
-    )
-    return next(found, "")
-
-
 def _commit() -> str | None:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    """Of the clone, "-dirty" where code differs from it: results that are appended are none."""
+    root = Path(__file__).parents[1]
+    code = ("vqindex", "cuda", "benchmarks", ":!benchmarks/results", ":!*.md")
     try:
-        done = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        name, changed = (
+            subprocess.run(
+                ["git", *command], cwd=root, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (
+                ("describe", "--always", "--abbrev=12"),
+                ("status", "--porcelain", "--", *code),
+            )
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return f"{name}-dirty" if changed else name

@@ -4,10 +4,20 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from benchmarks.peers import Rabitqlib, Turbovec
+from benchmarks import peers
 from vqindex.evaluate import Competitor, Faiss, Ours
 
-LIBRARIES = ("vqindex", "FAISS", "turbovec", "rabitqlib")
+LIBRARIES = ("vqindex", "FAISS", "turbovec", "rabitqlib", "ScaNN", "SVS", "hnswlib", "usearch")
+_PEERS: dict[str, Callable[[str, str], Competitor]] = {
+    "turbovec": peers.Turbovec,
+    "rabitqlib IVF": peers.RabitqlibLists,
+    "rabitqlib HNSW": peers.RabitqlibHnsw,
+    "rabitqlib SymphonyQG": peers.SymphonyQG,
+    "ScaNN": peers.Scann,
+    "SVS": peers.Svs,
+    "hnswlib": peers.Hnswlib,
+    "usearch": peers.Usearch,
+}
 _OF_DIMENSION = re.compile(r"\{d(?:/(\d+))?\}")
 Case = TypeVar("Case")
 
@@ -36,7 +46,8 @@ def competitor(
 ) -> Competitor:
     """The adapter of a system.
 
-    ImportError where its library is missing, ValueError where it lacks the metric or the level.
+    ImportError where its library is missing, ValueError where there is no such system, or it lacks
+    the metric or the level.
     """
     if library == "vqindex":
         return Ours(spec, metric, seed)
@@ -44,6 +55,8 @@ def competitor(
         return Faiss(spec, metric)
     if level is not None:
         raise ValueError(f"{library} takes whatever the CPU has, and nothing holds it to {level}.")
-    if library == "rabitqlib":
-        return Rabitqlib(spec, metric)
-    return Turbovec(spec, metric)
+    for name, make in _PEERS.items():
+        if f"{library} {spec}".startswith(name):
+            return make(spec, metric)
+    known = "vqindex FAISS " + " ".join(_PEERS)
+    raise ValueError(f"systems are {known}; got {library} {spec}.")

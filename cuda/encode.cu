@@ -187,7 +187,7 @@ VQ_DEVICE float rounded_square(
     return square_sum(y, dim, &shared.slot);
 }
 
-extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS) vq_encode(
+extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 8) vq_encode(
     const float* x, i64 n, i64 first, i32 dim, i32 metric, const float* center, i32 p, i32 rounds,
     const float* signs, const float* mixes, const Segment* segments, i32 count, i32 rule,
     float unit, float root, float* scale, u16* ratio, float* bias, u32* odd) {

@@ -11,7 +11,7 @@
 // Shapes     codes (blocks, chunks, 32) x 16 bytes, one segment of SIGNS; as scan.cuh else
 // Bytes      16 * chunks + 4 for each factor a row, read once
 // Work       VQ_PLANES counts, ANDs and additions for 32 dimensions
-// Resources  256 threads, at most 64 registers; 16 KB for planes, 8 VQ_KEEP + 16 KB for the queue
+// Resources  256 threads, at most 80 registers; 16 KB for planes, 8 VQ_KEEP + 16 KB for the queue
 #include "scan.cuh"
 
 #ifndef VQ_PLANES
@@ -89,7 +89,7 @@ struct Signs {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(VQ_THREADS, 4) vq_scan_signs(VQ_SCAN_ARGUMENTS) {
+extern "C" __global__ void __launch_bounds__(VQ_THREADS, 3) vq_scan_signs(VQ_SCAN_ARGUMENTS) {
     __shared__ Queue queue;
     __shared__ uint4 planes[VQ_CHUNKS * 8];
     VQ_SCAN_OF_QUERY

@@ -27,7 +27,7 @@ LAYERS = [
     "factory",
     "io config",
     "datasets evaluate",
-    "report demo tune",
+    "report demo tune bench",
     "learn store integrations distributed",
     "cli",
     "__main__",

@@ -1,4 +1,5 @@
-"""The command line: vqindex demo | build | search | info | verify | warmup | config.
+"""The command line: vqindex demo | bench | build | search | info | verify | warmup |
+config.
 
 Results go to standard output, as text or with --json as one JSON document; progress and errors go
 to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
@@ -7,6 +8,7 @@ to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 import argparse
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import vqindex as vq
-from vqindex import demo
+from vqindex import bench, demo
 from vqindex.arrays import METRICS
 from vqindex.config import show_config, warmup
 from vqindex.datasets import read_vectors
@@ -65,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         return new
 
     _demo_arguments(command(_demo, "compare with FAISS on a dataset: tables and pictures"))
+    _bench_arguments(command(_bench, "your own data: which index to take, and what it gives"))
     _build_arguments(command(_build, "build an index from a file of vectors and save it"))
     _search_arguments(command(_search, "find the nearest rows of every query in a file"))
     for run, about in (
@@ -85,6 +88,21 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=_positive, default=5, help="times speed is measured")
     parser.add_argument("--threads", type=_positive, default=1, help="default: 1")
     parser.add_argument("--seed", type=int, default=0)
+    _progress(parser)
+
+
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--base", required=True, metavar="FILE", help=_VECTORS)
+    parser.add_argument("--queries", required=True, metavar="FILE", help="likewise")
+    parser.add_argument("--metric", choices=METRICS, default="cosine", help="default: cosine")
+    parser.add_argument("--recall", type=float, default=0.95, help="to be reached, default 0.95")
+    parser.add_argument("-k", type=_positive, default=10, help="neighbours, default 10")
+    parser.add_argument("--specs", nargs="+", metavar="SPEC", help="default: by rows and dimension")
+    parser.add_argument("--batch", action="store_true", help="queries come many in a call")
+    parser.add_argument("--threads", type=_positive, default=1, help="default: 1")
+    parser.add_argument("--rounds", type=_positive, default=5, help="times speed is measured")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=Path("bench"), help="folder of the report")
     _progress(parser)
 
 
@@ -133,6 +151,20 @@ def _demo(args: argparse.Namespace) -> tuple[Payload, str]:
         progress=args.progress,
     )  # fmt: skip
     return asdict(result), str(result)
+
+
+def _bench(args: argparse.Namespace) -> tuple[Payload, str]:
+    def tell(kind: str, label: str) -> None:
+        if args.progress and kind not in ("ask", "round"):
+            print(f"{kind}: {label}", file=sys.stderr)
+
+    found = bench.run(
+        read_vectors(args.base), read_vectors(args.queries), metric=args.metric,
+        recall=args.recall, k=args.k, specs=args.specs, batch=args.batch, threads=args.threads,
+        rounds=args.rounds, seed=args.seed, folder=args.output, name=Path(args.base).stem,
+        command=shlex.join(["vqindex", *sys.argv[1:]]), tell=tell,
+    )  # fmt: skip
+    return asdict(found) | {"code": found.code}, str(found)
 
 
 def _build(args: argparse.Namespace) -> tuple[Payload, str]:

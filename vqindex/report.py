@@ -31,7 +31,7 @@ def table(measurements: Sequence[Measurement]) -> str:
     header += ["batch QPS", "single QPS", "build s"]
     rows = [
         [
-            m.library, m.name, f"{m.bytes_per_row:,}", *(f"{m.recall[k]:.4f}" for k in depths),
+            m.library, m.name, _bytes(m.bytes_per_row), *(f"{m.recall[k]:.4f}" for k in depths),
             f"{m.batch.median:,.0f} ({m.batch.spread:.0%})",
             f"{m.single.median:,.0f} ({m.single.spread:.0%})", f"{m.build_s:.2f}",
         ]
@@ -45,7 +45,7 @@ def curve_table(curves: Sequence[Curve]) -> str:
     header = ["library", "index", "bytes/row"]
     header += [f"{mode} QPS at {target:g}" for mode in ("single", "batch") for target in TARGETS]
     rows = [
-        [curve.library, curve.name, f"{curve.bytes_per_row:,}"]
+        [curve.library, curve.name, _bytes(curve.bytes_per_row)]
         + [
             "-" if rate is None else f"{rate:,.0f}"
             for mode in ("single", "batch")
@@ -55,6 +55,10 @@ def curve_table(curves: Sequence[Curve]) -> str:
         for curve in curves
     ]
     return _aligned([*header, "build s"], rows)
+
+
+def _bytes(size: float | None) -> str:
+    return "-" if size is None else f"{size:,.0f}"
 
 
 def _aligned(header: list[str], rows: list[list[str]]) -> str:
@@ -90,7 +94,11 @@ def draw(measurements: Sequence[Measurement], title: str, k: int = 10) -> Any:
     figure.suptitle(title)
     memory, speed = figure.subplots(1, 2, sharey=True)
     panels = {
-        memory: [_mark(m, float(m.bytes_per_row), m.recall[k]) for m in measurements],
+        memory: [
+            _mark(m, float(m.bytes_per_row), m.recall[k])
+            for m in measurements
+            if m.bytes_per_row is not None
+        ],
         speed: [_mark(m, m.batch.median, m.recall[k]) for m in measurements],
     }
     for axes, marks in panels.items():

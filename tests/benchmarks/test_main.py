@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__, machine, results
+from tests.evaluate.report.some import point
+from vqindex.evaluate import append_points
 
 FOLDER = Path(machine.__file__).parent
 INTERNAL = ("ceilings.py", "gpu.py", "rates.py", "scans.py")  # they time the kernels themselves
@@ -39,46 +41,27 @@ def test_tables_are_printed(unpinned, monkeypatch, capsys):
     assert second == "the table"
 
 
-def test_a_search_of_some_systems(unpinned, monkeypatch, capsys):
-    from benchmarks import search
+def test_a_set_made_wide_and_short(unpinned, monkeypatch, capsys):
+    from benchmarks import bounds
 
-    monkeypatch.setattr(search, "run", lambda dataset, **options: {"asked": options, "rows": []})
-    options = "--queries 2 --bits 4 2 --only EDEN RaBitQ --threads 2 --level avx2 --json"
-    __main__.main(["search", "sample", *options.split()])
-    asked = json.loads(capsys.readouterr().out)["asked"]
-    assert (asked["bits"], asked["only"]) == ([4, 2], ["EDEN", "RaBitQ"])
-    assert (asked["threads"], asked["level"]) == (2, "avx2")
-
-
-def test_lists_are_measured_and_drawn(unpinned, monkeypatch, tmp_path, capsys):
-    from benchmarks import curves, ivf
-
-    monkeypatch.setattr(results, "RESULTS", tmp_path)
-    monkeypatch.setattr(ivf, "run", lambda dataset, **options: {"asked": options})
-    monkeypatch.setattr(ivf, "report", lambda record: "the tables")
-    monkeypatch.setattr(curves, "save", lambda record: [tmp_path / "of.png"])
-    options = "--queries 2 --lists 8 16 --only EDEN4 --threads 2 --rounds 3 --save"
-    __main__.main(["ivf", "sample", *options.split()])
-    out, err = capsys.readouterr()
-    assert out.splitlines()[1] == "the tables"
-    assert "of.png" in err
-    record = json.loads((tmp_path / "ivf.jsonl").read_text())
-    assert record["dataset"]["name"] == "sample"
-    assert record["asked"] == {
-        "rounds": 3, "singles": 200, "seed": 0, "threads": 2, "level": None, "lists": [8, 16],
-        "only": ["EDEN4"],
-    }  # fmt: skip
-
-
-def test_a_search_of_a_set_made_wide_and_short(unpinned, monkeypatch, capsys):
-    from benchmarks import search
-
-    monkeypatch.setattr(search, "run", lambda dataset, **_: {"rows": [], "found": dataset.d})
+    monkeypatch.setattr(bounds, "run", lambda dataset, **_: {"rows": [], "found": dataset.d})
+    monkeypatch.setattr(bounds, "report", lambda record: "")
     options = "--queries 2 --wide 2 --rows 300 --json"
-    __main__.main(["search", "sample", *options.split()])
+    __main__.main(["bounds", "sample", *options.split()])
     record = json.loads(capsys.readouterr().out)
     assert (record["dataset"]["name"], record["dataset"]["n"]) == ("sample-wide2-rows300", 300)
     assert record["found"] == 768
+
+
+def test_results_are_compared(tmp_path, capsys):
+    old, new = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
+    for path in (old, new):
+        path.write_text("")
+    __main__.main(["compare", str(old), str(new)])
+    assert capsys.readouterr().out == "no point is in both\n"
+    with pytest.raises(SystemExit):
+        __main__.main(["compare", str(old), str(tmp_path / "gone.jsonl")])
+    assert "gone.jsonl" in capsys.readouterr().err
 
 
 def test_distortion_of_some_codes(unpinned, monkeypatch, tmp_path, capsys):
@@ -109,7 +92,7 @@ def test_distortion_of_some_codes(unpinned, monkeypatch, tmp_path, capsys):
     [
         ("", (None, 1, None)),
         ("--cpu 1", ([1], 1, None)),
-        ("--threads 2 --cpu 3,5 --level avx512", ([3, 5], 2, "avx512")),
+        ("--cpu 3 --level avx512", ([3], 1, "avx512")),
     ],
 )
 def test_what_the_process_is_pinned_to(monkeypatch, options, pinned):
@@ -119,7 +102,7 @@ def test_what_the_process_is_pinned_to(monkeypatch, options, pinned):
 
     monkeypatch.setattr(machine, "pin", pin)
     with pytest.raises(SystemExit):
-        __main__.main(["search", *options.split()])
+        __main__.main(["bounds", *options.split()])
 
 
 def test_startup_is_a_command(unpinned, monkeypatch, capsys):
@@ -164,7 +147,15 @@ def test_gpu_is_a_command(unpinned, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "wrong",
-    ["", "nothing", "search --rounds 0", "bounds --save=1", "search --cpu 1,", "kernels --level x"],
+    [
+        "",
+        "nothing",
+        "bounds --rows 0",
+        "bounds --save=1",
+        "run --cpu 1,",
+        "run gone",
+        "kernels --level x",
+    ],
 )
 def test_wrong_arguments(wrong, capsys):
     with pytest.raises(SystemExit):
@@ -183,3 +174,23 @@ def test_only_the_public_library_is_imported():
             elif isinstance(node, ast.Import):
                 used |= {alias.name for alias in node.names}
     assert {name for name in used if name.split(".")[0] == "vqindex"} <= set(PUBLIC)
+
+
+def test_the_report_is_drawn_of_the_latest_points(tmp_path, capsys):
+    files = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+    append_points(files[0], [point(spec="EDEN4"), point(spec="EDEN2")])
+    append_points(files[1], [point(spec="EDEN2", build_s=99.0)])
+    out = tmp_path / "folder"
+    __main__.main(["report", *map(str, files), "--out", str(out), "--title", "two files"])
+    page = out / "report.html"
+    assert capsys.readouterr().out.splitlines()[0] == str(page)
+    text = page.read_text("utf-8")
+    assert "<title>two files</title>" in text
+    assert '"build_s":99.0' in text
+    assert text.count('"index":') == 2
+
+
+def test_a_report_of_no_file_says_so(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        __main__.main(["report", str(tmp_path / "none.jsonl")])
+    assert "none.jsonl" in capsys.readouterr().err

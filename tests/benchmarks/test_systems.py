@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks import systems
-from benchmarks.peers import Rabitqlib, Turbovec
+from benchmarks.peers import RabitqlibLists, Turbovec
 from vqindex.evaluate import Faiss, Ours
 
 
@@ -37,6 +37,11 @@ def test_adapters():
 
 def test_rabitqlib_is_one_of_them():
     pytest.importorskip("rabitqlib")
-    assert isinstance(systems.competitor("rabitqlib", "IVF4,RaBitQ5", "ip", 0), Rabitqlib)
+    assert isinstance(systems.competitor("rabitqlib", "IVF4,RaBitQ5", "ip", 0), RabitqlibLists)
     with pytest.raises(ValueError, match="rabitqlib takes whatever the CPU has"):
         systems.competitor("rabitqlib", "IVF4,RaBitQ5", "ip", 0, "avx2")
+
+
+def test_unknown_systems_are_named():
+    with pytest.raises(ValueError, match="got rabitqlib PQ8x4"):
+        systems.competitor("rabitqlib", "PQ8x4", "ip", 0)

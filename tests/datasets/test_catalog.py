@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from vqindex.datasets import Entry, catalog, entries, load, names
+from vqindex.datasets import Entry, catalog, entries, load, names, synthetic
 from vqindex.errors import CorruptFileError
 
 
@@ -103,3 +103,13 @@ def test_file_that_is_not_the_catalogs(folder, entry, monkeypatch):
         monkeypatch.setattr(catalog, "entries", lambda wrong=wrong: {wrong.name: wrong})
         with pytest.raises(CorruptFileError, match=r"tiny-6-angular\.hdf5 must have"):
             load(entry.name)
+
+
+def test_synthetic_sets_are_made_by_name():
+    made = load("synthetic-300-8-cosine-seed3", download=False)
+    assert (made.name, made.n, made.d, made.nq) == ("synthetic-300-8-cosine-seed3", 300, 8, 1000)
+    assert load("synthetic-300-8-cosine").name == "synthetic-300-8-cosine-seed0"
+    same = synthetic(300, 8, 1000, "cosine", 3)
+    assert same.content_hash() == made.content_hash()
+    with pytest.raises(ValueError, match="synthetic-300-8-hamming"):
+        load("synthetic-300-8-hamming")

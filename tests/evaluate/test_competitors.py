@@ -52,7 +52,8 @@ def test_lists_and_candidates_are_chosen(system, size):
     found = {}
     for nprobe in (1, 4):
         for oversample in (1, 8) if "R" in system.name else (None,):
-            system.configure(nprobe=nprobe, oversample=oversample)
+            finer = {} if oversample is None else {"oversample": oversample}
+            system.configure(nprobe=nprobe, **finer)
             ids = system.search(data.queries, 10)
             found[nprobe, oversample] = recall(ids, data.neighbors, 10)
     everything = found.pop((4, 8 if "R" in system.name else None))

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from vqindex.datasets import Dataset, ground_truth, synthetic
 from vqindex.errors import ShapeError
-from vqindex.evaluate import distance_recall, distortion, mrr, ndcg, recall
+from vqindex.evaluate import distance_recall, distortion, recall
 
 
 def ids(*rows):
@@ -87,43 +86,6 @@ def test_distance_recall_is_no_lower_than_recall():
     rng = np.random.default_rng(0)
     found = np.where(rng.random((20, 10)) < 0.7, data.neighbors, rng.integers(300, size=(20, 10)))
     assert 0.5 < recall(found, data.neighbors, 10) <= distance_recall(data, found, 10) < 1
-
-
-def test_mrr():
-    found = ids([9, 7, 1], [1, 2, 3], [4, 5, 6], [4, 5, 6])
-    gains = [{7: 1.0, 1: 1.0}, {1: 2.0}, {8: 1.0}, {4: 0.0}]  # the last has nothing relevant
-    assert mrr(found, gains) == pytest.approx((1 / 2 + 1 + 0) / 3)
-    assert mrr(found, gains, k=1) == pytest.approx(1 / 3)
-
-
-def test_ndcg_by_hand():
-    """Gains 3 2 3 0 1 2 of six found; two more rows of gains 3 and 2 were missed."""
-    gains = dict(enumerate([3.0, 2.0, 3.0, 0.0, 1.0, 2.0, 3.0, 2.0]))
-    log2 = math.log2
-    found = 3 + 2 / log2(3) + 3 / 2 + 0 + 1 / log2(6) + 2 / log2(7)
-    best = 3 + 3 / log2(3) + 3 / 2 + 2 / log2(5) + 2 / log2(6) + 2 / log2(7)
-    assert ndcg(ids([0, 1, 2, 3, 4, 5]), [gains], 6) == pytest.approx(found / best)
-    assert found / best == pytest.approx(0.785, abs=5e-4)  # a textbook's figure
-
-
-@given(hnp.arrays(np.int64, (3, 5), elements=st.integers(-1, 6)))
-def test_ranked_figures_stay_within_bounds(found):
-    gains = [{0: 2.0, 1: 1.0}, {5: 1.0}, {3: 0.5, 2: 0.0}]
-    assert 0 <= ndcg(found, gains, 5) <= 1 + 1e-12
-    assert 0 <= mrr(found, gains, 5) <= 1
-
-
-def test_ndcg_of_the_best_order_is_one():
-    assert ndcg(ids([4, 2, 9]), [{2: 1.0, 4: 3.0}], 3) == 1
-    assert ndcg(ids([2, 4, 9]), [{2: 1.0, 4: 3.0}], 3) < 1
-
-
-@pytest.mark.parametrize("figure", [mrr, ndcg])
-def test_ranked_figures_need_relevant_rows(figure):
-    with pytest.raises(ValueError, match="at least one query"):
-        figure(ids([1]), [{1: 0.0}])
-    with pytest.raises(ShapeError, match="one mapping for each of 1"):
-        figure(ids([1]), [])
 
 
 def test_distortion():

@@ -1,6 +1,7 @@
 """Datasets by name."""
 
 import functools
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,11 @@ from vqindex.datasets.formats import HDF5
 from vqindex.datasets.hdf5 import read_ann_benchmarks
 from vqindex.datasets.paths import data_folder, shipped
 from vqindex.datasets.sample import load_sample
+from vqindex.datasets.synthetic import synthetic
 from vqindex.errors import CorruptFileError
+
+_SYNTHETIC = re.compile(r"synthetic-(\d+)-(\d+)-(l2|ip|cosine)(?:-seed(\d+))?")
+_QUERIES = 1000
 
 
 @final
@@ -39,7 +44,10 @@ def entries() -> Mapping[str, Entry]:
 
 
 def names() -> tuple[str, ...]:
-    """Every name `load` knows: "sample", the catalog, and .hdf5 files in the data folder."""
+    """Names `load` knows: "sample", the catalog, and .hdf5 files in the data folder.
+
+    Those of synthetic sets, as "synthetic-100000-128-l2-seed0", are not among them.
+    """
     found = (path.stem for path in sorted(data_folder().glob("*.hdf5")))
     return tuple(dict.fromkeys(["sample", *entries(), *found]))
 
@@ -49,7 +57,8 @@ def load(
 ) -> Dataset:
     """A dataset by name or by the path of an ann-benchmarks HDF5 file.
 
-    "sample" travels with the library. Any other name is `<name>.hdf5` in the data folder, which
+    "sample" travels with the library, and "synthetic-<n>-<d>-<metric>-seed<seed>" is made by
+    `synthetic`, with 1,000 queries. Any other name is `<name>.hdf5` in the data folder, which
     `VQINDEX_DATA` moves; if it is missing and in the catalog, it is downloaded (`progress` counts
     the bytes on stderr; `download=False` forbids it). Vectors stay in the file's dtype and are
     memory-mapped where they lie contiguous. Raises ValueError for an unknown name, OSError where a
@@ -58,6 +67,9 @@ def load(
     """
     if name_or_path == "sample":
         return load_sample()
+    if made := _SYNTHETIC.fullmatch(str(name_or_path)):
+        n, d, metric, seed = made.groups()
+        return synthetic(int(n), int(d), _QUERIES, metric, int(seed or 0))
     if Path(name_or_path).suffix in HDF5:
         return read_ann_benchmarks(Path(name_or_path), Path(name_or_path).stem)
     name = str(name_or_path)

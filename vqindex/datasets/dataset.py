@@ -1,5 +1,6 @@
 """What a dataset is: vectors, queries, and the exact neighbours of each query."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -83,6 +84,13 @@ class Dataset:
     def k(self) -> int:
         """The number of known neighbours of each query."""
         return int(self.neighbors.shape[1])
+
+    def content_hash(self) -> str:
+        """The SHA-256 of rows, queries and neighbours as they are stored."""
+        digest = hashlib.sha256()
+        for array in (self.base, self.queries, self.neighbors):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def __repr__(self) -> str:
         return (

@@ -1,15 +1,21 @@
 """Adapters: an index, of this library or another, as `measure` sees it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqindex.factory import index_factory
+from vqindex.indexes.base import Index
 
 _ID_BYTES = 8
+_LINK_BYTES = 4  # in FAISS's graphs
+_NORM_ONE = 1e-5  # that squared norms may be off
+_FAISS_NAMES = {"oversample": "k_factor_rf", "ef": "efSearch"}
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -40,22 +46,45 @@ class Competitor(Protocol):
         """Add rows (n, d) under the next ids, the first of which is 0."""
         ...
 
+    def configure(self, **parameters: Any) -> None:
+        """Search so from now on: `nprobe`, `oversample`, `ef` and what else the library has.
+
+        Raises TypeError or ValueError for a parameter that it has not.
+        """
+        ...
+
     def search(self, q: Floats, k: int) -> Ids:
         """Ids (nq, k) of the nearest rows of queries (nq, d)."""
         ...
 
     @property
-    def bytes_per_row(self) -> int:
-        """What each row costs in memory."""
+    def stages(self) -> Mapping[str, float]:
+        """Rows that each stage of the last search looked at for a query; empty if unknown."""
+        ...
+
+    @property
+    def version(self) -> str | None:
+        """The library's."""
+        ...
+
+    @property
+    def bytes_per_row(self) -> float | None:
+        """What each row costs in memory; None where the library does not tell."""
+        ...
+
+    def save(self, path: Path) -> bool:
+        """Write the index to a file, or to a folder where it takes several; False if it cannot."""
         ...
 
 
-class Tunable(Competitor, Protocol):
-    """A competitor that trades speed for recall."""
-
-    def configure(self, *, nprobe: int, oversample: float | None = None) -> None:
-        """Look into `nprobe` lists, and score anew `oversample` rows for each that is wanted."""
-        ...
+def unit_rows(x: Floats) -> Floats:
+    """Rows (n, d) divided by their norms; x itself where they have norm one."""
+    squares = np.einsum("ij,ij->i", x, x)
+    if (np.abs(squares - 1) < _NORM_ONE).all():
+        return x
+    norms = np.sqrt(squares)[:, None]
+    unit: Floats = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
+    return unit
 
 
 @final
@@ -67,7 +96,14 @@ class Ours:
     def __init__(self, spec: str, metric: str, seed: int = 0) -> None:
         self.name = spec
         self._index = index_factory(spec, metric=metric, seed=seed)
-        self._threads = 1
+        self._defaults = dict(self._index.settings)
+        self._stats: dict[str, Any] = {}
+        self._asked = self._threads = 1
+
+    @property
+    def index(self) -> Index:
+        """The index itself."""
+        return self._index
 
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:
@@ -88,17 +124,35 @@ class Ours:
 
     def search(self, q: Floats, k: int) -> Ids:
         """See Competitor."""
-        return self._index.search(q, k, threads=self._threads).ids
+        found = self._index.search(q, k, threads=self._threads)
+        self._stats, self._asked = found.stats, len(q)
+        return found.ids
 
-    def configure(self, *, nprobe: int, oversample: float | None = None) -> None:
-        """See Tunable."""
-        finer = {} if oversample is None else {"oversample": oversample}
-        self._index.configure(nprobe=nprobe, **finer)
+    def configure(self, **parameters: Any) -> None:
+        """See Competitor; what is not named is as it is by default."""
+        self._index.configure(**(self._defaults | parameters))
+
+    @property
+    def stages(self) -> Mapping[str, float]:
+        """See Competitor; lists are counted too."""
+        sums = {name: rows for name, rows in self._stats.items() if name != "rows"}
+        return {name: rows / self._asked for name, rows in sums.items()}
+
+    @property
+    def version(self) -> str | None:
+        """See Competitor."""
+        found: str = import_module("vqindex").__version__
+        return found
 
     @property
     def bytes_per_row(self) -> int:
         """Codes, factors and an 8-byte id."""
         return self._index.bytes_per_row
+
+    def save(self, path: Path) -> bool:
+        """See Competitor."""
+        self._index.save(path)
+        return True
 
 
 @final
@@ -146,32 +200,51 @@ class Faiss:
         self._index.train(x)
 
     def _measured(self, x: Floats) -> Floats:
-        """Rows as the metric sees them: divided by their norms under cosine."""
-        if self._metric != "cosine":
-            return x
-        norms = np.linalg.norm(x, axis=1, keepdims=True)
-        unit: Floats = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
-        return unit
+        return unit_rows(x) if self._metric == "cosine" else x
 
     def search(self, q: Floats, k: int) -> Ids:
         """See Competitor."""
         ids: Ids = self._index.search(q, k)[1]
         return ids
 
-    def configure(self, *, nprobe: int, oversample: float | None = None) -> None:
-        """See Tunable; of an index with lists."""
+    def configure(self, **parameters: Any) -> None:
+        """See Competitor; other names than ours are those of FAISS's ParameterSpace."""
         space = self._faiss.ParameterSpace()
-        space.set_index_parameter(self._index, "nprobe", nprobe)
-        if oversample is not None:
-            space.set_index_parameter(self._index, "k_factor_rf", oversample)
+        for name, value in parameters.items():
+            try:
+                space.set_index_parameter(self._index, _FAISS_NAMES.get(name, name), value)
+            except RuntimeError as error:  # FAISS's only one
+                raise ValueError(f"{name}={value} is none of {self.name} in FAISS.") from error
 
     @property
-    def bytes_per_row(self) -> int:
-        """Codes, factors, and ids of 8 bytes in lists; the flat indexes of FAISS keep none."""
-        index, finer = self._faiss.downcast_index(self._index), 0
+    def stages(self) -> Mapping[str, float]:
+        """See Competitor; FAISS does not tell."""
+        return {}
+
+    @property
+    def version(self) -> str | None:
+        """See Competitor."""
+        found: str = self._faiss.__version__
+        return found
+
+    @property
+    def bytes_per_row(self) -> float:
+        """Codes, factors, links, and ids of 8 bytes in lists; flat indexes and graphs keep none."""
+        index: Any = self._faiss.downcast_index(self._index)
+        finer = 0
         if isinstance(index, self._faiss.IndexRefine):
             finer = int(index.refine_index.sa_code_size())
             index = self._faiss.downcast_index(index.base_index)
         lists = self._faiss.try_extract_index_ivf(index)
-        own = int(index.sa_code_size()) if lists is None else int(lists.code_size) + _ID_BYTES
-        return own + finer
+        if lists is not None:
+            return int(lists.code_size) + _ID_BYTES + finer
+        graph = getattr(index, "hnsw", None)
+        if graph is None:
+            return int(index.sa_code_size()) + finer
+        links = _LINK_BYTES * graph.neighbors.size() / index.ntotal
+        return float(index.storage.sa_code_size() + finer + links)
+
+    def save(self, path: Path) -> bool:
+        """See Competitor."""
+        self._faiss.write_index(self._index, str(path))
+        return True

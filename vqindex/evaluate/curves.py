@@ -12,7 +12,7 @@ from typing import Any, final
 import numpy as np
 
 from vqindex.datasets import Dataset
-from vqindex.evaluate.competitors import Floats, Tunable
+from vqindex.evaluate.competitors import Competitor, Floats
 from vqindex.evaluate.figures import recall
 from vqindex.evaluate.measurement import Rate, round_of
 
@@ -41,7 +41,7 @@ class Curve:
 
     library: str
     name: str
-    bytes_per_row: int
+    bytes_per_row: float | None
     build_s: float
     spots: tuple[Spot, ...]
 
@@ -54,7 +54,7 @@ class Curve:
 class Sweep:
     """A system and the settings to try: every nprobe, ascending, with every oversample."""
 
-    system: Tunable
+    system: Competitor
     nprobes: Sequence[int]
     oversamples: Sequence[float | None] = (None,)
 
@@ -159,7 +159,7 @@ def _worth_timing(sweep: Sweep, dataset: Dataset, queries: Floats, k: int) -> li
         for nprobe in sweep.nprobes:
             finer = {} if oversample is None else {"oversample": oversample}
             settings = {"nprobe": nprobe} | finer
-            sweep.system.configure(**settings)  # type: ignore[arg-type]
+            sweep.system.configure(**settings)
             share = recall(sweep.system.search(queries, k), dataset.neighbors, k)
             if 0 < share < before + GAIN:
                 break

@@ -53,7 +53,7 @@ class Measurement:
 
     library: str
     name: str
-    bytes_per_row: int
+    bytes_per_row: float | None
     build_s: float
     recall: dict[int, float]
     distance_recall: dict[int, float]

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import memory
+from vqindex.evaluate import memory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read as Linux tells it")
 

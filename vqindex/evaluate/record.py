@@ -1,0 +1,173 @@
+"""The record of an operating point: one system on one dataset at one choice of settings.
+
+Records are kept as lines of JSON, each whole in itself, so that files can be appended to, cut and
+joined. What draws or compares results reads nothing else.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from os import PathLike
+from pathlib import Path
+from statistics import median
+from typing import Any, final
+
+import numpy as np
+
+from vqindex.errors import CorruptFileError
+
+PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Queries per second over several rounds: the fastest, the middle one, and quartiles."""
+
+    best: float
+    median: float
+    low: float
+    high: float
+    rounds: int
+
+    @classmethod
+    def of(cls, rates: Sequence[float]) -> "Speed":
+        """From the rate of each round; low and high are the first and third quartile."""
+        low, high = np.percentile(rates, [25, 75]).tolist()
+        return cls(best=max(rates), median=median(rates), low=low, high=high, rounds=len(rates))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Seconds that single queries took: percentiles over all of them, in all rounds."""
+
+    p50: float
+    p95: float
+    p99: float
+    p999: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> "Latency":
+        """From the seconds of each query; between two of them linearly."""
+        return cls(
+            **dict(zip(PERCENTILES, np.percentile(seconds, [*PERCENTILES.values()]).tolist(),
+                       strict=True))
+        )  # fmt: skip
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """What was measured, how, and what came out; None where there is no such figure.
+
+    dataset, dataset_hash     name, and the SHA-256 of rows, queries and true neighbours
+    n, dim, metric            rows, dimension, and "l2", "ip" or "cosine"
+    system, version           the library measured, as "vqindex" or "FAISS", and its version
+    spec                      what was built: a factory string of ours or of FAISS, or one alike
+    parameters                what was searched with, as {"nprobe": 16}
+    threads                   of the build and of each search
+    batch                     queries in one call; 1 is a single query
+    k                         neighbours asked for
+    recall                    by "1", "10" and "100": share of the true neighbours found. Of the
+                              search for k where it is no more than k, else of a search for as many
+    recall_by_distance        likewise by ann-benchmarks' rule: all that is found within the
+                              distance of the last true neighbour, plus 0.001, counts
+    qps, latency              see Speed and Latency; latency where batch is 1
+    build_s, train_s          seconds to train on all rows and add them, and the training's part,
+                              0 where the library builds in one step
+    bytes_per_row             what each row costs in memory as the library reports it
+    file_bytes                size of the whole saved index
+    peak_bytes                memory that building took at its most, the rows given not counted
+    stages                    rows of a query that each stage of the search looked at, mean
+    seed, machine, command    what is needed to measure again: CPU, flags, versions, commit, load
+    failed                    why there are no figures, else None
+    when                      UTC, ISO 8601
+    """
+
+    dataset: str
+    dataset_hash: str
+    n: int
+    dim: int
+    metric: str
+    system: str
+    version: str | None
+    spec: str
+    parameters: Mapping[str, Any]
+    threads: int
+    batch: int
+    k: int
+    recall: Mapping[str, float]
+    recall_by_distance: Mapping[str, float]
+    qps: Speed | None
+    latency: Latency | None
+    build_s: float | None
+    train_s: float | None
+    bytes_per_row: float | None
+    file_bytes: int | None
+    peak_bytes: int | None
+    stages: Mapping[str, float]
+    seed: int
+    machine: Mapping[str, Any]
+    command: str
+    failed: str | None
+    when: str
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What was to be measured: of points with equal keys the later one is the same anew."""
+        parameters = json.dumps(dict(self.parameters), sort_keys=True)
+        return (
+            self.dataset, self.dataset_hash, self.system, self.spec, parameters, self.threads,
+            self.batch, self.k, self.seed,
+        )  # fmt: skip
+
+    def to_json(self) -> str:
+        """One line, without its end."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> "OperatingPoint":
+        """The point of a line; CorruptFileError unless it has every field and no other."""
+        try:
+            values = json.loads(line)
+        except ValueError as error:
+            raise CorruptFileError(f"a point must be one line of JSON, got {error}") from error
+        names = {field.name for field in fields(cls)}
+        found = set(values) if isinstance(values, dict) else set()
+        if found != names:
+            raise CorruptFileError(
+                f"a point must have the fields of OperatingPoint; {sorted(names - found)} are "
+                f"missing, {sorted(found - names)} are unknown"
+            )
+        try:
+            for name, kind in (("qps", Speed), ("latency", Latency)):
+                values[name] = None if values[name] is None else kind(**values[name])
+        except TypeError as error:
+            raise CorruptFileError(f"a point's qps or latency is not whole: {error}") from error
+        return cls(**values)
+
+
+def read_points(path: str | PathLike[str]) -> list[OperatingPoint]:
+    """The points in a file of JSON lines; CorruptFileError names the line that is none."""
+    points = []
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            points.append(OperatingPoint.from_json(line))
+        except CorruptFileError as error:
+            raise CorruptFileError(f"{path}, line {number}: {error}") from error
+    return points
+
+
+def latest(points: Iterable[OperatingPoint]) -> list[OperatingPoint]:
+    """The last one of every key, in the order in which keys first came."""
+    return list({point.key: point for point in points}.values())
+
+
+def append_points(path: str | PathLike[str], points: Iterable[OperatingPoint]) -> None:
+    """Add points to a file of JSON lines, which is made if it is not there, folder and all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(f"{point.to_json()}\n" for point in points)
