@@ -60,7 +60,7 @@ def check_resources(file, log):
 
 def test_only_sources_lie_there():
     """A Python file would shadow NVIDIA's package, which is called cuda as well."""
-    assert {path.suffix for path in CUDA.iterdir()} <= {".cu", ".cuh", ".md"}
+    assert {path.suffix for path in CUDA.iterdir()} <= {".cu", ".cuh", ".md", ".sh"}
 
 
 def test_no_file_includes_more_than_ours():

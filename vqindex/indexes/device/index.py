@@ -102,9 +102,14 @@ class DeviceIndex:
 
     @property
     def nbytes(self) -> dict[str, int]:
-        """Bytes on the GPU: "codes" with factors and ids, "work" of searches, "total"."""
-        codes, work = self._jobs.codes.memory.nbytes, self._work.nbytes
-        return {"codes": codes, "work": work, "total": codes + work}
+        """Bytes on the GPU: "codes" with factors and ids, "model", "work" of searches, "total"."""
+        maker = self._jobs.maker
+        parts = {
+            "codes": self._jobs.codes.memory.nbytes,
+            "model": maker.nbytes if maker is not None else 0,
+            "work": self._work.nbytes,
+        }
+        return parts | {"total": sum(parts.values())}
 
     def to(self, device: str) -> "Index | DeviceIndex":
         """A copy on another GPU; for "cpu" the index that this one was made of, as it is now."""

@@ -36,6 +36,11 @@ class Maker:
         sizes = fields[:, program.OPERAND] + 64 * fields[:, program.WORDS]
         self._row_bytes = int(sizes.max())
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes on the GPU."""
+        return sum(memory.nbytes for memory in self._memory.values())
+
     def asked(self, nq: int, room: Callable[[int], int]) -> Asked:
         """Where prepared queries are going to be; `room` gives offsets of so many bytes."""
         padded = -(-nq // _GROUP) * _GROUP
