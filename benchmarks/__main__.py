@@ -79,6 +79,9 @@ def parser() -> argparse.ArgumentParser:
         "startup", parents=[common], help="seconds of the import, first add and first search"
     )
     commands.add_parser(
+        "gpu", parents=[common], help="searches on a GPU beside what it allows, and beside torch"
+    )
+    commands.add_parser(
         "kernels", parents=[common], help="what this machine allows, and each scan kernel beside it"
     )
     return out

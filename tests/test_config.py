@@ -11,6 +11,7 @@ import vqindex as vq
 from vqindex import threads
 from vqindex.kernels.cpu.compile import source_hash
 from vqindex.kernels.cpu.level import LEVELS
+from vqindex.kernels.gpu import driver
 
 
 def test_what_this_machine_gives():
@@ -22,7 +23,7 @@ def test_what_this_machine_gives():
     assert config["threads"] == threads.default_threads()
     assert config["kernel_cache"].endswith(source_hash())
     assert config["kernel_cache_files"] >= 0
-    assert config["gpu"] is None
+    assert config["gpu"] == ([gpu._asdict() for gpu in driver.devices()] or None)
     assert config["versions"]["vqindex"] == vq.__version__
     assert config["versions"]["numpy"] == np.__version__
     assert config["versions"]["numba"] == numba.__version__

@@ -108,6 +108,8 @@ def only(package: str, allowed: str) -> list[str]:
 def test_compilers_stay_in_their_folder():
     assert only("numba", "kernels/cpu/") == []
     assert only("llvmlite", "kernels/cpu/") == []
+    assert only("cuda", "kernels/gpu/") == []
+    assert only("torch", "nowhere/") == []
 
 
 def test_no_file_is_long():
@@ -120,7 +122,7 @@ def test_importing_is_cheap():
     code = """
 import sys, threading
 import vqindex
-heavy = {"torch", "faiss", "h5py", "matplotlib", "sklearn", "sqlite3",
+heavy = {"torch", "cuda", "faiss", "h5py", "matplotlib", "sklearn", "sqlite3",
          "langchain_core", "llama_index", "haystack"} & set(sys.modules)
 assert not heavy, heavy
 assert threading.active_count() == 1
@@ -137,3 +139,4 @@ def test_clone_folders_shadow_nothing():
     top = ROOT.parent
     if (top / "pyproject.toml").exists():
         assert not (top / "datasets" / "__init__.py").exists()
+        assert not list((top / "cuda").rglob("*.py"))

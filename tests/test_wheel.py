@@ -74,9 +74,15 @@ def test_it_holds_the_package_and_its_data(wheel):
         for path in (ROOT / "datasets").rglob("*")
         if path.is_file() and path.suffix not in {".py", ".pyc"}
     }
+    cuda = {
+        f"vqindex/_cuda/{path.name}"
+        for path in (ROOT / "cuda").iterdir()
+        if path.suffix in {".cu", ".cuh", ".md"}
+    }
+    assert {"vqindex/_cuda/README.md", "vqindex/_cuda/core.cuh"} <= cuda
     assert "vqindex/py.typed" in sources
     assert {"vqindex/_data/catalog.toml", "vqindex/_data/sample/base.npy"} <= data
-    assert {name for name in found if name.startswith("vqindex/")} == sources | data
+    assert {name for name in found if name.startswith("vqindex/")} == sources | data | cuda
 
 
 def test_licences_travel(wheel):

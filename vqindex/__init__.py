@@ -2,6 +2,7 @@
 
 from vqindex.config import show_config, warmup
 from vqindex.errors import (
+    BackendError,
     CorruptFileError,
     DtypeError,
     FormatVersionError,
@@ -51,6 +52,7 @@ __all__ = [
     "LVQ",
     "QJL",
     "SAQ",
+    "BackendError",
     "Calibration",
     "Coarse",
     "CorruptFileError",

@@ -12,6 +12,7 @@ from vqindex.errors import SpecError
 from vqindex.factory import CODECS, index_factory, parse
 from vqindex.kernels.cpu.compile import cache_dir, source_hash
 from vqindex.kernels.cpu.level import LEVEL, best_level
+from vqindex.kernels.gpu import driver
 from vqindex.layouts.base import FloatArray
 from vqindex.transforms import TRANSFORMS
 
@@ -34,8 +35,10 @@ def _version(package: str) -> str | None:
 
 
 def show_config() -> dict[str, Any]:
-    """CPU level, threads, kernel cache and versions, as a dictionary."""
-    packages = ("vqindex", "numpy", "numba", "llvmlite", "h5py", "faiss-cpu", "matplotlib")
+    """CPU level, threads, kernel cache, GPUs and versions, as a dictionary."""
+    packages = (
+        "vqindex", "numpy", "numba", "llvmlite", "h5py", "faiss-cpu", "matplotlib", "cuda-core",
+    )  # fmt: skip
     folder = cache_dir() / source_hash()
     return {
         "platform": platform.platform(),
@@ -47,7 +50,7 @@ def show_config() -> dict[str, Any]:
         "threads": threads.default_threads(),
         "kernel_cache": str(folder),
         "kernel_cache_files": sum(1 for _ in folder.glob("*.nbc")) if folder.is_dir() else 0,
-        "gpu": None,
+        "gpu": [gpu._asdict() for gpu in driver.devices()] or None,
         "versions": {name: _version(name) for name in packages},
     }
 

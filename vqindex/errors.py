@@ -50,3 +50,7 @@ class StoreError(OSError):
 
 class StoreLockedError(StoreError):
     """A store is being written by another process, or through another object of this one."""
+
+
+class BackendError(ValueError):
+    """What was asked of a GPU needs a device, a package, memory or a kernel that is not there."""

@@ -28,6 +28,11 @@ def shown(
     return np.float32(_ORIGIN[metric]) - clipped, clipped
 
 
+def bounds(metric: str) -> tuple[float, float]:
+    """The score of a perfect match, and the score at distance 0; see `shown`."""
+    return _BEST[metric], _ORIGIN[metric]
+
+
 @final
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class SearchResult:
@@ -40,7 +45,7 @@ class SearchResult:
 
     A single query of shape (d,) gives arrays of shape (k,). The meaning of distances and scores
     for each metric is that of `shown`. As a container it is the pair it unpacks to: its length
-    is 2.
+    is 2. Where queries were torch tensors on a GPU, so are the arrays.
     """
 
     distances: NDArray[np.float32]
@@ -69,8 +74,8 @@ class SearchResult:
     @property
     def counts(self) -> NDArray[np.int64] | int:
         """How many rows were found: (nq,) int64, each at most k; an int for a single query."""
-        found = np.count_nonzero(self.ids >= 0, axis=-1)
-        return int(found) if self.ids.ndim == 1 else np.asarray(found, np.int64)
+        found = (self.ids >= 0).sum(-1)  # of a tensor as of an array
+        return int(found) if self.ids.ndim == 1 else found
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return iter((self.distances, self.ids))

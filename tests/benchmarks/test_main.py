@@ -9,7 +9,7 @@ from tests.evaluate.report.some import point
 from vqindex.evaluate import append_points
 
 FOLDER = Path(machine.__file__).parent
-INTERNAL = ("ceilings.py", "scans.py")  # they time the kernels themselves
+INTERNAL = ("ceilings.py", "gpu.py", "rates.py", "scans.py")  # they time the kernels themselves
 PARTS = ("datasets", "evaluate", "quantizers.levels", "report", "store")
 PUBLIC = ("vqindex", *(f"vqindex.{part}" for part in PARTS))
 
@@ -134,6 +134,15 @@ def test_kernels_is_a_command(unpinned, monkeypatch, capsys):
     monkeypatch.setattr(kernels, "report", lambda record: f"{len(record['rows'])} row")
     __main__.main(["kernels"])
     assert capsys.readouterr().out == "1 row\n"
+
+
+def test_gpu_is_a_command(unpinned, monkeypatch, capsys):
+    from benchmarks import gpu
+
+    monkeypatch.setattr(gpu, "run", lambda: {"cases": [1]})
+    monkeypatch.setattr(gpu, "report", lambda record: f"{len(record['cases'])} case")
+    __main__.main(["gpu"])
+    assert capsys.readouterr().out == "1 case\n"
 
 
 @pytest.mark.parametrize(

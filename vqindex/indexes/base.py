@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from vqindex.layouts.base import FloatArray
 from vqindex.locks import ReadWriteLock
 from vqindex.progress import Progress, ProgressLike
 from vqindex.results import SearchResult
+
+if TYPE_CHECKING:
+    from vqindex.indexes.device.index import DeviceIndex
 
 Ids = npt.NDArray[np.int64]
 
@@ -312,6 +315,16 @@ class Index:
             return self._rows.reconstruct(given)
 
     # Keeping it
+
+    def to(self, device: str) -> "Index | DeviceIndex":
+        """A copy of the rows on a GPU, "cuda" or "cuda:1", to search there; "cpu" is the index.
+
+        Raises BackendError where there is no GPU, not enough memory on it, or no kernel there for
+        the codec.
+        """
+        from vqindex.indexes.device.index import to  # which knows this class
+
+        return to(self, device)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index to a file, whole or not at all; see vqindex.load."""

@@ -1,0 +1,63 @@
+"""Making queries ready on a GPU, for codecs whose entries are the turned query alone."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from vqindex.indexes.model import Model
+from vqindex.kernels.cpu import program, step
+from vqindex.kernels.gpu.driver import Device
+from vqindex.kernels.gpu.query import Making
+from vqindex.kernels.gpu.records import Asked
+
+_GROUP = 16  # queries are padded to a multiple of it
+
+
+class Maker:
+    """What a codec has learned, on a GPU, and the room that its queries take."""
+
+    def __init__(self, device: Device, model: Model, kind: int) -> None:
+        codec, numbers = model.codec, {}
+        if kind == step.ROTATION:
+            arrays = codec.transform.arrays()
+            numbers = {"signs": arrays["signs"].astype(np.float32), "mixes": arrays["mixes"]}
+        if codec.center is not None:
+            numbers["center"] = codec.center
+        self._memory = {name: device.allocate(array.nbytes) for name, array in numbers.items()}
+        for name, array in numbers.items():
+            whole = np.ascontiguousarray(array)
+            device.upload(self._memory[name].address, whole, device.stream)
+            device.synchronize(device.stream)
+        at = {name: memory.address for name, memory in self._memory.items()}
+        rounds, order = arrays["mixes"].shape[:2] if kind == step.ROTATION else (0, 1)
+        self.making = Making(codec.dim, codec.metric, rounds=rounds, order=order, **at)
+        fields = codec.scorer.fields
+        self._segments = len(fields)
+        sizes = fields[:, program.OPERAND] + 64 * fields[:, program.WORDS]
+        self._row_bytes = int(sizes.max())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on the GPU."""
+        return sum(memory.nbytes for memory in self._memory.values())
+
+    def asked(self, nq: int, room: Callable[[int], int]) -> Asked:
+        """Where prepared queries are going to be; `room` gives offsets of so many bytes."""
+        padded = -(-nq // _GROUP) * _GROUP
+        factors = 4 * self._segments * padded
+        return Asked(
+            nq, padded, self._row_bytes, room(nq * self._row_bytes), room(factors), room(factors),
+            room(4 * nq),
+        )  # fmt: skip
+
+
+def maker(device: Device, model: Model) -> Maker | None:
+    """What makes queries ready on a GPU; None of codecs of which only the CPU can."""
+    steps = model.codec.steps
+    if steps is None or model.centroids is not None:
+        return None
+    kind, tables = steps[0].kind, steps[1]
+    if tables.spaces or kind not in (step.AS_IS, step.ROTATION):
+        return None
+    fits = Making(model.codec.dim, model.codec.metric).shared <= device.shared_bytes
+    return Maker(device, model, kind) if fits else None
