@@ -121,6 +121,17 @@ def test_nothing_is_measured_on_red(plan, out, monkeypatch, tmp_path, capsys):
     assert not out.exists()
 
 
+@pytest.mark.skipif("avx2" not in machine.describe()["cpu_flags"], reason="this CPU has no AVX2")
+def test_a_record_tells_the_level_that_libraries_are_held_to(plan, out):
+    command = [sys.executable, "-m", "benchmarks", "run", plan.name, "--out", str(out)]
+    command += ["--level", "avx2", "--only", "IVF8,Flat"]
+    subprocess.run(command, cwd=gate.ROOT, check=True, timeout=120)
+    told = [point.machine for point in read_points(out)]
+    assert {(one["level"], one["cpu_level"], one["faiss_level"]) for one in told} == {
+        ("avx2", "avx2", "AVX2")
+    }
+
+
 def test_some_by_name(plan):
     assert [c.system for c in run.chosen(plan, ["FAISS", "vqindex EDEN1"]).cases] == [
         "vqindex", "FAISS",
