@@ -124,7 +124,7 @@ class Run:
         )  # fmt: skip
         command = ["python", "-m", "benchmarks", "run", plan.name, "--datasets", case.dataset]
         command += ["--only", f"{case.system} {spec}"]
-        command += ["--level", self.level] if self.level else []
+        command += [*(["--level", self.level] if self.level else []), "--again"]
         trial = RemoteTrial(request, plan.patience_s)
         return Entry(case.system, spec, trial, settings, shlex.join(command))
 

@@ -65,7 +65,7 @@ def test_every_point_is_had_or_says_why(plan, out, monkeypatch, capsys):
     assert ours.latency.p50 > 0
     assert ours.peak_bytes > 10_000 * 384 // 8
     assert ours.machine["tests"] == "no tests were run"
-    assert ours.command.endswith("some.toml --datasets sample --only 'vqindex EDEN1'")
+    assert ours.command.endswith("some.toml --datasets sample --only 'vqindex EDEN1' --again")
     assert failed.failed in (
         "ValueError: this takes HNSW(M=16,ef_construction=200), got 'HNSW(speed=3)'.",
         "ImportError: hnswlib is missing: pip install hnswlib",
