@@ -40,6 +40,11 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+def results(level: str | None) -> Path:
+    """The file of points: one of its own for each level that libraries are held to."""
+    return RESULTS.with_stem(f"{RESULTS.stem}-{level}") if level else RESULTS
+
+
 class Run:
     """A plan on this machine.
 

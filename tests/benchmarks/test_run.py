@@ -132,6 +132,11 @@ def test_a_record_tells_the_level_that_libraries_are_held_to(plan, out):
     }
 
 
+def test_a_level_has_a_file_of_its_own():
+    names = [run.results(level).name for level in (None, *machine.LEVELS)]
+    assert names == ["run.jsonl", "run-avx2.jsonl", "run-avx512.jsonl"]
+
+
 def test_some_by_name(plan):
     assert [c.system for c in run.chosen(plan, ["FAISS", "vqindex EDEN1"]).cases] == [
         "vqindex", "FAISS",
