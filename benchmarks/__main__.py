@@ -92,20 +92,21 @@ def _run_arguments(own: argparse.ArgumentParser) -> None:
     own.add_argument("--datasets", nargs="+", metavar="NAME", help="in place of the file's")
     own.add_argument("--only", nargs="+", metavar="NAME", help="only systems named so, in part")
     own.add_argument("--tests", nargs="*", metavar="PATH", help="these first, not the file's")
-    own.add_argument("--out", type=Path, metavar="JSONL", help="default: results/run.jsonl")
+    own.add_argument("--out", type=Path, metavar="JSONL", help="default: results/run[-LEVEL].jsonl")
     own.add_argument("--again", action="store_true", help="also what the file has")
     own.add_argument("--cpu", type=cpus, help="the CPUs to run on, as 2,3; the last by default")
     own.add_argument("--level", choices=machine.LEVELS, help="hold us and FAISS to such a CPU")
 
 
 def measure(chosen: argparse.Namespace) -> int:
-    """The command run; its exit code."""
+    """The command run; its exit code. FAISS has its level when it is first imported."""
+    machine.hold(chosen.level)
     from benchmarks import cases, gate, run
 
     try:
         plan = run.chosen(cases.read_plan(chosen.cases, chosen.datasets), chosen.only)
         points = run.Run(
-            plan, chosen.out or run.RESULTS, cpus=chosen.cpu, level=chosen.level,
+            plan, chosen.out or run.results(chosen.level), cpus=chosen.cpu, level=chosen.level,
             tests=chosen.tests, again=chosen.again,
         )()  # fmt: skip
     except gate.RedTests as red:

@@ -29,6 +29,11 @@ LEVELS = {
 }
 
 
+def hold(level: str | None) -> None:
+    """Hold libraries that are still to be imported to a level of LEVELS; leave them if None."""
+    os.environ.update(LEVELS[level] if level else {})
+
+
 def pin(cpus: Sequence[int] | None = None, threads: int = 1, level: str | None = None) -> None:
     """Hold this process to as many CPUs as threads, and libraries to those threads and a level.
 
@@ -38,7 +43,7 @@ def pin(cpus: Sequence[int] | None = None, threads: int = 1, level: str | None =
     there are not as many CPUs as threads.
     """
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
-    os.environ.update(LEVELS[level] if level else {})
+    hold(level)
     if not hasattr(os, "sched_setaffinity"):
         return
     chosen = sorted(os.sched_getaffinity(0))[-threads:] if cpus is None else cpus

@@ -40,6 +40,11 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+def results(level: str | None) -> Path:
+    """The file of points: one of its own for each level that libraries are held to."""
+    return RESULTS.with_stem(f"{RESULTS.stem}-{level}") if level else RESULTS
+
+
 class Run:
     """A plan on this machine.
 
@@ -124,7 +129,7 @@ class Run:
         )  # fmt: skip
         command = ["python", "-m", "benchmarks", "run", plan.name, "--datasets", case.dataset]
         command += ["--only", f"{case.system} {spec}"]
-        command += ["--level", self.level] if self.level else []
+        command += [*(["--level", self.level] if self.level else []), "--again"]
         trial = RemoteTrial(request, plan.patience_s)
         return Entry(case.system, spec, trial, settings, shlex.join(command))
 

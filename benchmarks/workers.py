@@ -52,8 +52,9 @@ class RemoteTrial:
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
         arguments = (other, self._request, name)
-        self._process = context.Process(target=_serve, args=arguments, daemon=True)
-        self._process.start()
+        process = context.Process(target=_serve, args=arguments, daemon=True)
+        process.start()
+        self._process = process  # once there is one to be stopped
         other.close()
         found: Build = self._call("build")
         return found

@@ -47,6 +47,14 @@ def test_a_target_out_of_reach_is_said(data):
     assert "No index reaches it." in str(found)
 
 
+@pytest.mark.parametrize("k", [20, 150, 4000])
+def test_as_many_neighbours_as_are_asked_for(data, k):
+    found = bench.run(data.base, data.queries[:1], k=k, specs=["F32"], rounds=1)
+    (point,) = found.points  # one query is all queries
+    assert (point.k, point.recall.get(str(k))) == (k, 1.0 if k <= 3000 else None)
+    assert f"recall@{k} of at least" in str(found)
+
+
 def test_the_command_writes_what_it_found(data, tmp_path, capsys):
     np.save(tmp_path / "x.npy", data.base)
     np.save(tmp_path / "q.npy", data.queries)

@@ -123,7 +123,7 @@ def run(
         trial = _Tuned(spec, data, k=k, threads=threads, seed=seed, single=not batch)
         settings = trial.settings(sorted({*TARGETS, recall}))
         chosen[spec] = trial.chosen.get(recall)
-        asked = [Setting(each, size) for each in settings for size in (1, data.nq)]
+        asked = [Setting(each, size) for each in settings for size in sorted({1, data.nq})]
         entries.append(Entry("vqindex", spec, trial, asked, command))
     terms = Terms.of(data, threads=threads, k=k, seed=seed, machine=describe_machine())
     points = contest(entries, terms, rounds=rounds, tell=tell)
@@ -186,7 +186,8 @@ def _table(points: Sequence[OperatingPoint]) -> list[str]:
     for p in points:
         search = " ".join(f"{name}={value:g}" for name, value in p.parameters.items())
         row = rows.setdefault((p.spec, search), dict.fromkeys(header, "-"))
-        row |= {"index": p.spec, "search": search, "recall": f"{p.recall[str(p.k)]:.4f}"}
+        row |= {"index": p.spec, "search": search}
+        row["recall"] = f"{p.recall[str(p.k)]:.4f}" if str(p.k) in p.recall else "-"
         row |= {"bytes/row": f"{p.bytes_per_row:,.0f}", "build s": f"{p.build_s:.2f}"}
         row["QPS, one" if p.batch == 1 else "QPS, all"] = f"{p.qps.median:,.0f}" if p.qps else "-"
         if p.latency:

@@ -31,8 +31,9 @@ class Scann(Peer):
         builder = builder.set_n_training_threads(self._threads)
         if leaves:
             builder = builder.tree(
-                num_leaves=leaves, num_leaves_to_search=10, training_sample_size=len(x)
-            )
+                num_leaves=leaves, num_leaves_to_search=10, training_sample_size=len(x),
+                spherical=self._metric == "cosine",
+            )  # fmt: skip
         builder = builder.score_ah(dims, anisotropic_quantization_threshold=threshold)
         self._index = builder.reorder(100).build()
         self._index.set_num_threads(self._threads)

@@ -59,9 +59,10 @@ class Usearch(Peer):
 
     def add(self, x: Floats) -> None:
         """All rows at once."""
-        metric = {"l2": "l2sq", "ip": "ip", "cosine": "cos"}[self._metric]
+        # Its "cos" would compute both norms for each pair of rows, which are one here.
+        metric = "l2sq" if self._metric == "l2" else "ip"
         self._index = self._library.Index(ndim=x.shape[1], metric=metric, **self._options)
-        self._index.add(np.arange(len(x)), x, threads=self._threads)
+        self._index.add(np.arange(len(x)), self._rows(x), threads=self._threads)
 
     def search(self, q: Floats, k: int) -> Ids:
         """Ids (nq, k)."""

@@ -65,7 +65,7 @@ def test_every_point_is_had_or_says_why(plan, out, monkeypatch, capsys):
     assert ours.latency.p50 > 0
     assert ours.peak_bytes > 10_000 * 384 // 8
     assert ours.machine["tests"] == "no tests were run"
-    assert ours.command.endswith("some.toml --datasets sample --only 'vqindex EDEN1'")
+    assert ours.command.endswith("some.toml --datasets sample --only 'vqindex EDEN1' --again")
     assert failed.failed in (
         "ValueError: this takes HNSW(M=16,ef_construction=200), got 'HNSW(speed=3)'.",
         "ImportError: hnswlib is missing: pip install hnswlib",
@@ -119,6 +119,22 @@ def test_nothing_is_measured_on_red(plan, out, monkeypatch, tmp_path, capsys):
     assert left.value.code == 1
     assert "nothing is measured while its tests fail" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.skipif("avx2" not in machine.describe()["cpu_flags"], reason="this CPU has no AVX2")
+def test_a_record_tells_the_level_that_libraries_are_held_to(plan, out):
+    command = [sys.executable, "-m", "benchmarks", "run", plan.name, "--out", str(out)]
+    command += ["--level", "avx2", "--only", "IVF8,Flat"]
+    subprocess.run(command, cwd=gate.ROOT, check=True, timeout=120)
+    told = [point.machine for point in read_points(out)]
+    assert {(one["level"], one["cpu_level"], one["faiss_level"]) for one in told} == {
+        ("avx2", "avx2", "AVX2")
+    }
+
+
+def test_a_level_has_a_file_of_its_own():
+    names = [run.results(level).name for level in (None, *machine.LEVELS)]
+    assert names == ["run.jsonl", "run-avx2.jsonl", "run-avx512.jsonl"]
 
 
 def test_some_by_name(plan):

@@ -1,5 +1,6 @@
 """A trial may take its process with it, or for ever; it is recorded, not shared."""
 
+import multiprocessing
 import os
 import time
 
@@ -44,6 +45,16 @@ def test_a_process_answers(trial):
 def test_a_death_is_told_with_the_last_words(trial, monkeypatch):
     monkeypatch.setattr(workers, "_serve", dies)
     with pytest.raises(TrialError, match="ended with exit code 4: illegal instruction"):
+        trial.build()
+
+
+def test_a_process_that_cannot_start_is_not_stopped(trial, monkeypatch):
+    def no_memory(*_):
+        raise OSError("Cannot allocate memory")
+
+    context = multiprocessing.get_context("spawn")
+    monkeypatch.setattr(context.Process, "start", no_memory)
+    with pytest.raises(OSError, match="Cannot allocate"):
         trial.build()
 
 

@@ -69,7 +69,7 @@ class OperatingPoint:
     threads                   of the build and of each search
     batch                     queries in one call; 1 is a single query
     k                         neighbours asked for
-    recall                    by "1", "10" and "100": share of the true neighbours found. Of the
+    recall                    by "1", "10", "100" and k: share of the true neighbours found. Of the
                               search for k where it is no more than k, else of a search for as many
     recall_by_distance        likewise by ann-benchmarks' rule: all that is found within the
                               distance of the last true neighbour, plus 0.001, counts

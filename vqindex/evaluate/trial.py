@@ -105,7 +105,7 @@ class LocalTrial:
         with self._system.threads(self._threads):
             self._system.configure(**parameters)
             found, stages = self._ask(self._k, batch)
-            for k in (k for k in RECALL_AT if k <= self._dataset.k):
+            for k in (k for k in sorted({*RECALL_AT, self._k}) if k <= self._dataset.k):
                 ids = found if k <= self._k else self._ask(k, len(self._queries))[0]
                 by_set[str(k)] = recall(ids, truth, k)
                 by_distance[str(k)] = distance_recall(self._dataset, ids, k)
