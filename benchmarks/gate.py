@@ -21,7 +21,7 @@ def check(tests: Sequence[str], root: Path = ROOT) -> str:
         return "no tests were run"
     command = [sys.executable, "-m", "pytest", *tests]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    lines = (done.stdout + done.stderr).strip().splitlines()
+    lines = (done.stderr + done.stdout).strip().splitlines()  # the summary last
     if done.returncode:
         raise RedTests("\n".join(lines[-30:]))
     return f"{lines[-1].strip(' =')}: {' '.join(tests)}"

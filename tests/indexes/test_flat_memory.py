@@ -21,7 +21,7 @@ CODE = f"""
 import json
 import numpy as np
 import vqindex as vq
-from benchmarks.memory import growth
+from vqindex.evaluate.memory import growth
 
 x = np.random.default_rng(0).standard_normal(({N}, {D}), np.float32)
 ids = np.random.default_rng(1).permutation({N}) + 10**9
