@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks import best
 from benchmarks.results import RESULTS
+from vqindex.evaluate import OperatingPoint, latest, read_points, report
 
 README = Path(__file__).parents[1] / "README.md"
 RUN = RESULTS / "run.jsonl"
@@ -21,14 +22,6 @@ _MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n)(.*?)(<!-- /table -->)", re.D
 
 WORDS, PHOTOS = "wordnet-minilm-384-angular", "photo-sift-128-euclidean"
 SHOWN = ("exact", "EDEN4", "EDEN2", "EDEN1", "SAQ2", "SAQ1")  # of what retrieval compares
-RERANKED = "IVF,EDEN4,Rerank(f16)"
-LISTS = [  # a label, its library, and its index on each set
-    ("`IVF1024,EDEN4,Rerank(f16)`", "vqindex", {WORDS: RERANKED, PHOTOS: RERANKED}),
-    ("FAISS `PQ<d/2>x4fs,RFlat` (SIFT: `PQ<d>x4fs`)", "FAISS",
-     {WORDS: "IVF,PQ192x4fs,RFlat", PHOTOS: "IVF,PQ128x4fs,RFlat"}),
-    ("rabitqlib `RaBitQ32`", "rabitqlib", {WORDS: "IVF,RaBitQ32", PHOTOS: "IVF,RaBitQ32"}),
-]  # fmt: skip
-TARGETS = (0.90, 0.95, 0.97, 0.99)  # of the rates in ivf.jsonl
 CODES = [  # library, index and set of each column
     ("vqindex", "SAQ{bits}", WORDS), ("vqindex", "EDEN{bits}", WORDS),
     ("FAISS", "RR,EDEN{bits}", WORDS), ("turbovec", "{bits}", WORDS),
@@ -90,23 +83,31 @@ def record(command: str, dataset: str | None = None) -> Mapping[str, Any] | None
     return found[-1] if found else None
 
 
-def search() -> str:
-    """Flat indexes on the large set."""
-    found = record("search", WORDS)
-    if found is None:
-        return ""
-    libraries = [row["library"] for row in found["rows"]]
-    rows = sorted(found["rows"], key=lambda row: libraries.index(row["library"]))
-    header = ["library", "index", "bytes/row", "recall@10", "batch QPS", "single QPS", "add, s"]
-    cells = [
-        [
-            row["library"], f"{row['index']} bit" if row["index"].isdigit() else row["index"],
-            f"{row['bytes_per_row']:,}", f"{row['recall']:.4f}", f"{row['batch_median']:,.0f}",
-            f"{row['single_median']:,.0f}", f"{row['build_s']:.2f}",
-        ]
-        for row in rows
-    ]  # fmt: skip
-    return markdown(header, cells, texts=2)
+def flat() -> str:
+    """Flat indexes on the large set, every row scored by its code."""
+    points = [
+        point
+        for point in (latest(read_points(RUN)) if RUN.exists() else [])
+        if point.dataset == WORDS and not point.parameters and point.qps and point.threads == 1
+    ]
+    pairs: dict[tuple[str, str], list[OperatingPoint | None]] = {}
+    for point in points:
+        pair = pairs.setdefault((point.system, point.spec), [None, None])
+        pair[point.batch == 1] = point
+    header = ["library", "index", "bytes/row", "recall@10", "batch QPS", "single QPS", "build, s"]
+    cells = []
+    for (system, spec), pair in pairs.items():
+        one = next(point for point in pair if point)
+        rates = [f"{p.qps.median:,.0f}" if p and p.qps else "-" for p in pair]
+        size, build = report.bytes_of(one), one.build_s
+        cells.append(
+            [
+                system, f"{spec} bit" if spec.isdigit() else spec,
+                "-" if size is None else f"{size:,.0f}", f"{one.recall['10']:.4f}", *rates,
+                "-" if build is None else f"{build:.2f}",
+            ]
+        )  # fmt: skip
+    return markdown(header, cells, texts=2) if cells else ""
 
 
 def codes() -> str:
@@ -128,29 +129,6 @@ def codes() -> str:
         own = [recalls.get((lib, spec.format(bits=bits), name)) for lib, spec, name in CODES]
         rows.append([str(bits), *("-" if x is None else f"{x:.3f}" for x in own)])
     return markdown(header, rows, texts=0)
-
-
-def lists() -> str:
-    """Rates of indexes with lists at the same recall."""
-    columns = [(WORDS, 0.95, "single"), (WORDS, 0.95, "batch"), (WORDS, 0.99, "single"),
-               (PHOTOS, 0.90, "single"), (PHOTOS, 0.90, "batch")]  # fmt: skip
-    header = ["index", "MiniLM 0.95: one", "1,000", "0.99: one", "SIFT 0.90: one", "1,000"]
-    found = {name: record("ivf", name) for name in (WORDS, PHOTOS)}
-    if None in found.values():
-        return ""
-    rates = {
-        (name, row["library"], row["index"]): row
-        for name, one in found.items()
-        for row in one["rows"]
-    }
-    rows = []
-    for label, library, indexes in LISTS:
-        own = [
-            rates[name, library, indexes[name]][mode][TARGETS.index(target)]
-            for name, target, mode in columns
-        ]
-        rows.append([label, *("-" if rate is None else f"{rate:,.0f}" for rate in own)])
-    return markdown(header, rows)
 
 
 def retrieval() -> str:
@@ -184,8 +162,7 @@ def contest() -> str:
 
 TABLES = {
     "contest": contest,
-    "search": search,
+    "flat": flat,
     "codes": codes,
-    "lists": lists,
     "retrieval": retrieval,
 }
