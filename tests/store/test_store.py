@@ -66,6 +66,24 @@ def test_pages_of_documents(store):
     assert len(list(pages)) == 998
 
 
+def test_of_many_ids_the_one_that_is_there_is_named(store):
+    store.add(["d2000"])
+    with pytest.raises(IdError, match="'d2000'"):
+        store.add([f"d{i}" for i in range(3000)])
+
+
+@pytest.mark.usefixtures("small")
+def test_scattered_rows_change_together(store):
+    """Every third row: as many ranges as rows."""
+    x, y = vectors(700), vectors(700, 1)
+    store.add([str(i) for i in range(700)], x)
+    store.upsert([str(i) for i in range(0, 700, 3)], y[::3])
+    store.remove([str(i) for i in range(1, 700, 3)])
+    there = {str(i): x[i] if i % 3 else y[i] for i in range(700) if i % 3 != 1}
+    check(store.search(x[0], 20), x[0], there, "cosine", 20)
+    store.verify()
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_search_is_exact(metric, tmp_path):
     x, q = vectors(300), vectors(5, 1)
