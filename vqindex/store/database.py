@@ -30,6 +30,12 @@ FREE = 4  # a part of so many that is free is given back
 WAIT = 60.0  # seconds to wait for another process's recovery or checkpoint
 
 
+class _Here(threading.local):
+    """Of each thread, whether it is asking."""
+
+    asks = False
+
+
 @final
 class Database:
     """The database of a folder, or one in memory if `folder` is None.
@@ -44,7 +50,7 @@ class Database:
         self._free: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
         self._lock: FolderLock | None = None
-        self._owner, self.closed = os.getpid(), False
+        self._here, self.closed = _Here(), False
         with _asking.read(), translated(self._where):
             self._open()
         _databases.add(self)
@@ -116,33 +122,41 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees one committed state, from its first statement to the end."""
-        with self._connection() as connection, snapshot(connection):
+        with self.connection() as connection, snapshot(connection):
             yield connection
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def connection(self) -> Iterator[sqlite3.Connection]:
         """A connection of one's own; call `snapshot` with it."""
         self.check_open()
-        if self.folder is None:
-            with _asking.read(), self._turn, translated(self._where):
-                assert self._writer is not None
-                yield self._writer
-            return
+        asked, self._here.asks = self._here.asks, True
+        try:
+            with self._shared() if self.folder is None else self._pooled() as connection:
+                yield connection
+        finally:
+            self._here.asks = asked
+
+    @contextmanager
+    def _shared(self) -> Iterator[sqlite3.Connection]:
+        with _asking.read(), self._turn, translated(self._where):
+            assert self._writer is not None
+            yield self._writer
+
+    @contextmanager
+    def _pooled(self) -> Iterator[sqlite3.Connection]:
         with _asking.read(), translated(self._where):
-            owner = self._owner
+            free = self._free
             try:
-                connection = self._free.pop()
+                connection = free.pop()
             except IndexError:
                 connection = self._connect(self._address())
             try:
                 yield connection
             finally:
-                if self.closed or owner != self._owner:
+                if self.closed or free is not self._free:
                     connection.close()
                 else:
-                    self._free.append(connection)
-
-    connection = _connection
+                    free.append(connection)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -152,8 +166,10 @@ class Database:
             self.check_writable()
             connection = self._writer
             assert connection is not None
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            if connection.in_transaction or self._here.asks:
+                raise RuntimeError("a filter must not change the store that it filters.")
+            try:  # around BEGIN too: what interrupts it strikes when it has begun
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -216,7 +232,7 @@ class Database:
         for connection in (*self._free, self._writer):
             if connection is not None:  # to close it here might harm the parent's: let it be
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-        self._free, self._writer, self._owner = [], None, os.getpid()
+        self._free, self._writer = [], None
         if self._lock is not None:
             self._lock.close()
 
@@ -227,8 +243,8 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     if connection.in_transaction:
         yield
         return
-    connection.execute("BEGIN")
     try:
+        connection.execute("BEGIN")
         yield
     finally:
         if connection.in_transaction:
