@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,15 @@ def test_a_damaged_index_is_made_anew(tmp_path, harm):
             fill(other, 300)
             other.optimize()
         shutil.copy(tmp_path / "other" / index_files(tmp_path / "other")[-1], path)
+    with VectorStore(tmp_path) as store:
+        if harm == "other":
+            assert name in index_files(tmp_path)
+        else:
+            with (
+                pytest.raises(CorruptFileError, match=name),
+                warnings.catch_warnings(action="ignore"),
+            ):
+                store.verify()
     with VectorStore(tmp_path) as store:
         if harm in ("cut", "flipped"):
             with pytest.warns(RuntimeWarning, match="made anew"):
@@ -177,6 +187,23 @@ def test_a_reader_takes_over_new_index_files(tmp_path):
             store.clear()
             store.optimize()
             assert reader.search(query) == []
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("path", ["memory", "folder"])
+def test_the_log_of_changes_does_not_grow_for_ever(tmp_path, path):
+    """Of few documents changed often, with vectors and without."""
+    with VectorStore(":memory:" if path == "memory" else tmp_path) as store:
+        for step in range(400):
+            store.upsert([f"d{step % 3}"], [[1, step]] if step < 200 else None)
+            if step % 30 == 0:
+                store.search([1, 0])
+        with store._db.reading() as connection:
+            (noted,) = connection.execute("SELECT count(*) FROM log").fetchone()
+        assert noted <= 101
+        store.upsert(["d1"], [[1, 2]])
+        assert [hit.document.id for hit in store.search([1, 0])] == ["d1"]
+        store.verify()
 
 
 def test_a_dead_writers_lock_is_no_lock(tmp_path):
