@@ -1,5 +1,6 @@
 """What lies in the folder: the index file beside the truth, locks, damage, readers, copies."""
 
+import gc
 import json
 import os
 import shutil
@@ -189,6 +190,25 @@ def test_a_reader_takes_over_new_index_files(tmp_path):
             assert reader.search(query) == []
 
 
+def test_a_reader_who_may_not_write_sees_what_others_write(tmp_path, monkeypatch):
+    """SQLite takes a database that it cannot write beside as one that nobody changes."""
+    access, query, there = os.access, [0.0] * 4 + [1.0], {}
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    with VectorStore(tmp_path) as store:
+        there |= fill(store, 30)
+    with VectorStore(tmp_path, read_only=True) as reader:
+        for first in (30, 60):
+            check(reader.search(query), query, there, "cosine", 10)
+            assert reader._db._frozen is not None or first > 30
+            with VectorStore(tmp_path) as store:
+                there |= fill(store, 30, first)
+                check(reader.search(query), query, there, "cosine", 10)
+                assert reader._db._frozen is None
+                store.optimize()
+            check(reader.search(query), query, there, "cosine", 10)
+            assert len(reader) == first + 30
+
+
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("path", ["memory", "folder"])
 def test_the_log_of_changes_does_not_grow_for_ever(tmp_path, path):
@@ -215,6 +235,17 @@ def test_a_dead_writers_lock_is_no_lock(tmp_path):
     assert (tmp_path / "lock").exists()
     with VectorStore(tmp_path) as store:
         assert "a" in store
+
+
+def test_a_store_that_is_forgotten_holds_no_lock(tmp_path):
+    store = VectorStore(tmp_path)
+    store.add(["a"], [[1]])
+    store.search([1])
+    with warnings.catch_warnings(action="ignore"):  # ResourceWarning of its connections
+        del store
+        gc.collect()
+    with VectorStore(tmp_path) as again:
+        assert "a" in again
 
 
 def test_room_is_given_back(tmp_path):

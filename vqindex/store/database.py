@@ -7,6 +7,7 @@ one writer for another. In memory there is one connection, which threads use in 
 import ctypes
 import os
 import sqlite3
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ NAME = "documents.db"
 CACHED = 256  # statements a connection keeps
 PAGE = 8192  # bytes: five vectors of 384 dimensions
 FREE = 4  # a part of so many that is free is given back
+MAPPED = 1 << 40  # bytes that are read from memory mapped, or as many as SQLite allows
 WAIT = 60.0  # seconds to wait for another process's recovery or checkpoint
 
 
@@ -51,6 +53,7 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         self._lock: FolderLock | None = None
         self._here, self.closed = _Here(), False
+        self._frozen: list[tuple[int, ...] | None] | None = None  # `_files`, if taken as immutable
         with _asking.read(), translated(self._where):
             self._open()
         _databases.add(self)
@@ -105,9 +108,30 @@ class Database:
         address = (self.folder / NAME).resolve().as_uri()
         if not self.read_only:
             return address
-        alone = not (self.folder / f"{NAME}-wal").exists()
-        frozen = alone and not os.access(self.folder, os.W_OK)
+        files = self._files()
+        frozen = files[1] is None and not os.access(self.folder, os.W_OK)
+        self._frozen = files if frozen else None
         return f"{address}?{'immutable=1' if frozen else 'mode=ro'}"
+
+    def _files(self) -> list[tuple[int, ...] | None]:
+        """Which files the database and its log are, and when they changed; None for no file."""
+        assert self.folder is not None
+        found: list[tuple[int, ...] | None] = []
+        for name in (NAME, f"{NAME}-wal"):
+            try:
+                about = os.stat(self.folder / name)
+            except FileNotFoundError:
+                found.append(None)
+            else:
+                found.append((about.st_ino, about.st_size, about.st_mtime_ns))
+        return found
+
+    def _thaw(self) -> None:
+        """Let connections go to what SQLite took for immutable, if somebody has written it."""
+        if self._frozen is not None and self._frozen != self._files():
+            old, self._free, self._frozen = self._free, [], None
+            while old:
+                old.pop().close()
 
     def _connect(self, address: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -116,6 +140,8 @@ class Database:
         )  # fmt: skip
         for pragma in (f"page_size = {PAGE}", "synchronous = FULL", "trusted_schema = OFF"):
             connection.execute(f"PRAGMA {pragma}")
+        if sys.platform != "win32":  # where a file that is mapped cannot be made smaller
+            connection.execute(f"PRAGMA mmap_size = {MAPPED}")
         connection.create_function("passes", 4, _passes, deterministic=True)
         return connection
 
@@ -145,6 +171,7 @@ class Database:
     @contextmanager
     def _pooled(self) -> Iterator[sqlite3.Connection]:
         with _asking.read(), translated(self._where):
+            self._thaw()
             free = self._free
             try:
                 connection = free.pop()
