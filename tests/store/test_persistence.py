@@ -159,6 +159,7 @@ def test_one_writer_and_many_readers(tmp_path):
         for change in (
             lambda: reader.add(["x"]), lambda: reader.remove(["d1"]), reader.clear,
             reader.optimize, lambda: reader.upsert([]), lambda: reader.index_field("meta.x"),
+            lambda: reader.update({"x": 1}, ["d1"]),
         ):  # fmt: skip
             with pytest.raises(ReadOnlyError):
                 change()

@@ -152,6 +152,7 @@ def test_the_event_loop_goes_on(tmp_path):
         assert [hit.document.id for hit in await store.asearch_mmr([1, 2], 1)] == ["b"]
         assert [one.id for one in await store.aget(["c", "a"])] == ["c", "a"]
         assert await store.acount({"field": "id", "op": "==", "value": "a"}) == 1
+        assert await store.aupdate({"x": 1}, ["c"]) == 1
         assert await store.aremove(["c"]) == 1
         assert await store.aclear() == 2
         ticking.cancel()

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.store.brute import check
-from vqindex.errors import DtypeError, IdError, NonFiniteError, ShapeError, SpecError, StoreError
+from vqindex.errors import (
+    DocumentError,
+    DtypeError,
+    IdError,
+    NonFiniteError,
+    ShapeError,
+    SpecError,
+    StoreError,
+)
 from vqindex.store import Document, VectorStore
 
 D = 6
@@ -50,6 +58,27 @@ def test_add_and_upsert(store):
     assert [hit.document.id for hit in store.search([1, 1], 9)] == ["c", "d", "a"]
     assert store.remove(["a", "zz", "a"]) == 1
     assert [one.id for one in store.get(["d", "a", "c", "d"])] == ["d", "c", "d"]
+    store.verify()
+
+
+def test_update_merges_metadata(store):
+    x, odd = np.random.default_rng(0).standard_normal((600, 3)), [0.1, 1e-30, 3]
+    store.index_field("meta.n")
+    store.add([str(i) for i in range(600)], [*x[:-2], None, odd], metadata=[{"n": 1, "m": 2}] * 600)
+    before = {one.id: one for one in store.documents()}
+    assert store.update({"n": 5}, ["1", "599", "gone"]) == 2
+    assert store.update({"m": [1]}, where={"field": "meta.n", "op": "==", "value": 1}) == 598
+    assert store.update({}, ["1"], {"field": "meta.n", "op": "==", "value": 1}) == 0
+    for one in store.documents():
+        about = {"n": 5, "m": 2} if one.id in ("1", "599") else {"n": 1, "m": [1]}
+        was = before[one.id]
+        assert one == Document(one.id, None, about, was.vector)
+    with pytest.raises(DocumentError):
+        store.update({"n": {1, 2}}, where=lambda one: one.id > "5")
+    with pytest.raises(ValueError, match="ids or a filter"):
+        store.update({"n": 1})
+    assert store.count({"field": "meta.n", "op": "==", "value": 5}) == 2
+    assert [hit.document.id for hit in store.search(x[7], 1)] == ["7"]
     store.verify()
 
 
