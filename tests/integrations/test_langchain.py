@@ -97,6 +97,7 @@ FILTERS = [
     ({"$or": [{"n": 1}, {"n": 2, "odd": True}]}, lambda m: m["n"] == 1),
     ({"$and": [{"odd": True}, {"$not": {"tag": "b"}}]}, lambda m: m["odd"] and m["tag"] != "b"),
     ({}, lambda m: True),
+    ({"in": {}}, lambda m: False),
 ]  # fmt: skip
 
 

@@ -185,6 +185,18 @@ def test_equality():
     assert one != "a"
 
 
+def test_metadata_of_many_escapes_take_time_by_their_length():
+    """A megabyte of lines once took minutes to look through."""
+    about = {"lines": "a line of text\n" * 70_000, "quoted": json.dumps(["x"] * 70_000)}
+    with VectorStore() as store:
+        store.add(["a"], metadata=[about])
+        assert store.get("a")[0].metadata == about
+    text = json.dumps(about)
+    assert not is_odd(text)
+    assert is_odd(text + json.dumps({"a\nb": 1}))
+    assert not is_odd(json.dumps({"a": "b\\", "c": 'd":'}, separators=(",", ":")))
+
+
 @settings(max_examples=300)
 @given(about=st.dictionaries(words, values, max_size=3))
 def test_odd_metadata_are_known(about):

@@ -1,5 +1,6 @@
 """What lies in the folder: the index file beside the truth, locks, damage, readers, copies."""
 
+import gc
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +91,15 @@ def test_a_damaged_index_is_made_anew(tmp_path, harm):
             other.optimize()
         shutil.copy(tmp_path / "other" / index_files(tmp_path / "other")[-1], path)
     with VectorStore(tmp_path) as store:
+        if harm == "other":
+            assert name in index_files(tmp_path)
+        else:
+            with (
+                pytest.raises(CorruptFileError, match=name),
+                warnings.catch_warnings(action="ignore"),
+            ):
+                store.verify()
+    with VectorStore(tmp_path) as store:
         if harm in ("cut", "flipped"):
             with pytest.warns(RuntimeWarning, match="made anew"):
                 hits = store.search(query)
@@ -148,6 +159,7 @@ def test_one_writer_and_many_readers(tmp_path):
         for change in (
             lambda: reader.add(["x"]), lambda: reader.remove(["d1"]), reader.clear,
             reader.optimize, lambda: reader.upsert([]), lambda: reader.index_field("meta.x"),
+            lambda: reader.update({"x": 1}, ["d1"]),
         ):  # fmt: skip
             with pytest.raises(ReadOnlyError):
                 change()
@@ -179,6 +191,42 @@ def test_a_reader_takes_over_new_index_files(tmp_path):
             assert reader.search(query) == []
 
 
+def test_a_reader_who_may_not_write_sees_what_others_write(tmp_path, monkeypatch):
+    """SQLite takes a database that it cannot write beside as one that nobody changes."""
+    access, query, there = os.access, [0.0] * 4 + [1.0], {}
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    with VectorStore(tmp_path) as store:
+        there |= fill(store, 30)
+    with VectorStore(tmp_path, read_only=True) as reader:
+        for first in (30, 60):
+            check(reader.search(query), query, there, "cosine", 10)
+            assert reader._db._frozen is not None or first > 30
+            with VectorStore(tmp_path) as store:
+                there |= fill(store, 30, first)
+                check(reader.search(query), query, there, "cosine", 10)
+                assert reader._db._frozen is None
+                store.optimize()
+            check(reader.search(query), query, there, "cosine", 10)
+            assert len(reader) == first + 30
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("path", ["memory", "folder"])
+def test_the_log_of_changes_does_not_grow_for_ever(tmp_path, path):
+    """Of few documents changed often, with vectors and without."""
+    with VectorStore(":memory:" if path == "memory" else tmp_path) as store:
+        for step in range(400):
+            store.upsert([f"d{step % 3}"], [[1, step]] if step < 200 else None)
+            if step % 30 == 0:
+                store.search([1, 0])
+        with store._db.reading() as connection:
+            (noted,) = connection.execute("SELECT count(*) FROM log").fetchone()
+        assert noted <= 101
+        store.upsert(["d1"], [[1, 2]])
+        assert [hit.document.id for hit in store.search([1, 0])] == ["d1"]
+        store.verify()
+
+
 def test_a_dead_writers_lock_is_no_lock(tmp_path):
     code = (
         "import os, sys; from vqindex.store import *; "
@@ -188,6 +236,17 @@ def test_a_dead_writers_lock_is_no_lock(tmp_path):
     assert (tmp_path / "lock").exists()
     with VectorStore(tmp_path) as store:
         assert "a" in store
+
+
+def test_a_store_that_is_forgotten_holds_no_lock(tmp_path):
+    store = VectorStore(tmp_path)
+    store.add(["a"], [[1]])
+    store.search([1])
+    with warnings.catch_warnings(action="ignore"):  # ResourceWarning of its connections
+        del store
+        gc.collect()
+    with VectorStore(tmp_path) as again:
+        assert "a" in again
 
 
 def test_room_is_given_back(tmp_path):

@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -79,6 +80,35 @@ def test_a_forked_child(tmp_path, kind):
             again.verify()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_may_begin_by_writing():
+    with VectorStore() as store:
+        store.add(["a"], [[1, 0]])
+        with store._keeper._growing:  # by another thread, as it were
+
+            def child():
+                store.add(["b"], [[0, 1]])
+                assert [hit.document.id for hit in store.search([0, 1])] == ["b", "a"]
+
+            assert forked(child) == 0
+
+
+def test_who_saves_asks_the_database_before_it_holds_the_index(tmp_path, monkeypatch):
+    """Or a fork, which waits for those that ask, would wait for ever for one that waits for it."""
+    with VectorStore(tmp_path) as store:
+        store.add(["a"], [[1, 0]])
+        lock, writing, held = store._keeper.mirror.lock, store._db.writing, []
+
+        def spied():
+            held.append(lock._writer)
+            return writing()
+
+        monkeypatch.setattr(store._db, "writing", spied)
+        store.optimize()
+        assert held == [0]
+
+
 def read_only(path, queue):
     with VectorStore(path, read_only=True) as store:
         queue.put([hit.document.id for hit in store.search([0, 1])])
@@ -122,6 +152,7 @@ def test_the_event_loop_goes_on(tmp_path):
         assert [hit.document.id for hit in await store.asearch_mmr([1, 2], 1)] == ["b"]
         assert [one.id for one in await store.aget(["c", "a"])] == ["c", "a"]
         assert await store.acount({"field": "id", "op": "==", "value": "a"}) == 1
+        assert await store.aupdate({"x": 1}, ["c"]) == 1
         assert await store.aremove(["c"]) == 1
         assert await store.aclear() == 2
         ticking.cancel()
@@ -139,8 +170,55 @@ def test_a_filter_may_ask_the_store(tmp_path):
             assert [hit.document.id for hit in hits] == ["b"]
 
 
+def test_a_filter_must_not_change_the_store(tmp_path):
+    for path in (":memory:", tmp_path):
+        with VectorStore(path) as store, VectorStore() as other:
+            store.add(["a", "b"], [[1, 0], [0, 1]])
+            for ask in (
+                lambda where: store.search([1, 0], where=where),
+                lambda where: store.remove(where=where),
+                store.count,
+            ):
+                with pytest.raises(RuntimeError, match="must not change"):
+                    ask(lambda one: store.add([one.id + "x"]))
+                assert len(store) == 2
+            assert store.count(lambda one: other.add([one.id])) == 2
+            assert store.remove(where=lambda one: len(store.search([1, 0])) == 2) == 2
+
+
+@pytest.mark.parametrize("begins", ["BEGIN", "BEGIN IMMEDIATE"])
+def test_an_interrupt_while_a_transaction_begins(tmp_path, begins):
+    """It strikes when SQLite has returned, and no transaction may stay open then."""
+
+    class Interrupted(sqlite3.Connection):
+        strikes = 1
+
+        def execute(self, statement, *values):
+            found = super().execute(statement, *values)
+            if statement == begins and Interrupted.strikes:
+                Interrupted.strikes -= 1
+                raise KeyboardInterrupt
+            return found
+
+    connect = sqlite3.connect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda *a, **n: connect(*a, factory=Interrupted, **n))
+        Interrupted.strikes = 0
+        with VectorStore(tmp_path) as store, VectorStore(tmp_path, read_only=True) as reader:
+            store.add(["a"], [[1, 0]])
+            assert len(reader) == 1
+            Interrupted.strikes = 1
+            with pytest.raises(KeyboardInterrupt):
+                reader.count() if begins == "BEGIN" else store.add(["b"], [[0, 1]])
+            for n, name in enumerate("cd", 2):
+                store.add([name], [[0, 1]])
+                assert len(reader) == len(store) == n
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupted_write_is_whole_or_nothing(tmp_path):
+    """Also where the interrupt strikes a callback of the garbage collector, which drops it."""
     with VectorStore(tmp_path) as store:
         for turn in range(20):
             x, ids = np.ones((3000, 4)), [f"{turn}-{i}" for i in range(3000)]

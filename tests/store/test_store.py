@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.store.brute import check
-from vqindex.errors import DtypeError, IdError, NonFiniteError, ShapeError, SpecError, StoreError
+from vqindex.errors import (
+    DocumentError,
+    DtypeError,
+    IdError,
+    NonFiniteError,
+    ShapeError,
+    SpecError,
+    StoreError,
+)
 from vqindex.store import Document, VectorStore
 
 D = 6
@@ -53,6 +61,27 @@ def test_add_and_upsert(store):
     store.verify()
 
 
+def test_update_merges_metadata(store):
+    x, odd = np.random.default_rng(0).standard_normal((600, 3)), [0.1, 1e-30, 3]
+    store.index_field("meta.n")
+    store.add([str(i) for i in range(600)], [*x[:-2], None, odd], metadata=[{"n": 1, "m": 2}] * 600)
+    before = {one.id: one for one in store.documents()}
+    assert store.update({"n": 5}, ["1", "599", "gone"]) == 2
+    assert store.update({"m": [1]}, where={"field": "meta.n", "op": "==", "value": 1}) == 598
+    assert store.update({}, ["1"], {"field": "meta.n", "op": "==", "value": 1}) == 0
+    for one in store.documents():
+        about = {"n": 5, "m": 2} if one.id in ("1", "599") else {"n": 1, "m": [1]}
+        was = before[one.id]
+        assert one == Document(one.id, None, about, was.vector)
+    with pytest.raises(DocumentError):
+        store.update({"n": {1, 2}}, where=lambda one: one.id > "5")
+    with pytest.raises(ValueError, match="ids or a filter"):
+        store.update({"n": 1})
+    assert store.count({"field": "meta.n", "op": "==", "value": 5}) == 2
+    assert [hit.document.id for hit in store.search(x[7], 1)] == ["7"]
+    store.verify()
+
+
 def test_pages_of_documents(store):
     store.add([str(i) for i in range(1000)], metadata=[{"n": i} for i in range(1000)])
     where = {"field": "meta.n", "op": "<", "value": 900}
@@ -64,6 +93,24 @@ def test_pages_of_documents(store):
     next(pages)
     store.remove(["500"])
     assert len(list(pages)) == 998
+
+
+def test_of_many_ids_the_one_that_is_there_is_named(store):
+    store.add(["d2000"])
+    with pytest.raises(IdError, match="'d2000'"):
+        store.add([f"d{i}" for i in range(3000)])
+
+
+@pytest.mark.usefixtures("small")
+def test_scattered_rows_change_together(store):
+    """Every third row: as many ranges as rows."""
+    x, y = vectors(700), vectors(700, 1)
+    store.add([str(i) for i in range(700)], x)
+    store.upsert([str(i) for i in range(0, 700, 3)], y[::3])
+    store.remove([str(i) for i in range(1, 700, 3)])
+    there = {str(i): x[i] if i % 3 else y[i] for i in range(700) if i % 3 != 1}
+    check(store.search(x[0], 20), x[0], there, "cosine", 20)
+    store.verify()
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -32,7 +32,7 @@ def _tests(key: Any, value: Any) -> Iterator[dict[str, Any]]:
         yield {"not": parse(value)}
     elif not isinstance(key, str) or key.startswith("$"):
         raise FilterError(f"a filter has fields, $and, $or and $not for keys, got {key!r}.")
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping) and value:
         for name, wanted in value.items():
             yield _test(key, name, wanted)
     else:

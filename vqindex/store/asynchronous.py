@@ -17,6 +17,7 @@ class Asynchronous:
     count: Callable[..., int]
     add: Callable[..., int]
     upsert: Callable[..., int]
+    update: Callable[..., int]
     remove: Callable[..., int]
     clear: Callable[..., int]
 
@@ -47,6 +48,10 @@ class Asynchronous:
     async def aupsert(self, *args: Any, **named: Any) -> int:
         """See `upsert`."""
         return await to_thread(self.upsert, *args, **named)
+
+    async def aupdate(self, *args: Any, **named: Any) -> int:
+        """See `update`."""
+        return await to_thread(self.update, *args, **named)
 
     async def aremove(self, *args: Any, **named: Any) -> int:
         """See `remove`."""

@@ -7,6 +7,7 @@ one writer for another. In memory there is one connection, which threads use in 
 import ctypes
 import os
 import sqlite3
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -27,7 +28,14 @@ NAME = "documents.db"
 CACHED = 256  # statements a connection keeps
 PAGE = 8192  # bytes: five vectors of 384 dimensions
 FREE = 4  # a part of so many that is free is given back
+MAPPED = 1 << 40  # bytes that are read from memory mapped, or as many as SQLite allows
 WAIT = 60.0  # seconds to wait for another process's recovery or checkpoint
+
+
+class _Here(threading.local):
+    """Of each thread, whether it is asking."""
+
+    asks = False
 
 
 @final
@@ -44,7 +52,8 @@ class Database:
         self._free: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
         self._lock: FolderLock | None = None
-        self._owner, self.closed = os.getpid(), False
+        self._here, self.closed = _Here(), False
+        self._frozen: list[tuple[int, ...] | None] | None = None  # `_files`, if taken as immutable
         with _asking.read(), translated(self._where):
             self._open()
         _databases.add(self)
@@ -99,9 +108,30 @@ class Database:
         address = (self.folder / NAME).resolve().as_uri()
         if not self.read_only:
             return address
-        alone = not (self.folder / f"{NAME}-wal").exists()
-        frozen = alone and not os.access(self.folder, os.W_OK)
+        files = self._files()
+        frozen = files[1] is None and not os.access(self.folder, os.W_OK)
+        self._frozen = files if frozen else None
         return f"{address}?{'immutable=1' if frozen else 'mode=ro'}"
+
+    def _files(self) -> list[tuple[int, ...] | None]:
+        """Which files the database and its log are, and when they changed; None for no file."""
+        assert self.folder is not None
+        found: list[tuple[int, ...] | None] = []
+        for name in (NAME, f"{NAME}-wal"):
+            try:
+                about = os.stat(self.folder / name)
+            except FileNotFoundError:
+                found.append(None)
+            else:
+                found.append((about.st_ino, about.st_size, about.st_mtime_ns))
+        return found
+
+    def _thaw(self) -> None:
+        """Let connections go to what SQLite took for immutable, if somebody has written it."""
+        if self._frozen is not None and self._frozen != self._files():
+            old, self._free, self._frozen = self._free, [], None
+            while old:
+                old.pop().close()
 
     def _connect(self, address: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -110,39 +140,50 @@ class Database:
         )  # fmt: skip
         for pragma in (f"page_size = {PAGE}", "synchronous = FULL", "trusted_schema = OFF"):
             connection.execute(f"PRAGMA {pragma}")
+        if sys.platform != "win32":  # where a file that is mapped cannot be made smaller
+            connection.execute(f"PRAGMA mmap_size = {MAPPED}")
         connection.create_function("passes", 4, _passes, deterministic=True)
         return connection
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees one committed state, from its first statement to the end."""
-        with self._connection() as connection, snapshot(connection):
+        with self.connection() as connection, snapshot(connection):
             yield connection
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def connection(self) -> Iterator[sqlite3.Connection]:
         """A connection of one's own; call `snapshot` with it."""
         self.check_open()
-        if self.folder is None:
-            with _asking.read(), self._turn, translated(self._where):
-                assert self._writer is not None
-                yield self._writer
-            return
+        asked, self._here.asks = self._here.asks, True
+        try:
+            with self._shared() if self.folder is None else self._pooled() as connection:
+                yield connection
+        finally:
+            self._here.asks = asked
+
+    @contextmanager
+    def _shared(self) -> Iterator[sqlite3.Connection]:
+        with _asking.read(), self._turn, translated(self._where):
+            assert self._writer is not None
+            yield self._writer
+
+    @contextmanager
+    def _pooled(self) -> Iterator[sqlite3.Connection]:
         with _asking.read(), translated(self._where):
-            owner = self._owner
+            self._thaw()
+            free = self._free
             try:
-                connection = self._free.pop()
+                connection = free.pop()
             except IndexError:
                 connection = self._connect(self._address())
             try:
                 yield connection
             finally:
-                if self.closed or owner != self._owner:
+                if self.closed or free is not self._free:
                     connection.close()
                 else:
-                    self._free.append(connection)
-
-    connection = _connection
+                    free.append(connection)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -152,8 +193,10 @@ class Database:
             self.check_writable()
             connection = self._writer
             assert connection is not None
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            if connection.in_transaction or self._here.asks:
+                raise RuntimeError("a filter must not change the store that it filters.")
+            try:  # around BEGIN too: what interrupts it strikes when it has begun
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -216,7 +259,7 @@ class Database:
         for connection in (*self._free, self._writer):
             if connection is not None:  # to close it here might harm the parent's: let it be
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-        self._free, self._writer, self._owner = [], None, os.getpid()
+        self._free, self._writer = [], None
         if self._lock is not None:
             self._lock.close()
 
@@ -227,8 +270,8 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     if connection.in_transaction:
         yield
         return
-    connection.execute("BEGIN")
     try:
+        connection.execute("BEGIN")
         yield
     finally:
         if connection.in_transaction:

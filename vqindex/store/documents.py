@@ -22,7 +22,7 @@ DEEPEST = 100  # levels of metadata; parsers have limits, some of them the stack
 LARGEST = 1e15  # of a vector's norm: its square is to fit a float32, and sums of a few
 _WIDTHS: dict[int, np.dtype[Any]] = {2: np.dtype("<f2"), 4: np.dtype("<f4"), 8: np.dtype("<f8")}
 _NUMBERS = re.compile(r"[:,\[]-?(\d[\d.]{15,}|\d[\d.]*[eE])")
-_ESCAPES = re.compile(r'\\u0000|\\.(?:[^"\\]|\\.)*":')  # a zero character; any in a key
+_STRINGS = re.compile(r'"[^"\\]*+((?:\\.[^"\\]*+)*+)":?+')  # with the first escape and the rest
 
 
 _SIMPLE = frozenset({str, int, float, bool, type(None)})
@@ -186,10 +186,14 @@ def is_odd(text: str) -> bool:
     A zero character, an escape in a key, an integer beyond 64 bits, a number with an exponent or
     of more digits than are exact. Text without any of these is never odd; some with none may be.
     """
-    if "\\" in text and _ESCAPES.search(text):
+    if "\\" in text and ("\\u0000" in text or _has_escaped_key(text)):
         return True
     numbers = _NUMBERS.findall(text)
     return any(not one.isdecimal() or len(one) > 19 or int(one) >= 2**63 for one in numbers)
+
+
+def _has_escaped_key(text: str) -> bool:
+    return any(one[1] and one[0].endswith(":") for one in _STRINGS.finditer(text))
 
 
 def _blobs(vectors: Any, n: int, half: bool) -> tuple[list[bytes | None], int | None]:

@@ -75,7 +75,7 @@ def _made(
     needed = parse_index(spec, metric, 0).sample_size
     if 0 < needed <= len(rows):
         index.fit(some(connection, rows, dim, max(needed, SAMPLE)))
-    for names, vectors in read(connection, 0, int(rows.max(initial=0)), dim):
+    for names, vectors in read(connection, [(0, int(rows.max(initial=0)))], dim):
         index.add(vectors, names)
         done += len(names)
         tell(done)
@@ -130,7 +130,7 @@ def _neighbours(
     """The rows nearest to each query, (nq, NEAREST), nearest first, by reading all."""
     nq, dim = asked.shape
     scores, ids = np.full((nq, NEAREST), -np.inf), np.full((nq, NEAREST), -1)
-    for names, vectors in read(connection, 0, 2**62, dim):
+    for names, vectors in read(connection, [(0, 2**62)], dim):
         scores = np.concatenate([scores, ranking.many_scores(asked, vectors, metric)], axis=1)
         ids = np.concatenate([ids, np.broadcast_to(names, (nq, len(names)))], axis=1)
         best = np.argpartition(-scores, NEAREST - 1, axis=1)[:, :NEAREST]

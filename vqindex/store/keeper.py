@@ -5,8 +5,10 @@ import secrets
 import sqlite3
 import threading
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -30,16 +32,13 @@ class Keeper:
 
     def __init__(self, database: Database, metric: str, spec: str | None) -> None:
         self.database, self.metric, self.spec = database, metric, spec
-        self._mirror = Mirror(metric, spec)
-        self._process, self._growing = os.getpid(), threading.Lock()
+        self._begin()
+        _keepers.add(self)
 
-    @property
-    def mirror(self) -> Mirror:
-        """The index; in a forked child a new one, for a thread may have been changing the old."""
-        if self._process != os.getpid():
-            self._mirror, self._process = Mirror(self.metric, self.spec), os.getpid()
-            self._growing = threading.Lock()
-        return self._mirror
+    def _begin(self) -> None:
+        """As new; in a forked child too, for a thread may have been changing the index."""
+        self.mirror = Mirror(self.metric, self.spec)
+        self._growing = threading.Lock()  # held by who makes the index anew, or saves it
 
     @contextmanager
     def synced(self) -> Iterator[tuple[sqlite3.Connection, State]]:
@@ -98,29 +97,31 @@ class Keeper:
     def optimize(self, progress: ProgressLike) -> None:
         """Make the index anew, save it, and give back what the disk has no more use for."""
         self.database.check_writable()
-        with self.database.reading() as connection:
-            n = read_state(connection).vectors
-        self.rebuild((self.spec,) if self.spec else growth.specs(n), progress)
-        with self.synced():
-            pass
-        if self.database.folder is not None:
+        with self._growing:
+            with self.database.reading() as connection:
+                n = read_state(connection).vectors
+            self.rebuild((self.spec,) if self.spec else growth.specs(n), progress)
+            with self.synced():
+                pass
             self.save()
         self.database.tidy()
 
     def save(self) -> None:
-        """Write the index file and let the database name it; the one before stays for readers."""
+        """Write the index file and let the database name it; the one before stays for readers.
+
+        The log is kept from the file before on, or where there is no file from now on.
+        """
         mirror, folder = self.mirror, self.database.folder
-        if folder is None:
-            return
         with mirror.lock.read():
             codes, version = mirror.codes, mirror.version
             name = None
-            if codes is not None:
+            if codes is not None and folder is not None:
                 name = f"index-{version}-{secrets.token_hex(4)}.vq"
                 codes.save(folder / name)
-        with mirror.lock.write(), self.database.writing() as connection:
+        # The database first, as searches do: a fork waits for whoever asks it.
+        with self.database.writing() as connection, mirror.lock.write():
             before = read_state(connection)
-            start = before.index_version if name else before.log_start
+            start = before.index_version if name else version
             connection.execute(
                 "UPDATE state SET index_file = ?, index_version = ?, log_start = ?",
                 (name, version if name else before.index_version, start),
@@ -141,7 +142,7 @@ class Keeper:
 
     def close(self) -> None:
         """Save what would take long to do again, and close the database."""
-        database, mirror = self.database, self._mirror
+        database, mirror = self.database, self.mirror
         writes = not database.closed and database.is_writer
         if writes and mirror.codes is not None and mirror.changed > growth.WAITING:
             try:
@@ -155,13 +156,21 @@ class Keeper:
         with self.database.reading() as connection:
             state = read_state(connection)
             _check(connection, state)
-            if self.database.folder is not None and state.index_file is not None:
-                vqindex.io.verify(self.database.folder / state.index_file)
+        if self.database.folder is not None and state.index_file is not None:
+            self._verify_file(self.database.folder, state.index_file)
         with self.synced() as (connection, _):
             mirror = self.mirror
             have = np.concatenate([i.ids for i in (mirror.codes, mirror.tail) if i is not None])
             if not np.array_equal(np.sort(have), vector_rows(connection)):
                 raise CorruptFileError("the index is not of the vectors there are; optimize() it.")
+
+    def _verify_file(self, folder: Path, name: str) -> None:
+        try:
+            vqindex.io.verify(folder / name)
+        except FileNotFoundError as error:
+            with self.database.reading() as connection:
+                if read_state(connection).index_file == name:  # else the writer has a newer one
+                    raise CorruptFileError(f"{name} is missing; optimize() makes it.") from error
 
     def info(self) -> dict[str, Any]:
         """What there is, and what it takes."""
@@ -206,3 +215,15 @@ def _check(connection: sqlite3.Connection, state: State) -> None:
         width = len(data) / (state.dim or 1)
         if width not in (2, 4, 8) or not np.isfinite(matrix([data], state.dim or 1)).all():
             raise CorruptFileError(f"row {row} of the database has no vector of this store.")
+
+
+_keepers: weakref.WeakSet[Keeper] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for keeper in list(_keepers):
+        keeper._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

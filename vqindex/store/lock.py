@@ -2,6 +2,7 @@
 
 import os
 import sys
+import weakref
 from pathlib import Path
 from typing import final
 
@@ -27,7 +28,7 @@ class FolderLock:
         try:
             _lock(self._file)
         except OSError:
-            holder = os.pread(self._file, 32, 0).decode(errors="replace").strip() or "unknown"
+            holder = os.read(self._file, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._file)
             raise StoreLockedError(
                 f"{folder} is open for writing already, by process {holder}; close it there, or "
@@ -35,22 +36,25 @@ class FolderLock:
             ) from None
         try:
             os.ftruncate(self._file, 0)
-            os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+            os.write(self._file, f"{os.getpid()}\n".encode())
         except OSError:
             pass  # a full disk: what it says is for people alone
+        self._closed = weakref.finalize(self, os.close, self._file)
 
     def close(self) -> None:
-        """Let others write; in a forked child it stays its parent's."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """Let others write, as when this is forgotten; in a forked child it stays its parent's."""
+        self._closed()
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(file: int) -> None:
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    def _lock(file: int) -> None:  # of a byte far away: one that is locked cannot be read
+        os.lseek(file, 1 << 20, os.SEEK_SET)
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(file, 0, os.SEEK_SET)
 
 else:
     import fcntl

@@ -84,8 +84,9 @@ class Mirror:
                 missing = np.setdiff1d(vector_rows(connection), self.codes.ids)
                 ranges += [(row, row) for row in missing.tolist()]
         self._masks = {}
-        for first, last in _merged(ranges):
-            self._take(connection, first, last)
+        if ranges:
+            self._take(connection, _merged(ranges))
+        self.changed += len(ranges)  # or the log of rows without vectors would not be cut
         self.version = state.version
 
     def _load(self, path: Path, state: State) -> None:
@@ -101,39 +102,42 @@ class Mirror:
             self._begin(codes, state.index_version)
 
     def adopt(self, codes: Index, state: State) -> None:
-        """Let an index of every row at a version stand for it."""
-        self.clear()
-        self.dim, self.file, self.changed = state.dim, state.index_file, len(codes)
-        self._begin(codes, state.version)
+        """Let an index of every row at a version stand for it; nothing if interrupted."""
+        try:
+            self.clear()
+            self.dim, self.file, self.changed = state.dim, state.index_file, len(codes)
+            self._begin(codes, state.version)
+        except BaseException:
+            self.clear()
+            raise
 
     def _begin(self, codes: Index, version: int) -> None:
         self.codes, self.version, self.made_of = codes, version, len(codes)
         self._last = int(codes.ids.max(initial=-1))
 
-    def _take(self, connection: sqlite3.Connection, first: int, last: int) -> None:
-        """Let rows first..last be what the database has of them now."""
-        for index in (self.tail, self.codes) if first <= self._last else ():
+    def _take(self, connection: sqlite3.Connection, ranges: list[tuple[int, int]]) -> None:
+        """Let rows in ranges, ascending and apart, be what the database has of them now."""
+        firsts, lasts = np.array(ranges).T
+        for index in (self.tail, self.codes) if firsts[0] <= self._last else ():
             if index is not None and len(index):
-                ids = index.ids
-                self.changed += index.remove(ids[(ids >= first) & (ids <= last)])
-        self._last = max(self._last, last)
-        for rows, vectors in read(connection, first, last, self.dim):
+                self.changed += index.remove(_within(firsts, lasts, index))
+        self._last = max(self._last, ranges[-1][1])
+        for rows, vectors in read(connection, ranges, self.dim):
             self.tail.add(vectors, rows)
             self.changed += len(rows)
             self.settle()
 
-    def settle(self, whole: bool = False) -> None:
-        """Encode the oldest rows of a tail that has grown too long, or all of them."""
-        if len(self.tail) <= (WAITING if self.codes is None else TAIL) and not whole:
+    def settle(self) -> None:
+        """Encode the oldest rows of a tail that has grown too long."""
+        if len(self.tail) <= (WAITING if self.codes is None else TAIL):
             return
         if self.codes is None:
             self.codes = index_factory(self.spec or CODES[0], metric=self.metric)
         rows = np.sort(self.tail.ids)
-        rows = rows if whole else rows[: len(rows) - TAIL // 4]
-        if len(rows):
-            self.codes.add(self.tail.reconstruct(rows), rows)
-            self.tail.remove(rows)
-            self._masks = {}
+        rows = rows[: len(rows) - TAIL // 4]
+        self.codes.add(self.tail.reconstruct(rows), rows)
+        self.tail.remove(rows)
+        self._masks = {}
 
     # Searching
 
@@ -174,6 +178,16 @@ class Mirror:
                 self._masks = {}
             self._masks[name] = masks
         return masks
+
+
+def _within(firsts: Rows, lasts: Rows, index: Index) -> Rows:
+    """The rows of an index that are in ranges, and perhaps some that it has not."""
+    if (lasts - firsts + 1).sum() < len(index):
+        several = zip(firsts.tolist(), lasts.tolist(), strict=True)
+        return np.concatenate([np.arange(first, last + 1) for first, last in several])
+    ids = index.ids
+    at = np.searchsorted(firsts, ids, side="right") - 1
+    return ids[(at >= 0) & (ids <= lasts[at])]
 
 
 def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -2,7 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,12 @@ Rows = NDArray[np.int64]
 
 
 def read(
-    connection: sqlite3.Connection, first: int, last: int, dim: int | None
+    connection: sqlite3.Connection, ranges: Iterable[tuple[int, int]], dim: int | None
 ) -> Iterator[tuple[Rows, NDArray[np.float32]]]:
-    """The vectors of rows first..last, ascending, a part at a time, as float32."""
-    found = connection.execute(
-        "SELECT row, data FROM vectors WHERE row BETWEEN ? AND ? ORDER BY row", (first, last)
-    )
-    while part := found.fetchmany(AT_ONCE):
+    """The vectors of rows in ranges, first and last of each, a part at a time, as float32."""
+    some = "SELECT row, data FROM vectors WHERE row BETWEEN ? AND ? ORDER BY row"
+    found = chain.from_iterable(connection.execute(some, ends) for ends in ranges)
+    while part := list(islice(found, AT_ONCE)):
         assert dim is not None
         yield np.array([row for row, _ in part]), matrix([blob for _, blob in part], dim)
 

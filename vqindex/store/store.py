@@ -1,7 +1,7 @@
 """VectorStore: documents and their vectors in one folder, that loses nothing."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
@@ -188,6 +188,33 @@ class VectorStore(Asynchronous):
         with self._db.writing() as connection:
             rows = finding.rows(connection, where, names)
             writing.remove(connection, rows)
+        self._keeper.after_write()
+        return len(rows)
+
+    def update(
+        self, metadata: Mapping[str, Any], ids: str | Sequence[str] | None = None,
+        where: Where = None,
+    ) -> int:  # fmt: skip
+        """Merge metadata into that of documents by id, by a filter, or by both; how many.
+
+        All at once: nothing that others write in between is lost.
+        """
+        if ids is None and where is None:
+            raise ValueError('update needs ids or a filter; {"and": []} passes every document.')
+        names = None if ids is None else documents.id_list(ids)
+        with self._db.writing() as connection:
+            dim, half = read_state(connection).dim, self.originals == "f16"
+            rows = finding.rows(connection, where, names).tolist()
+            for start in range(0, len(rows), PAGE):
+                found = finding.by_rows(connection, rows[start : start + PAGE], dim).values()
+                batch = documents.batch(
+                    [one.id for one in found],
+                    [one.text for one in found],
+                    [{**one.metadata, **metadata} for one in found],
+                    [one.vector for one in found],
+                    half=half,
+                )
+                writing.write(connection, batch, "upsert")
         self._keeper.after_write()
         return len(rows)
 

@@ -125,7 +125,8 @@ def _check(value: Any, depth: int) -> None:
             _check(part, depth + 1)
     elif isinstance(value, Mapping):
         for key, part in value.items():
-            _check(key, depth + 1)
+            if not isinstance(key, str):
+                raise FilterError(f"a filter's objects must have strings as keys, got {key!r}.")
             _check(part, depth + 1)
     elif value is not None and not isinstance(value, str | bool | int | float):
         raise FilterError(f"a filter's value must be of JSON's types, got {value!r}.")

@@ -107,7 +107,7 @@ def _put(
             [(r, batch.ids[i], batch.texts[i], batch.encoded[i], batch.odd[i]) for r, i in ready],
         )
     except sqlite3.IntegrityError as error:
-        raise IdError(_taken(connection, batch, rows)) from error
+        raise IdError(_taken(connection, batch, state.next_row)) from error
     connection.executemany(
         "INSERT INTO vectors VALUES (?, ?)",
         [(r, batch.vectors[at]) for r, at in ready if batch.vectors[at] is not None],
@@ -117,11 +117,11 @@ def _put(
     return replaced
 
 
-def _taken(connection: sqlite3.Connection, batch: Batch, rows: Sequence[int]) -> str:
-    """Which id was there before rows that are being added."""
+def _taken(connection: sqlite3.Connection, batch: Batch, next_row: int) -> str:
+    """Which id was there before those that are being added."""
     for name in batch.ids:
         found = connection.execute("SELECT row FROM documents WHERE id = ?", (name,)).fetchone()
-        if found is not None and found[0] < rows[0]:
+        if found is not None and found[0] < next_row:
             return f"id {name!r} is in the store already; upsert replaces documents."
     return "an id is in the store already; upsert replaces documents."
 

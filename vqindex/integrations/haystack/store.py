@@ -121,14 +121,7 @@ class VQDocumentStore:
 
     def update_by_filter(self, filters: Mapping[str, Any], meta: Mapping[str, Any]) -> int:
         """Merge metadata into that of documents that pass filters, and return how many."""
-        found = list(self.store.documents(_needed(filters)))
-        self.store.upsert(
-            ids=[one.id for one in found],
-            vectors=[one.vector for one in found],
-            texts=[one.text for one in found],
-            metadata=[{**one.metadata, **meta} for one in found],
-        )
-        return len(found)
+        return self.store.update(meta, where=_needed(filters))
 
     def embedding_retrieval(
         self,
