@@ -101,7 +101,7 @@ class Run:
     def _missing(self, heat: Sequence[Case]) -> list[tuple[Case, list[Setting]]]:
         """The cases of a heat with the settings that the file lacks."""
         dataset = self._dataset(heat[0].dataset)
-        terms = self._terms(dataset, heat[0].threads)
+        terms = self._terms(dataset, heat[0])
         found = []
         for case in heat:
             entry = self._entry(case, dataset, case.settings(dataset))
@@ -116,10 +116,13 @@ class Run:
             self._sets[name] = data.named(name, self.plan.queries)
         return self._sets[name]
 
-    def _terms(self, dataset: Dataset, threads: int) -> Terms:
+    def _terms(self, dataset: Dataset, case: Case) -> Terms:
+        """Those of a case's heat."""
+        plan = self.plan
         return Terms.of(
-            dataset, threads=threads, k=self.plan.k, seed=self.plan.seed, machine=self._machine
-        )
+            dataset, threads=case.threads, k=plan.k, seed=plan.seed, machine=self._machine,
+            protocol={"rounds": plan.rounds, "singles": plan.singles, "heat": case.heat},
+        )  # fmt: skip
 
     def _entry(self, case: Case, dataset: Dataset, settings: Sequence[Setting]) -> Entry:
         plan, spec = self.plan, for_dimension(case.spec, dataset.d)
@@ -139,7 +142,7 @@ class Run:
         first = heat[0][0]
         dataset = self._dataset(first.dataset)
         machine.pin(self._cpus[-first.threads :], first.threads, self.level)
-        terms = self._terms(dataset, first.threads)
+        terms = self._terms(dataset, first)
         here = {"affinity": self._cpus[-first.threads :], "load": os.getloadavg()[0]}
         terms = replace(terms, machine=self._machine | here)
         entries = [self._entry(case, dataset, settings) for case, settings in heat]
@@ -185,7 +188,7 @@ def chosen(plan: Plan, only: Sequence[str] | None) -> Plan:
 def _identity(point: OperatingPoint) -> tuple[Any, ...]:
     """What makes a point in the file stand for one to be measured: all but the figures."""
     own = (point.machine.get(name) for name in ("commit", "cpu", "level"))
-    return (*point.key, *own)
+    return (*point.key, *own, *sorted(point.protocol.items()))
 
 
 def report(points: Iterable[OperatingPoint]) -> str:

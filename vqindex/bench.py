@@ -125,7 +125,10 @@ def run(
         chosen[spec] = trial.chosen.get(recall)
         asked = [Setting(each, size) for each in settings for size in sorted({1, data.nq})]
         entries.append(Entry("vqindex", spec, trial, asked, command))
-    terms = Terms.of(data, threads=threads, k=k, seed=seed, machine=describe_machine())
+    terms = Terms.of(
+        data, threads=threads, k=k, seed=seed, machine=describe_machine(),
+        protocol={"rounds": rounds, "singles": SINGLES},
+    )  # fmt: skip
     points = contest(entries, terms, rounds=rounds, tell=tell)
     size = data.nq if batch else 1
     good = [p for p in points if not p.failed and (p.parameters, p.batch) == (chosen[p.spec], size)]

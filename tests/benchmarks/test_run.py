@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -108,6 +109,14 @@ def test_what_failed_is_tried_again_once_versions_differ(plan, out, tmp_path):
         line["machine"]["versions"]["hnswlib"] = "0.1"
     out.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     assert len(run.Run(run.chosen(plan, ["hnswlib"]), out)()) == 2
+
+
+@pytest.mark.parametrize("change", [{"rounds": 3}, {"singles": 4}, "heat"])
+def test_a_point_timed_otherwise_is_another(plan, out, change):
+    plan = run.chosen(plan, ["hnswlib"])  # fails at once: no time is lost
+    (case,) = plan.cases
+    other = {"cases": (replace(case, heat="other"),)} if change == "heat" else change
+    assert [len(run.Run(each, out)()) for each in (plan, plan, replace(plan, **other))] == [2, 0, 2]
 
 
 def test_nothing_is_measured_on_red(plan, out, monkeypatch, tmp_path, capsys):

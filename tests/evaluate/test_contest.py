@@ -95,9 +95,10 @@ def test_a_trial_of_our_own_index():
     data = synthetic(1500, 16, 40, "cosine")
     trial = LocalTrial(Ours("IVF8,EDEN4,Rerank(f16)", "cosine"), data, k=10, singles=7)
     settings = [Setting({"nprobe": n}, batch) for n in (1, 6) for batch in (1, 40)]
-    terms = Terms.of(data, threads=1, k=10, seed=0, machine={})
+    terms = Terms.of(data, threads=1, k=10, seed=0, machine={}, protocol={"rounds": 2})
     points = contest([Entry("vqindex", "s", trial, settings, "")], terms, rounds=2)
     assert [point.failed for point in points] == [None] * 4
+    assert [point.protocol for point in points] == [{"rounds": 2}] * 4
     few, few_batch, all_lists, _ = points
     assert few.recall["10"] < 0.9 < 0.97 < all_lists.recall["10"]
     assert set(few.recall) == {"1", "10", "100"}

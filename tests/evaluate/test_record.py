@@ -30,6 +30,13 @@ def test_a_point_survives_the_file(tmp_path):
     assert len(path.read_text().splitlines()) == 2
 
 
+def test_a_line_without_a_protocol_is_read():
+    values = asdict(replace(POINT, protocol={"rounds": 3}))
+    assert OperatingPoint.from_json(json.dumps(values)).protocol == {"rounds": 3}
+    del values["protocol"]
+    assert OperatingPoint.from_json(json.dumps(values)) == POINT
+
+
 @pytest.mark.parametrize("line", ["", "{", "[]", "3", "{}"])
 def test_what_is_no_point_is_refused_with_its_line(tmp_path, line):
     path = tmp_path / "points.jsonl"

@@ -56,15 +56,24 @@ class Terms:
     k: int
     seed: int
     machine: Mapping[str, Any]
+    protocol: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, dataset: Dataset, *, threads: int, k: int, seed: int, machine: Mapping[str, Any]
+        cls,
+        dataset: Dataset,
+        *,
+        threads: int,
+        k: int,
+        seed: int,
+        machine: Mapping[str, Any],
+        protocol: Mapping[str, Any],
     ) -> "Terms":
         """Of a dataset."""
         return cls(
             dataset=dataset.name, dataset_hash=dataset.content_hash(), n=dataset.n,
             dim=dataset.d, metric=dataset.metric, threads=threads, k=k, seed=seed, machine=machine,
+            protocol=protocol,
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ joined. What draws or compares results reads nothing else.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
 from pathlib import Path
 from statistics import median
@@ -80,6 +80,8 @@ class OperatingPoint:
     file_bytes                size of the whole saved index
     peak_bytes                memory that building took at its most, the rows given not counted
     stages                    rows of a query that each stage of the search looked at, mean
+    protocol                  how it was timed, as {"rounds": 5, "singles": 300, "heat": "flat"}; {}
+                              in lines that were written before there was this field
     seed, machine, command    what is needed to measure again: CPU, flags, versions, commit, load
     failed                    why there are no figures, else None
     when                      UTC, ISO 8601
@@ -112,6 +114,7 @@ class OperatingPoint:
     command: str
     failed: str | None
     when: str
+    protocol: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -128,13 +131,16 @@ class OperatingPoint:
 
     @classmethod
     def from_json(cls, line: str) -> "OperatingPoint":
-        """The point of a line; CorruptFileError unless it has every field and no other."""
+        """The point of a line; CorruptFileError unless it has every field and no other.
+
+        An older line may lack `protocol`.
+        """
         try:
             values = json.loads(line)
         except ValueError as error:
             raise CorruptFileError(f"a point must be one line of JSON, got {error}") from error
-        names = {field.name for field in fields(cls)}
-        found = set(values) if isinstance(values, dict) else set()
+        names = {one.name for one in fields(cls)}
+        found = {"protocol", *(values if isinstance(values, dict) else ())}
         if found != names:
             raise CorruptFileError(
                 f"a point must have the fields of OperatingPoint; {sorted(names - found)} are "
