@@ -45,6 +45,37 @@ def test_what_is_no_point_is_refused_with_its_line(tmp_path, line):
         read_points(path)
 
 
+@pytest.mark.parametrize("left", [1, 40, -2])
+def test_an_unfinished_last_line_is_left_out(tmp_path, caplog, left):
+    path = tmp_path / "points.jsonl"
+    append_points(path, [POINT])
+    with path.open("a") as file:
+        file.write(POINT.to_json()[:left])
+    assert read_points(path) == [POINT]
+    assert "points.jsonl: its last line is unfinished" in caplog.text
+    append_points(path, [POINT, POINT])
+    assert read_points(path) == [POINT] * 3
+    assert path.read_text() == f"{POINT.to_json()}\n" * 3
+
+
+def test_a_last_line_that_lacks_only_its_end_is_kept(tmp_path, caplog):
+    path = tmp_path / "points.jsonl"
+    path.write_text(POINT.to_json())
+    assert read_points(path) == [POINT]
+    append_points(path, [POINT])
+    assert read_points(path) == [POINT] * 2
+    assert not caplog.text
+
+
+def test_what_never_was_a_point_is_not_cut_off(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("notes")
+    with pytest.raises(CorruptFileError, match="line 1"):
+        read_points(path)
+    append_points(path, [POINT])
+    assert path.read_text() == f"notes\n{POINT.to_json()}\n"
+
+
 def test_missing_and_unknown_fields_are_named():
     values = asdict(POINT)
     del values["seed"]

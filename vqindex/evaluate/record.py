@@ -5,6 +5,7 @@ joined. What draws or compares results reads nothing else.
 """
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
@@ -16,6 +17,7 @@ import numpy as np
 
 from vqindex.errors import CorruptFileError
 
+_LOG = logging.getLogger(__name__)
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 
 
@@ -155,9 +157,13 @@ class OperatingPoint:
 
 
 def read_points(path: str | PathLike[str]) -> list[OperatingPoint]:
-    """The points in a file of JSON lines; CorruptFileError names the line that is none."""
+    """The points in a file of JSON lines; CorruptFileError names the line that is none.
+
+    A last line that breaks off is left out, with a warning to the log.
+    """
     points = []
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    text = Path(path).read_bytes()
+    lines = text[: _whole(path, text)].decode("utf-8").splitlines()
     for number, line in enumerate(lines, 1):
         try:
             points.append(OperatingPoint.from_json(line))
@@ -172,8 +178,29 @@ def latest(points: Iterable[OperatingPoint]) -> list[OperatingPoint]:
 
 
 def append_points(path: str | PathLike[str], points: Iterable[OperatingPoint]) -> None:
-    """Add points to a file of JSON lines, which is made if it is not there, folder and all."""
+    """Add points to a file of JSON lines, which is made if it is not there, folder and all.
+
+    All in one write. An unfinished last line, see `read_points`, is cut off before.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(f"{point.to_json()}\n" for point in points)
+    with path.open("a+b") as file:
+        file.seek(0)
+        before = file.read()
+        whole = _whole(path, before)
+        file.truncate(whole)
+        ended = whole == 0 or before[:whole].endswith(b"\n")
+        lines = "".join(f"{point.to_json()}\n" for point in points)
+        file.write(("" if ended else "\n").encode() + lines.encode())
+
+
+def _whole(path: str | PathLike[str], text: bytes) -> int:
+    """Bytes of a file up to what a kill or a full disk left of a last line."""
+    end = text.rfind(b"\n") + 1
+    try:
+        json.loads(text[end:] or b"{}")
+    except ValueError:
+        if text[end:].startswith(b"{"):  # else it never was a point, and is for others to refuse
+            _LOG.warning("%s: its last line is unfinished and left out", path)
+            return end
+    return len(text)
