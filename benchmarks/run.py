@@ -187,8 +187,7 @@ def chosen(plan: Plan, only: Sequence[str] | None) -> Plan:
 
 def _identity(point: OperatingPoint) -> tuple[Any, ...]:
     """What makes a point in the file stand for one to be measured: all but the figures."""
-    own = (point.machine.get(name) for name in ("commit", "cpu", "level"))
-    return (*point.key, *own, *sorted(point.protocol.items()))
+    return (*point.key, *point.origin, *sorted(point.protocol.items()))
 
 
 def report(points: Iterable[OperatingPoint]) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vqindex.errors import CorruptFileError
-from vqindex.evaluate import Latency, OperatingPoint, Speed, append_points, read_points
+from vqindex.evaluate import Latency, OperatingPoint, Speed, append_points, latest, read_points
 
 POINT = OperatingPoint(
     dataset="sample", dataset_hash="0f", n=2000, dim=384, metric="cosine", system="FAISS",
@@ -74,6 +74,23 @@ def test_what_never_was_a_point_is_not_cut_off(tmp_path):
         read_points(path)
     append_points(path, [POINT])
     assert path.read_text() == f"notes\n{POINT.to_json()}\n"
+
+
+def test_only_points_of_the_last_origin_stand_beside_each_other(caplog):
+    def made(commit, **changed):
+        return replace(POINT, machine={"commit": commit, "cpu": "some"}, **changed)
+
+    old, gone = made("a"), made("a", system="SVS")
+    more, elsewhere = made("a", threads=2), made("a", dataset_hash="10")
+    assert latest([old, gone, more, elsewhere]) == [old, gone, more, elsewhere]
+    assert not caplog.text
+    new = made("b")
+    assert latest([old, gone, more, elsewhere, new]) == [more, elsewhere, new]
+    assert "sample, threads 1: points of another commit, CPU or level" in caplog.text
+    assert "are left out, of SVS" in caplog.text
+    for name in ("cpu", "cpu_level", "level"):
+        other = replace(gone, machine=old.machine | {name: "other"})
+        assert latest([old, other]) == [other]
 
 
 def test_missing_and_unknown_fields_are_named():

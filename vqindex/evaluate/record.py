@@ -127,6 +127,12 @@ class OperatingPoint:
             self.batch, self.k, self.seed,
         )  # fmt: skip
 
+    @property
+    def origin(self) -> tuple[Any, ...]:
+        """Commit, CPU and its level: speeds of one origin can be compared."""
+        names = ("commit", "cpu", "cpu_level", "level")
+        return tuple(self.machine.get(name) for name in names)
+
     def to_json(self) -> str:
         """One line, without its end."""
         return json.dumps(asdict(self))
@@ -173,8 +179,27 @@ def read_points(path: str | PathLike[str]) -> list[OperatingPoint]:
 
 
 def latest(points: Iterable[OperatingPoint]) -> list[OperatingPoint]:
-    """The last one of every key, in the order in which keys first came."""
-    return list({point.key: point for point in points}.values())
+    """The last one of every key, in the order in which keys first came.
+
+    Speeds from different origins cannot be compared. So of each set and number of threads only
+    points of the origin that came last are there; what that leaves out is told by a warning to the
+    log.
+    """
+    points = list(points)
+    origins = {_field(point): point.origin for point in points}
+    kept = {point.key: point for point in points if point.origin == origins[_field(point)]}
+    left = {point.key: point for point in points if point.key not in kept}
+    for dataset, threads in dict.fromkeys((p.dataset, p.threads) for p in left.values()):
+        _LOG.warning(
+            "%s, threads %d: points of another commit, CPU or level than the last are left out, "
+            "of %s", dataset, threads,
+            ", ".join(sorted({p.system for p in left.values() if p.dataset == dataset})),
+        )  # fmt: skip
+    return list(kept.values())
+
+
+def _field(point: OperatingPoint) -> tuple[Any, ...]:
+    return point.dataset, point.dataset_hash, point.threads
 
 
 def append_points(path: str | PathLike[str], points: Iterable[OperatingPoint]) -> None:
