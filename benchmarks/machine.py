@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -68,20 +69,18 @@ def _faiss_level() -> str | None:
     return name
 
 
-def _commit() -> str | None:
-    """Of the clone, "-dirty" where code differs from it: results that are appended are none."""
-    root = Path(__file__).parents[1]
-    code = ("vqindex", "cuda", "benchmarks", ":!benchmarks/results", ":!*.md")
+def _commit(root: Path = Path(__file__).parents[1]) -> str | None:
+    """Of the clone, and a hash of how its code differs: results that are appended are no code."""
+    code = ("--", "vqindex", "cuda", "benchmarks", ":!benchmarks/results", ":!*.md")
+
+    def git(*command: str) -> bytes:
+        return subprocess.run(["git", *command], cwd=root, capture_output=True, check=True).stdout
+
     try:
-        name, changed = (
-            subprocess.run(
-                ["git", *command], cwd=root, capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for command in (
-                ("describe", "--always", "--abbrev=12"),
-                ("status", "--porcelain", "--", *code),
-            )
-        )
+        name = git("describe", "--always", "--abbrev=12").decode().strip()
+        changed = git("diff", "HEAD", "--binary", *code)
+        for new in git("ls-files", "--others", "--exclude-standard", "-z", *code).split(b"\0")[:-1]:
+            changed += new + (root / os.fsdecode(new)).read_bytes()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return f"{name}-dirty" if changed else name
+    return f"{name}-dirty-{sha256(changed).hexdigest()[:12]}" if changed else name

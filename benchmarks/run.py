@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import data, gate, machine, table
 from benchmarks.cases import Case, Plan
 from benchmarks.clock import Clock
-from benchmarks.systems import for_dimension
+from benchmarks.systems import for_dimension, package
 from benchmarks.workers import RemoteTrial, Request
 from vqindex.datasets import Dataset
 from vqindex.evaluate import (
@@ -33,6 +33,7 @@ from vqindex.evaluate import (
 )
 
 RESULTS = Path(__file__).parent / "results" / "run.jsonl"
+_EVERYONES = ("vqindex", "numpy", "numba", "llvmlite")  # packages that any figure may depend on
 _COLUMNS = (
     ("dataset", "dataset"), ("system", "system"), ("index", "spec"), ("search", "parameters"),
     ("threads", "threads"), ("batch", "batch"), ("R@10", "recall"), ("QPS", "qps"),
@@ -73,7 +74,7 @@ class Run:
         self._machine: dict[str, Any] = machine.describe() | {"level": level}
         points = read_points(out) if out.exists() else []
         self._known = {f"{p.dataset} {p.system} {p.spec}": p.build_s for p in points if p.build_s}
-        self._done = set() if again else {_identity(p) for p in points if not self._may_go(p)}
+        self._done = set() if again else {_identity(p) for p in points}
 
     def __call__(self) -> list[OperatingPoint]:
         """Measure what the file lacks; the points that came anew."""
@@ -92,11 +93,6 @@ class Run:
             new += points
         clock.finish()
         return new
-
-    def _may_go(self, point: OperatingPoint) -> bool:
-        """Whether what failed before may go now: something else is installed."""
-        before: bool = point.machine.get("versions") == self._machine["versions"]
-        return point.failed is not None and not before
 
     def _missing(self, heat: Sequence[Case]) -> list[tuple[Case, list[Setting]]]:
         """The cases of a heat with the settings that the file lacks."""
@@ -187,7 +183,9 @@ def chosen(plan: Plan, only: Sequence[str] | None) -> Plan:
 
 def _identity(point: OperatingPoint) -> tuple[Any, ...]:
     """What makes a point in the file stand for one to be measured: all but the figures."""
-    return (*point.key, *point.origin, *sorted(point.protocol.items()))
+    versions = point.machine.get("versions", {})
+    used = [versions.get(name) for name in (*_EVERYONES, package(point.system))]
+    return (*point.key, *point.origin, *used, *sorted(point.protocol.items()))
 
 
 def report(points: Iterable[OperatingPoint]) -> str:

@@ -8,7 +8,7 @@ from benchmarks import peers
 from vqindex.evaluate import Competitor, Faiss, Ours
 
 LIBRARIES = ("vqindex", "FAISS", "turbovec", "rabitqlib", "ScaNN", "SVS", "hnswlib", "usearch")
-_PEERS: dict[str, Callable[[str, str], Competitor]] = {
+_PEERS: dict[str, type[peers.Peer]] = {
     "turbovec": peers.Turbovec,
     "rabitqlib IVF": peers.RabitqlibLists,
     "rabitqlib HNSW": peers.RabitqlibHnsw,
@@ -25,6 +25,12 @@ Case = TypeVar("Case")
 def for_dimension(spec: str, d: int) -> str:
     """A factory string with d for {d}, d // 2 for {d/2} and so on, at least 1."""
     return _OF_DIMENSION.sub(lambda part: str(max(1, d // int(part[1] or 1))), spec)
+
+
+def package(library: str) -> str:
+    """What pip calls a library of LIBRARIES."""
+    names = {peer.library: peer.package for peer in _PEERS.values()}
+    return ({"vqindex": "vqindex", "FAISS": "faiss-cpu"} | names)[library]
 
 
 def chosen(

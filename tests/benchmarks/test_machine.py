@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,30 @@ told = machine.describe()
 assert (told["cpu_level"], told["faiss_level"]) == ("avx2", "AVX2"), told
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+def test_a_commit_tells_how_code_differs_from_it(tmp_path):
+    def git(*command):
+        me = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", *me, *command], cwd=tmp_path, check=True, timeout=60)
+
+    def told(name, text):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        return machine._commit(tmp_path)
+
+    git("init", "-q")
+    told("vqindex/a.py", "1")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    clean = machine._commit(tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}", clean)
+    assert told("benchmarks/results/a.jsonl", "3") == told("README.md", "4") == clean
+    tracked, other, new = told("vqindex/a.py", "2"), told("vqindex/a.py", "3"), told("cuda/b", "5")
+    dirty = [tracked, other, new, told("cuda/b", "6")]
+    assert len(set(dirty)) == 4
+    assert all(re.fullmatch(f"{clean}-dirty-[0-9a-f]{{12}}", name) for name in dirty)
+    assert told("cuda/b", "5") == new
 
 
 def test_description():

@@ -101,14 +101,15 @@ def test_a_run_goes_on_where_it_was_interrupted(plan, out, monkeypatch):
     assert read_points(out)[:4] == before
 
 
-def test_what_failed_is_tried_again_once_versions_differ(plan, out, tmp_path):
+@pytest.mark.parametrize(("package", "count"), [("hnswlib", 2), ("numpy", 2), ("usearch", 0)])
+def test_what_has_another_version_is_measured_anew(plan, out, package, count):
     points = run.Run(run.chosen(plan, ["hnswlib"]), out)()
     assert all(point.failed for point in points)
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     for line in lines:
-        line["machine"]["versions"]["hnswlib"] = "0.1"
+        line["machine"]["versions"][package] = "0.1"
     out.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    assert len(run.Run(run.chosen(plan, ["hnswlib"]), out)()) == 2
+    assert len(run.Run(run.chosen(plan, ["hnswlib"]), out)()) == count
 
 
 @pytest.mark.parametrize("change", [{"rounds": 3}, {"singles": 4}, "heat"])

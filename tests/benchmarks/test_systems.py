@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks import systems
+from benchmarks import machine, systems
 from benchmarks.peers import RabitqlibLists, Turbovec
 from vqindex.evaluate import Faiss, Ours
 
@@ -16,6 +16,12 @@ from vqindex.evaluate import Faiss, Ours
 )
 def test_specs_of_a_dimension(spec, d, written):
     assert systems.for_dimension(spec, d) == written
+
+
+def test_the_version_of_every_library_is_recorded():
+    packages = {systems.package(library) for library in systems.LIBRARIES}
+    assert len(packages) == len(systems.LIBRARIES)
+    assert packages <= set(machine.describe()["versions"])
 
 
 def test_some_by_name():
