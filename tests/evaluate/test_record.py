@@ -111,6 +111,14 @@ def test_speed_is_the_middle_of_its_rounds():
 
 
 def test_latency_is_percentiles_of_all_queries():
-    seconds = np.random.default_rng(0).permutation(1001) / 1000
+    seconds = np.random.default_rng(0).permutation(10_001) / 10_000
     found = Latency.of(seconds)
     assert asdict(found) == pytest.approx({"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999})
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, False), (9_999, False), (10_000, True)])
+def test_few_queries_have_no_tail(count, told):
+    found = Latency.of([1.0] * count)
+    assert (found.p99, found.p999) == (1.0, 1.0 if told else None)
+    point = replace(POINT, latency=found)
+    assert OperatingPoint.from_json(point.to_json()) == point

@@ -19,6 +19,7 @@ from vqindex.errors import CorruptFileError
 
 _LOG = logging.getLogger(__name__)
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
+FEWEST_FOR_P999 = 10_000
 
 
 @final
@@ -42,20 +43,22 @@ class Speed:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """Seconds that single queries took: percentiles over all of them, in all rounds."""
+    """Seconds that single queries took: percentiles over all of them, in all rounds.
+
+    p999   None of fewer than 10,000 queries: a tail of less than ten is chance
+    """
 
     p50: float
     p95: float
     p99: float
-    p999: float
+    p999: float | None
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Latency":
         """From the seconds of each query; between two of them linearly."""
-        return cls(
-            **dict(zip(PERCENTILES, np.percentile(seconds, [*PERCENTILES.values()]).tolist(),
-                       strict=True))
-        )  # fmt: skip
+        p50, p95, p99, p999 = np.percentile(seconds, [*PERCENTILES.values()]).tolist()
+        enough = len(seconds) >= FEWEST_FOR_P999
+        return cls(p50=p50, p95=p95, p99=p99, p999=p999 if enough else None)
 
 
 @final

@@ -31,17 +31,14 @@ def csv_text(points: Sequence[OperatingPoint]) -> str:
 def _theirs(point: OperatingPoint) -> dict[str, Any]:
     best = point.qps.best if point.qps else None
     size = None if point.bytes_per_row is None else point.n * point.bytes_per_row / KILO
-    late = {
-        name: MILLI * getattr(point.latency, name) if point.latency else None
-        for name in PERCENTILES
-    }
+    late = {name: getattr(point.latency, name, None) for name in PERCENTILES}
     return {
         "algorithm": point.system,
         "parameters": f"{point.spec} {json.dumps(point.parameters)}",
         "count": point.k,
         "k-nn": point.recall_by_distance.get(str(point.k)),
         "qps": best,
-        **late,
+        **{name: None if s is None else MILLI * s for name, s in late.items()},
         "build": point.build_s,
         "indexsize": size,
         "queriessize": size / best if size is not None and best else None,
