@@ -2,7 +2,7 @@
 
 For reviews, never for pass or fail. A ratio's noise is the standard error of both medians, from the
 quartiles of their rounds, and how far the ratios of peers of the same version stray from their
-mean: nothing but the machine has changed them.
+mean: nothing but the machine has changed them. So that mean, not 1, is what a ratio is judged by.
 """
 
 import math
@@ -60,15 +60,15 @@ def _measured(points: Iterable[OperatingPoint]) -> list[OperatingPoint]:
 
 
 def report(pairs: Sequence[Pair]) -> str:
-    """A line for each pair, "*" where the ratio is beyond noise, and what the peers did."""
+    """A line for each pair, "*" where the ratio is beyond noise of the peers' mean, and what the peers did."""
     if not pairs:
         return "no point is in both"
     ours = [pair.ratio for pair in pairs if pair.old.system == OURS]
     peers = [pair.ratio for pair in pairs if pair.old.system != OURS and _same_version(pair)]
     stray = stdev(map(math.log, peers)) if len(peers) > 1 else 0.0
-    lines = [table.render(_COLUMNS, [_row(pair, stray) for pair in pairs])]
+    drift = geometric_mean(peers) if peers else 1.0
+    lines = [table.render(_COLUMNS, [_row(pair, drift, stray) for pair in pairs])]
     if peers:
-        drift = geometric_mean(peers)
         told = f"x {drift:.3f} on average, each +- {stray:.3f}"
         lines.append(f"peers of the same version, {len(peers)} points: {told}")
         if ours:
@@ -80,7 +80,7 @@ def _same_version(pair: Pair) -> bool:
     return pair.old.version == pair.new.version
 
 
-def _row(pair: Pair, stray: float) -> dict[str, Any]:
+def _row(pair: Pair, drift: float, stray: float) -> dict[str, Any]:
     old, new = pair.old, pair.new
     built = old.build_s and new.build_s
     noise = pair.ratio * math.hypot(pair.error, stray)
@@ -89,7 +89,7 @@ def _row(pair: Pair, stray: float) -> dict[str, Any]:
         "parameters": " ".join(f"{name}={value}" for name, value in old.parameters.items()),
         "threads": old.threads, "batch": old.batch, "old": _speed(old).median,
         "new": _speed(new).median, "ratio": pair.ratio, "noise": noise,
-        "mark": "*" if abs(pair.ratio - 1) > _SURE * noise else "",
+        "mark": "*" if abs(pair.ratio - drift) > _SURE * noise else "",
         "recall": f"{new.recall['10'] - old.recall['10']:+.4f}" if "10" in old.recall else None,
         "build": new.build_s / old.build_s if built else None,  # type: ignore[operator]
     }  # fmt: skip

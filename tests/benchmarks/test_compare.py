@@ -45,6 +45,17 @@ def test_peers_tell_how_far_nothing_strays(files):
     assert "*" not in text
 
 
+@pytest.mark.parametrize(("ours", "marked"), [(80.0, False), (100.0, True)])
+def test_a_ratio_is_judged_by_what_the_machine_did_to_peers(files, ours, marked):
+    peers = [replace(point("FAISS", 50.0), spec=name) for name in ("a", "b")]
+    slower = [replace(peer, qps=point("", 40.0).qps) for peer in peers]
+    old = files("old", point("vqindex", 100.0, iqr=2), *peers)
+    new = files("new", point("vqindex", ours, iqr=2), *slower)
+    text = compare.report(compare.read(old, new))
+    assert "2 points: x 0.800 on average" in text
+    assert ("*" in text) == marked
+
+
 def test_of_one_file_the_last_two(files):
     path = files("one", *(point("vqindex", speed) for speed in (10.0, 100.0, 200.0)))
     (pair,) = compare.read(path, path)
