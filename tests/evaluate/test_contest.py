@@ -91,6 +91,19 @@ def test_of_points_measured_again_the_last_counts():
     assert latest([first, other, again]) == [again, other]
 
 
+def test_what_cannot_be_saved_is_measured_all_the_same(monkeypatch, caplog):
+    def full(self, path):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Ours, "save", full)
+    data = synthetic(100, 16, 5, "cosine")
+    trial = LocalTrial(Ours("EDEN4", "cosine"), data, k=10)
+    built = trial.build()
+    assert (built.file_bytes, built.build_s > 0) == (None, True)
+    assert trial.quality({}, 5).recall["10"] > 0.5
+    assert "EDEN4 could not be saved: OSError('no space left')" in caplog.text
+
+
 def test_a_trial_of_our_own_index():
     data = synthetic(1500, 16, 40, "cosine")
     trial = LocalTrial(Ours("IVF8,EDEN4,Rerank(f16)", "cosine"), data, k=10, singles=7)

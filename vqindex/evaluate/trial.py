@@ -1,5 +1,6 @@
 """One system on one dataset: built once, then asked at many settings and timed."""
 
+import logging
 import tempfile
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from vqindex.evaluate import memory
 from vqindex.evaluate.competitors import Competitor, Ids, unit_rows
 from vqindex.evaluate.figures import distance_recall, recall
 
+_LOG = logging.getLogger(__name__)
 RECALL_AT = (1, 10, 100)
 Parameters = Mapping[str, Any]
 
@@ -142,8 +144,15 @@ def _seconds(work: Any) -> float:
 
 
 def _file_bytes(system: Competitor) -> int | None:
-    """The size of what a system saves, all files of it; None where it saves nothing."""
+    """The size of what a system saves, all files of it; None where it saves nothing.
+
+    None also where saving raises, with a warning to the log: it was built, and can be measured.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        if not system.save(Path(folder, "index")):
+        try:
+            if not system.save(Path(folder, "index")):
+                return None
+        except Exception as error:  # a peer's are its own
+            _LOG.warning("%s could not be saved: %r", system.name, error)
             return None
         return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
