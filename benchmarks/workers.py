@@ -36,6 +36,7 @@ class RemoteTrial:
 
     patience_s   seconds that any step may take; the process is ended then
     What the library writes goes to a file, and its last line into the reason if the process dies.
+    Once it has ended, every step has the reason of that.
     """
 
     def __init__(self, request: Request, patience_s: float) -> None:
@@ -43,6 +44,7 @@ class RemoteTrial:
         self._process: Any = None
         self._pipe: Any = None
         self._log: Path | None = None
+        self._ended: str | None = None
 
     def build(self) -> Build:
         """See Trial. The process takes affinity and environment from this one."""
@@ -70,14 +72,18 @@ class RemoteTrial:
         return found
 
     def _call(self, *step: Any) -> Any:
+        if self._ended:
+            raise TrialError(self._ended)
         try:
             self._pipe.send(step)
             if not self._pipe.poll(self._patience_s):
                 self.stop()
-                raise TrialError(f"{step[0]} took longer than {self._patience_s:g} s")
+                self._ended = f"{step[0]} took longer than {self._patience_s:g} s"
+                raise TrialError(self._ended)
             went_well, answer = self._pipe.recv()
         except (EOFError, OSError):
-            raise TrialError(self._death()) from None
+            self._ended = self._death()
+            raise TrialError(self._ended) from None
         if not went_well:
             raise TrialError(answer)
         return answer

@@ -46,6 +46,8 @@ def test_a_death_is_told_with_the_last_words(trial, monkeypatch):
     monkeypatch.setattr(workers, "_serve", dies)
     with pytest.raises(TrialError, match="ended with exit code 4: illegal instruction"):
         trial.build()
+    with pytest.raises(TrialError, match="ended with exit code 4: illegal instruction"):
+        trial.quality({}, 1)
 
 
 def test_a_process_that_cannot_start_is_not_stopped(trial, monkeypatch):
@@ -64,5 +66,5 @@ def test_patience_ends(monkeypatch):
     with pytest.raises(TrialError, match=r"build took longer than 0.5 s"):
         trial.build()
     assert not trial._process.is_alive()
-    with pytest.raises(TrialError, match="ended with exit code"):
+    with pytest.raises(TrialError, match=r"build took longer than 0.5 s"):
         trial.round({}, 1)

@@ -1,5 +1,7 @@
 """Contests go round all systems, and a failing one holds up no other."""
 
+from dataclasses import replace
+
 import pytest
 
 from vqindex.datasets import synthetic
@@ -59,7 +61,9 @@ def test_rounds_alternate():
         tell=lambda *step: told.append(step),
     )  # fmt: skip
     once = [("a", "build"), ("a", "ask"), ("a", "ask"), ("b", "build"), ("b", "ask")]
-    assert log == once + 2 * [("a", "round"), ("a", "round"), ("b", "round")]
+    assert log[:5] == once
+    for turn in (log[5:8], log[8:]):
+        assert sorted(turn) == [("a", "round"), ("a", "round"), ("b", "round")]
     assert told == [(step, f"{name} spec") for name, step in log]
     single, batch, other = points
     assert (single.batch, batch.batch, other.system) == (1, 4, "b")
@@ -68,6 +72,21 @@ def test_rounds_alternate():
     assert (single.build_s, single.train_s, single.file_bytes) == (3.0, 1.0, 100)
     assert (single.recall, single.stages) == ({"10": 0.5}, {"scored": 7.0})
     assert (single.command, single.machine, single.failed) == ("run a", {"cpu": "some"}, None)
+
+
+def test_each_round_has_an_order_of_its_own_from_the_seed():
+    def order(seed):
+        log = []
+        entries = [entry(name, log, batches=(1, 4)) for name in "abc"]
+        contest(entries, replace(TERMS, seed=seed), rounds=20)
+        names = [name for name, step in log if step == "round"]
+        assert names[::2] == names[1::2]  # settings of a system stay together
+        return ["".join(names[i : i + 6 : 2]) for i in range(0, 120, 6)]
+
+    found = order(0)
+    assert {"".join(sorted(turn)) for turn in found} == {"abc"}
+    assert len(set(found)) > 3
+    assert found == order(0) != order(1)
 
 
 @pytest.mark.parametrize("step", ["build", "ask", "round"])

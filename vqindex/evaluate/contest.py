@@ -1,12 +1,15 @@
 """Systems measured in alternation: a slow spell of the machine slows all alike.
 
 All are built, one after the other; every setting of each is asked once for what it finds; then
-rounds go over all settings of all. What fails is recorded with its reason and holds up no other.
+rounds go over all settings of all, each round over the systems in another order, so that none
+always follows the same. What fails is recorded with its reason and holds up no other.
 """
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, final
 
 from vqindex.datasets import Dataset
@@ -152,19 +155,20 @@ def contest(
 
     tell   gets the kind of each step, "build", "ask" or "round", and the entry's label, before it
     """
-    tries = []
+    tries: list[list[_Try]] = []
     for entry in entries:
         tell("build", entry.label)
         own = _built(entry)
         for one in own:
             tell("ask", entry.label)
             one.attempt(one.ask)
-        tries += own
+        tries.append(own)
+    order = random.Random(terms.seed)
     for _ in range(rounds):
-        for one in tries:
+        for one in chain(*order.sample(tries, len(tries))):
             tell("round", one.entry.label)
             one.attempt(one.round)
-    return [one.point(terms) for one in tries]
+    return [one.point(terms) for one in chain(*tries)]
 
 
 def _built(entry: Entry) -> list[_Try]:
