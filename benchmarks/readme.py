@@ -53,14 +53,17 @@ def write() -> int:
 
 
 def check() -> int:
-    """0 where write would change nothing; else 1, and what differs is printed."""
+    """0 where write would change nothing and points have a table; else 1, and why is printed."""
     text = README.read_text(encoding="utf-8")
     old, new = ({found[2]: found[3] for found in _MARKED.finditer(t)} for t in (text, filled(text)))
     differing = [f"the table {name}" for name in new if new[name] != old[name]]
     differing += [f"the picture of {points[0].dataset}" for points in best.stale(RUN)]
     for what in differing:
         print(f"{what} is not that of results/: run python -m benchmarks readme")
-    return int(bool(differing))
+    empty = RUN.exists() and not new.get("contest")
+    if empty:
+        print(f"{RUN} is there, and the table contest is empty or missing")
+    return int(empty or bool(differing))
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:

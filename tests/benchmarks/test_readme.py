@@ -31,6 +31,16 @@ def test_without_figures_there_is_no_table(other):
     assert other.read_text("utf-8") == "before\n<!-- table: contest -->\n<!-- /table -->\nafter\n"
 
 
+@pytest.mark.parametrize("text", [None, "no table"])
+def test_a_file_of_points_without_its_table_is_told(other, capsys, text):
+    readme.write()
+    other.write_text(text or other.read_text("utf-8"), "utf-8")
+    assert readme.check() == 0
+    append_points(readme.RUN, contest() if text else [])
+    assert readme.check() == 1
+    assert "the table contest is empty or missing" in capsys.readouterr().out
+
+
 def test_drift_is_told_and_mended(other, capsys):
     append_points(readme.RUN, contest())
     with pytest.raises(SystemExit, match="1"):
