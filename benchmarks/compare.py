@@ -60,7 +60,7 @@ def _measured(points: Iterable[OperatingPoint]) -> list[OperatingPoint]:
 
 
 def report(pairs: Sequence[Pair]) -> str:
-    """A line for each pair, "*" where the ratio is beyond noise of the peers' mean, and what the peers did."""
+    """A line for each pair, and what peers did; "*" where a ratio is beyond noise of that."""
     if not pairs:
         return "no point is in both"
     ours = [pair.ratio for pair in pairs if pair.old.system == OURS]

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from tests.evaluate.report.some import HOSTILE, contest, failed, point
-from vqindex.evaluate import report
+from vqindex.evaluate import Latency, report
 from vqindex.evaluate.report import picture
 
 # Those of ann-benchmarks' plotting/metrics.py, and what its data_export.py puts before them.
@@ -64,6 +64,13 @@ def test_the_csv_has_ann_benchmarks_columns_and_units():
     assert (row["p50"], row["p999"]) == ("1.0", "3.0")
     assert float(row["indexsize"]) == 100
     assert float(row["queriessize"]) == pytest.approx(100 / 1100)
+
+
+def test_what_few_queries_do_not_tell_is_left_empty(tmp_path):
+    few = point(latency=Latency(p50=0.001, p95=0.001, p99=0.0015, p999=None))
+    (row,) = csv.DictReader(io.StringIO(report.csv_text([few])))
+    assert (row["p99"], row["p999"]) == ("1.5", "")
+    assert '"p999":null' in report.page([few], "few")
 
 
 def test_the_csv_gives_hostile_text_back():
