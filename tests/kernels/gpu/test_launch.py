@@ -108,9 +108,9 @@ def test_the_grid_of_a_scan(rows):
     """Nothing is launched for no rows; else no more than there is work for, or cores."""
     count = -(-rows // 32)
     for nq in (1, 3, 64, 4096):
-        parts = scans.parts(count, nq, cores=132)
-        assert 1 <= parts <= max(1, min(4 * 132, -(-count // 8)))
-        assert parts * nq <= max(4 * 132 + nq, nq)
+        parts = scans.parts(count, nq, slots=4 * 132)
+        assert 1 <= parts <= max(1, -(-count // 8))
+        assert parts * nq <= max(4 * 132, nq)  # no block waits for others to end
         launch = scans.scan(
             "scalar", 16, (0, 1), ASKED._replace(nq=nq), Where(count), Selection(1, parts, 0, 0)
         )
