@@ -164,7 +164,15 @@ def test_the_grid_of_a_batch(blocks):
         cut = batch.shape(nq, [4], [48], shared_bytes=227 * 1024)
         parts = batch.parts(cut, nq, blocks, cores=132)
         assert 1 <= parts <= max(1, -(-blocks // 8))
-        assert parts * cut.tiles(nq) <= 132 * cut.resident + cut.tiles(nq)
+
+
+@pytest.mark.parametrize("nq", [64, 100, 1000, 1808, 4096])
+def test_a_batch_leaves_few_multiprocessors_waiting(nq):
+    cut = batch.shape(nq, [4], [48], shared_bytes=227 * 1024)
+    turns, slots = 31250 // 8, 132 * cut.resident
+    parts = batch.parts(cut, nq, 31250, cores=132)
+    rounds = -(-parts * cut.tiles(nq) // slots)
+    assert rounds * -(-turns // parts) * slots < 1.07 * turns * cut.tiles(nq)
 
 
 def test_some_of_the_queries_and_blocks():
