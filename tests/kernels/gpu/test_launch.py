@@ -58,7 +58,7 @@ def test_a_batch_byte_by_byte():
         cut, 0x1000, 0x2000, ASKED, WHERE, 10, 6, 0x80000, 0x90000, Counted(0xA0000, 8192)
     )
     macros = (("VQ_QUERIES", 8), ("VQ_KIND", 4))
-    assert launch[:6] == ("batch", macros, "vq_batch", (6, 1, 1), 256, 8 * 64 * 24)
+    assert launch[:6] == ("batch", macros, "vq_batch", (1, 6, 1), 256, 8 * 64 * 24)
     assert launch.packed == struct.pack(
         "<QQQQiiQi4xQQqQiiQI4xQii",
         0x1000, 0x2000, 0x20004, 0x30008, 16, 3, 0x50000, 32, 0x60008, 0x70004, 9, 0x80000, 16, 10,

@@ -111,7 +111,7 @@ def batch(
     """
     return Launch(
         "batch", cut.macros, "vq_batch",
-        (parts if where.n else 0, cut.tiles(asked.nq), 1), THREADS, cut.shared,
+        (cut.tiles(asked.nq), parts if where.n else 0, 1), THREADS, cut.shared,
         (
             pointer(stored), pointer(arranged),
             pointer(asked.half, 4), pointer(asked.gamma, 4), np.int32(asked.padded),
