@@ -339,20 +339,20 @@ extern "C" __global__ void __launch_bounds__(VQ_THREADS, VQ_BLOCKS) vq_batch(
     __shared__ u64 least[VQ_QUERIES];
     i32 units = units_of(*stored);
     bool whole = units <= room;
-    i32 first_query = (i32)blockIdx.y * VQ_QUERIES;
-    arranged += (i64)blockIdx.y * units * VQ_QUERIES * 4;
+    i32 first_query = (i32)blockIdx.x * VQ_QUERIES;
+    arranged += (i64)blockIdx.x * units * VQ_QUERIES * 4;
     Batch batch = {stored, arranged, half, gamma, padded, nq, shares, lists,
                    buffer, capacity, counts, dense, first_query};
     for (i32 q = (i32)threadIdx.x; q < VQ_QUERIES; q += VQ_THREADS) {
         i64 query = first_query + q;
         least[q] = best && query < nq ? best[query * keep + k - 1] : 0;
-        if (dense && blockIdx.x == 0 && query < nq) counts[query] = (u32)(32 * nblocks);
+        if (dense && blockIdx.y == 0 && query < nq) counts[query] = (u32)(32 * nblocks);
     }
     if (whole) copy_units(queries, arranged, units);
     __syncthreads();
     u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     Cell cell = {lane / 4, lane % 4};
-    for (i64 top = (i64)blockIdx.x * 8; top < nblocks; top += (i64)gridDim.x * 8) {
+    for (i64 top = (i64)blockIdx.y * 8; top < nblocks; top += (i64)gridDim.y * 8) {
         i64 at = top + warp, block = 0;
         u32 mask = 0;
         if (at < nblocks) {

@@ -26,14 +26,16 @@ extern "C" __global__ void __launch_bounds__(VQ_THREADS) vq_merge(
     }
     const u64* known = before && blockIdx.x == 0 ? before + query * VQ_KEEP : 0;
     start_queue(queue, known, known ? known[k - 1] : 0);
-    i32 turn = 0;
-    for (i64 top = first; top < last; top += VQ_THREADS) {
-        i64 at = top + threadIdx.x;
-        push(queue, at < last ? keys[query * stride + at] : 0);
-        if (++turn == VQ_ROOM / VQ_THREADS) {
-            settle(queue, k, 0, false);
-            turn = 0;
+    for (i64 top = first; top < last; top += VQ_ROOM) {
+        u64 own[VQ_ROOM / VQ_THREADS];  // on their way together
+#pragma unroll
+        for (int i = 0; i < VQ_ROOM / VQ_THREADS; i++) {
+            i64 at = top + i * VQ_THREADS + threadIdx.x;
+            own[i] = at < last ? keys[query * stride + at] : 0;
         }
+#pragma unroll
+        for (int i = 0; i < VQ_ROOM / VQ_THREADS; i++) push(queue, own[i]);
+        settle(queue, k, 0, false);
     }
     settle(queue, k, 0, true);
     write_best(queue, out + (query * gridDim.x + blockIdx.x) * VQ_KEEP);

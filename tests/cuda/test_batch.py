@@ -54,7 +54,7 @@ class Search:
     def wave(self, blocks, masks=None, dense=False, parts=2):
         a, capacity = self.asked, u32(self.buffer.shape[1])
         self.program.run(
-            "vq_batch", (parts, self.tiles), self.stored, self.arranged, a.half, a.gamma,
+            "vq_batch", (self.tiles, parts), self.stored, self.arranged, a.half, a.gamma,
             i32(a.padded), i32(a.nq), *self.lists, blocks, masks, i64(len(blocks)),
             None if dense else self.best, i32(KEEP), i32(self.k), self.buffer, capacity,
             self.counts, i32(dense), i32(self.room), dynamic=64 * self.tile * self.room,

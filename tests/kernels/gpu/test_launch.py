@@ -58,7 +58,7 @@ def test_a_batch_byte_by_byte():
         cut, 0x1000, 0x2000, ASKED, WHERE, 10, 6, 0x80000, 0x90000, Counted(0xA0000, 8192)
     )
     macros = (("VQ_QUERIES", 8), ("VQ_KIND", 4))
-    assert launch[:6] == ("batch", macros, "vq_batch", (6, 1, 1), 256, 8 * 64 * 24)
+    assert launch[:6] == ("batch", macros, "vq_batch", (1, 6, 1), 256, 8 * 64 * 24)
     assert launch.packed == struct.pack(
         "<QQQQiiQi4xQQqQiiQI4xQii",
         0x1000, 0x2000, 0x20004, 0x30008, 16, 3, 0x50000, 32, 0x60008, 0x70004, 9, 0x80000, 16, 10,
@@ -108,9 +108,9 @@ def test_the_grid_of_a_scan(rows):
     """Nothing is launched for no rows; else no more than there is work for, or cores."""
     count = -(-rows // 32)
     for nq in (1, 3, 64, 4096):
-        parts = scans.parts(count, nq, cores=132)
-        assert 1 <= parts <= max(1, min(4 * 132, -(-count // 8)))
-        assert parts * nq <= max(4 * 132 + nq, nq)
+        parts = scans.parts(count, nq, slots=4 * 132)
+        assert 1 <= parts <= max(1, -(-count // 8))
+        assert parts * nq <= max(4 * 132, nq)  # no block waits for others to end
         launch = scans.scan(
             "scalar", 16, (0, 1), ASKED._replace(nq=nq), Where(count), Selection(1, parts, 0, 0)
         )
@@ -164,7 +164,15 @@ def test_the_grid_of_a_batch(blocks):
         cut = batch.shape(nq, [4], [48], shared_bytes=227 * 1024)
         parts = batch.parts(cut, nq, blocks, cores=132)
         assert 1 <= parts <= max(1, -(-blocks // 8))
-        assert parts * cut.tiles(nq) <= 132 * cut.resident + cut.tiles(nq)
+
+
+@pytest.mark.parametrize("nq", [64, 100, 1000, 1808, 4096])
+def test_a_batch_leaves_few_multiprocessors_waiting(nq):
+    cut = batch.shape(nq, [4], [48], shared_bytes=227 * 1024)
+    turns, slots = 31250 // 8, 132 * cut.resident
+    parts = batch.parts(cut, nq, 31250, cores=132)
+    rounds = -(-parts * cut.tiles(nq) // slots)
+    assert rounds * -(-turns // parts) * slots < 1.07 * turns * cut.tiles(nq)
 
 
 def test_some_of_the_queries_and_blocks():

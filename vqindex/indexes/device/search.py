@@ -105,7 +105,8 @@ class DeviceSearch:
         cut = None
         if nq >= BATCH and self._multiplied:
             cut = batch.shape(nq, self._kinds, self._chunks, self.device.shared_bytes)
-        parts = scans.parts(blocks, nq, self.device.cores)
+        resident = min(scans.RESIDENT[stem] for stem, _ in self._chain)
+        parts = scans.parts(blocks, nq, resident * self.device.cores)
         if cut is not None:  # only those whose candidates find no room are scanned
             parts = max(1, min(AGAIN, AGAIN_BYTES // (KEY_BYTES * nq * keep(k))))
         middles = ceil(parts**0.5) if cut is None and parts * keep(k) > ONE_PASS else 0

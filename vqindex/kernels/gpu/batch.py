@@ -15,6 +15,8 @@ THREADS = 256
 UNIT_BYTES = 64  # of a query
 TILES = (8, 32, 64, 96)  # queries that a tile may have; the last only of one segment
 OWN_BYTES = 1024  # of shared memory that the kernel declares, at most
+START = 1  # eight blocks of codes, which take as long as a block of threads to begin
+ROUNDS = 16  # blocks of threads, one after another, that share a tile's work, at most
 DECODING = 32  # queries that take as long as decoding does
 _UNITS = {0: 0, 1: 8, 2: 4, 4: 2, 5: 2, 8: 1}  # of four pieces, by kind
 
@@ -77,8 +79,14 @@ def shape(nq: int, kinds: list[int], chunks: list[int], shared_bytes: int) -> Sh
 
 
 def parts(cut: Shape, nq: int, blocks: int, cores: int) -> int:
-    """Blocks of a grid for each tile: as many in all as there is room for, of eight of codes."""
-    return max(1, min(-(-cut.resident * cores // cut.tiles(max(nq, 1))), -(-blocks // 8)))
+    """Blocks of a grid for each tile, so that the last to run are about as many as run at once."""
+    slots, tiles, turns = cut.resident * cores, cut.tiles(max(nq, 1)), -(-blocks // 8)
+    full = {max(1, min(turns, i * slots // tiles)) for i in range(1, ROUNDS + 1)}
+
+    def time(parts: int) -> int:
+        return -(-parts * tiles // slots) * (-(-turns // parts) + START)
+
+    return min(sorted(full), key=time)
 
 
 def arrange(cut: Shape, stored: int, asked: Asked, out: int) -> Launch:
@@ -103,7 +111,7 @@ def batch(
     """
     return Launch(
         "batch", cut.macros, "vq_batch",
-        (parts if where.n else 0, cut.tiles(asked.nq), 1), THREADS, cut.shared,
+        (cut.tiles(asked.nq), parts if where.n else 0, 1), THREADS, cut.shared,
         (
             pointer(stored), pointer(arranged),
             pointer(asked.half, 4), pointer(asked.gamma, 4), np.int32(asked.padded),

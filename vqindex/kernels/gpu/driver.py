@@ -18,7 +18,7 @@ from vqindex.errors import BackendError
 from vqindex.kernels.gpu.compile import INSTALL, cubin
 from vqindex.kernels.gpu.launch import Launch
 
-FREE_SHARED = 48 * 1024  # bytes of shared memory that need no asking for
+FREE_SHARED = 22 * 1024  # bytes that need no asking for: of 48 KB kernels declare 26 themselves
 _LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _MAJOR, _MINOR = 75, 76  # attributes of a device: its compute capability
 _SPARE = 64 << 20  # bytes left free, for what the driver and kernels take themselves
@@ -136,6 +136,15 @@ def _opened(number: int) -> "Device":
         raise BackendError(f'device "cuda" needs cuda-core: {INSTALL}.') from missing
 
 
+class _Stream(NamedTuple):
+    """A handle as cuda-core takes streams of others."""
+
+    handle: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.handle
+
+
 class CudaDevice:
     """A Device through cuda-core, in the context that torch and others share."""
 
@@ -189,6 +198,11 @@ class CudaDevice:
         """See Device."""
         if array.nbytes:
             with self._current():
+                if int(self._call("cuStreamIsCapturing", stream)):
+                    raise BackendError(
+                        "a CUDA graph would read memory that is gone when it runs: in a graph, "
+                        "search without a filter, for queries that are made ready on the GPU."
+                    )
                 self._call("cuMemcpyHtoDAsync", address, array.ctypes.data, array.nbytes, stream)
 
     def download(self, array: npt.NDArray[Any], address: int, stream: int) -> None:
@@ -210,7 +224,7 @@ class CudaDevice:
 
     def launch(self, launch: Launch, stream: int) -> None:
         """See Device."""
-        from cuda.core import LaunchConfig, Stream
+        from cuda.core import LaunchConfig
         from cuda.core import launch as start
 
         if 0 in launch.grid:
@@ -218,13 +232,13 @@ class CudaDevice:
         kernel = self._kernel(launch)
         config = LaunchConfig(grid=launch.grid, block=launch.block, shmem_size=launch.shared)
         with self._current():
-            start(Stream.from_handle(stream), config, kernel, *launch.arguments)
+            start(_Stream(stream), config, kernel, *launch.arguments)
 
     def _kernel(self, launch: Launch) -> Any:
         key = launch.stem, launch.macros, launch.kernel, max(launch.shared, FREE_SHARED)
         found = self._kernels.get(key)
         if found is None:
-            found = self._kernels[key] = self._loaded(launch)
+            found = self._kernels.setdefault(key, self._loaded(launch))  # the first stays
         return found
 
     def _loaded(self, launch: Launch) -> Any:

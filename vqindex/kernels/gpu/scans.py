@@ -14,6 +14,7 @@ from vqindex.kernels.gpu.records import ANY, Asked, Counted, Where, keep
 THREADS = 256
 TABLE_BYTES = 8192  # of the tables that one chunk of codes is looked up in
 OWN_BYTES = 26 * 1024  # of shared memory that kernels declare, at most
+RESIDENT = {"scalar": 4, "sign": 3, "table": 4, "decoded": 3}  # blocks of a multiprocessor
 KERNELS = {
     "scalar": "vq_scan_scalar",
     "sign": "vq_scan_signs",
@@ -69,6 +70,9 @@ def shared(stem: str, chunks: list[int], most: int) -> int:
     return TABLE_BYTES * max(1, min(sum(chunks), (most - OWN_BYTES) // TABLE_BYTES))
 
 
-def parts(blocks: int, nq: int, cores: int) -> int:
-    """Blocks of a grid for each query: four a multiprocessor in all, each of eight of codes."""
-    return max(1, min(-(-4 * cores // max(nq, 1)), -(-blocks // 8)))
+def parts(blocks: int, nq: int, slots: int) -> int:
+    """Blocks of a grid for each query: all run at once, each on eight blocks of codes or more.
+
+    slots   how many run at once: RESIDENT of a multiprocessor
+    """
+    return max(1, min(slots // max(nq, 1), -(-blocks // 8)))
