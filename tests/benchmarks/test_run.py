@@ -19,7 +19,7 @@ rounds = 2
 singles = 3
 queries = 20
 datasets = ["sample"]
-patience_s = 60
+patience_s = 600
 
 [[case]]
 system = "vqindex"

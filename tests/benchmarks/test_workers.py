@@ -18,7 +18,7 @@ REQUEST = Request(
 
 @pytest.fixture
 def trial():
-    made = RemoteTrial(REQUEST, patience_s=60)
+    made = RemoteTrial(REQUEST, patience_s=600)
     yield made
     made.stop()
 
