@@ -1,11 +1,14 @@
 """Searches on a GPU beside what it allows, and beside torch; see gpu.toml for the cases.
 
-Codes are random bytes, as many as an index would have: what is timed is what queues a search, from
-prepared queries on to ids, between two events of the GPU's own clock. torch's way is the product
-of all rows with the queries, and topk, in pieces that fit into memory.
+Codes are random bytes, as many as an index would have: what is timed is a search, from prepared
+queries on to ids, between two events of the GPU's own clock, most of it queued before the first.
+torch's way is the product of all rows with the queries, and topk, in pieces that fit into memory.
 """
 
+import gc
+import json
 import statistics
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +28,7 @@ from vqindex.transforms import HadamardRotation
 
 CASES = Path(__file__).with_suffix(".toml")
 ROUNDS = 7
+AHEAD = 4_000_000  # cycles that a GPU is kept busy while a round is queued
 _KINDS = {1: (layouts.SIGNS, 128), 2: (layouts.PAIRS, 64), 4: (layouts.NIBBLES, 32),
           8: (layouts.BYTES, 16)}  # fmt: skip
 _PIECE = 1 << 33  # bytes of scores that torch has at a time, at most
@@ -47,12 +51,17 @@ def run() -> dict[str, Any]:
     torch.cuda.empty_cache()
     figures = []
     for case in cases:
-        found = (
-            _encoded(torch, device, case, clock)
-            if "queries" not in case
-            else _measured(torch, device, case, ceilings, clock)
-        )
+        try:
+            found = (
+                _encoded(torch, device, case, clock)
+                if "queries" not in case
+                else _measured(torch, device, case, ceilings, clock)
+            )
+        except Exception as error:  # of this case: others may be well
+            found = {"error": repr(error)}
         figures.append(case | found)
+        print(json.dumps(figures[-1]), file=sys.stderr, flush=True)
+        gc.collect()
         torch.cuda.empty_cache()
     gpu = driver.devices()[0]._asdict() | {"cores": device.cores}
     return {"gpu": gpu, "torch": torch.__version__, "ceilings": ceilings, "cases": figures}
@@ -69,6 +78,7 @@ class Clock:
         events, times = self._torch.cuda.Event, []
         for _ in range(ROUNDS + 2):
             start, stop = events(enable_timing=True), events(enable_timing=True)
+            self._torch.cuda._sleep(AHEAD)  # else it waits for Python between launches
             start.record()
             go()
             stop.record()
