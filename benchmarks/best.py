@@ -13,8 +13,9 @@ HEADER = (
     "build, s",
 )  # fmt: skip
 INTRO = """\
-Each library's best at the same recall, its fastest point that finds as much (`python -m benchmarks
-run full`, kept in `benchmarks/results/run.jsonl`; `python -m benchmarks report` draws them all):
+Each library's best at the same recall: its fastest point that finds as much, "-" where none of the
+settings measured does (`python -m benchmarks run flat` and `run lists`, kept in
+`benchmarks/results/run.jsonl`; `python -m benchmarks report` draws them all):
 """
 
 
