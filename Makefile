@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= auto
+LEVELS ?= generic avx2 avx512 amx
 BIN := $(VENV)/bin
 
 .PHONY: demo test test-levels test-all lint clean
@@ -22,6 +23,7 @@ test-levels: $(VENV)/.test
 	ran=; \
 	for pair in generic:generic avx2:haswell avx512:icelake-server amx:sapphirerapids; do \
 		level=$${pair%:*}; \
+		case " $(LEVELS) " in *" $$level "*) ;; *) continue;; esac; \
 		case " $$has " in *" $$level "*) ;; *) echo "no $$level on this CPU"; continue;; esac; \
 		echo "CPU level $$level:"; \
 		VQINDEX_CPU_LEVEL=$$level NUMBA_CPU_NAME=$${pair#*:} NUMBA_CPU_FEATURES= \

@@ -11,6 +11,7 @@ from vqindex.codes import Blocks
 from vqindex.indexes.centroids import Centroids
 from vqindex.indexes.model import Model
 from vqindex.kernels.cpu import hadamard, records, routing, signs, single
+from vqindex.kernels.cpu.program import UNBOUND
 from vqindex.kernels.cpu.records import Asked, Stored
 from vqindex.kernels.cpu.single import LISTS, WHOLE, Making, Plan, Routes
 from vqindex.kernels.cpu.step import Step, Tables
@@ -47,7 +48,7 @@ class Desk:
         count = len(blocks.numbers) if lists is None else lists.blocks
         slab = max(1, min(count, signs.SLAB_BLOCKS))
         own: tuple[Sequence[int], ...] = (
-            Plan(nprobe, k, best, bool(finely)), stored, asked, *made, self._kept(k),
+            Plan(nprobe, k, best, bool(finely), UNBOUND), stored, asked, *made, self._kept(k),
             records.highest(1, k, self._space),
             records.sign_scratch(stored, 1, slab, self._space),
         )  # fmt: skip

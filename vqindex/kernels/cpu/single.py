@@ -17,7 +17,6 @@ from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.encode import dot, is_odd, normalize_row, row_to_bytes, square_norm
 from vqindex.kernels.cpu.operands import quantize_one
 from vqindex.kernels.cpu.probe import rescore, top_k_lists
-from vqindex.kernels.cpu.program import UNBOUND
 from vqindex.kernels.cpu.records import Answers, Asked, Kept, Lists, SignScratch, Stored
 from vqindex.kernels.cpu.routing import shares_of_one
 from vqindex.kernels.cpu.rows import answer
@@ -76,12 +75,16 @@ class Routes(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How many lists to look into, rows kept, rows wanted, and whether there are finer codes."""
+    """How many lists to look into, rows kept, rows wanted, and whether there are finer codes.
+
+    allowed   see routing.gather
+    """
 
     nprobe: int
     k: int
     best: int
     is_finer: int
+    allowed: int
 
 
 # Where the records of a desk are: of lists, zeros without any, and of finer codes, likewise.
@@ -101,7 +104,7 @@ def desk(records: Mapping[int, Sequence[int]]) -> npt.NDArray[np.int64]:
 
 @inlined
 def _plan(row):
-    return Plan(*to_fixed_tuple(row, 4))
+    return Plan(*to_fixed_tuple(row, 5))
 
 
 @inlined
@@ -170,8 +173,8 @@ def search_one(desk, query, blocks, masks, width, scores, ids, stats):
     lists = _lists(desk[LISTS])
     if lists.lists > 0:
         _meet_lists(making, _asked(desk[ORIGINS]), _routes(desk[ROUTES]), asked.shares)
-        top_k_lists(stored, lists, asked, plan.nprobe, UNBOUND, _kept(desk[CHOSEN]), plan.k, kept,
-                    highest, scratch, stats)  # fmt: skip
+        top_k_lists(stored, lists, asked, plan.nprobe, plan.allowed, _kept(desk[CHOSEN]), plan.k,
+                    kept, highest, scratch, stats)  # fmt: skip
     else:
         stats[2] += top_k_signs(stored, blocks, masks, asked, plan.k, kept, highest, scratch)
     if plan.is_finer:
