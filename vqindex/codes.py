@@ -20,6 +20,11 @@ from vqindex.memory import aligned_zeros
 Array = npt.NDArray[Any]
 
 
+def masks_of(rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
+    """Bit r of mask b is set where row r of block b takes part; rows (BLOCK * blocks,) bool."""
+    return np.packbits(rows, bitorder="little").view("<u4").astype(np.uint32)
+
+
 class Blocks(NamedTuple):
     """Blocks of which some rows take part.
 
@@ -33,9 +38,7 @@ class Blocks(NamedTuple):
     @classmethod
     def of(cls, rows: npt.NDArray[np.bool_]) -> Self:
         """The blocks of all rows, those that take part (n,) bool."""
-        padded = np.zeros(-(-len(rows) // BLOCK) * BLOCK, np.bool_)
-        padded[: len(rows)] = rows
-        masks = np.packbits(padded, bitorder="little").view("<u4").astype(np.uint32)
+        masks = masks_of(np.pad(rows, (0, -len(rows) % BLOCK)))
         numbers = np.flatnonzero(masks)
         return cls(numbers, masks[numbers])
 

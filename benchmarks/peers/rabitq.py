@@ -1,6 +1,7 @@
 """rabitqlib: lists, and two graphs, of RaBitQ's codes."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -73,8 +74,9 @@ class _Clustered(_Rabitqlib):
         self._index = self._empty(x)
         self._index.build(x, self._kmeans.centroids, nearest, self._threads, True)
 
+    @abstractmethod
     def _empty(self, x: Floats) -> Any:
-        raise NotImplementedError
+        """An index of no rows yet, for rows like these."""
 
 
 @final

@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex import threads as pool
+from vqindex.codes import masks_of
 from vqindex.indexes.lists import Lists
 from vqindex.indexes.rows import Rows
 from vqindex.indexes.scan import PROBE, Mask, Questions, Scan, edges
 from vqindex.indexes.settings import Settings
-from vqindex.indexes.single import Desk
 from vqindex.kernels.cpu import grouped, probe, records, signs
-from vqindex.kernels.cpu.program import UNBOUND
+from vqindex.kernels.cpu.program import BLOCK, UNBOUND
 from vqindex.kernels.cpu.records import Answers
 from vqindex.layouts.operands import GROUP
 from vqindex.memory import address
@@ -29,16 +29,11 @@ class Probe(Scan):
 
     def __init__(self, rows: Rows, k: int, settings: Settings) -> None:
         super().__init__(rows, k, settings)
-        self._nprobe = settings.nprobe
-        self._record = None
         if rows.lists is not None and rows.model.centroids is not None:
             self._record = rows.lists.record(rows.model.centroids)
 
     def _is_at_once(self, threads: int) -> bool:
         return self._chains is not None and not self._is_few(self._chains, None)
-
-    def _new_desk(self, lists: records.Lists | None = None, nprobe: int = 0) -> Desk:
-        return super()._new_desk(self._record, self._nprobe)
 
     def _told(self, seen: tuple[int, int, int]) -> dict[str, int]:
         return dict(zip(("lists", "bounded", "scored"), seen, strict=True))
@@ -73,9 +68,9 @@ class Probe(Scan):
     @staticmethod
     def _masks(lists: Lists, allowed: Mask) -> Masks:
         """The rows of each block that may be found, as bits."""
-        places = np.zeros(32 * lists.blocks, np.bool_)
+        places = np.zeros(BLOCK * lists.blocks, np.bool_)
         places[lists.slots] = allowed
-        return np.packbits(places, bitorder="little").view("<u4").astype(np.uint32)
+        return masks_of(places)
 
     def _probe(self, asking: Questions, masks: Masks | None, answers: Answers) -> Counts:
         """By signs or list after list, whichever is cheaper: the answers are the same."""

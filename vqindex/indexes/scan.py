@@ -158,7 +158,8 @@ class Scan:
             self.stored = self.stored._replace(signs=0, words=0)
         if codec.residual and rows.lists is not None:
             self.stored = self.stored._replace(owners=address(rows.lists.owners))
-        self._chains, self._n = rows.lists, rows.n
+        self._chains, self._n, self._nprobe = rows.lists, rows.n, settings.nprobe
+        self._record: records.Lists | None = None  # of lists, where some are chosen
         self._local = threading.local()  # a desk for each thread
         finer = self.model.finer
         self._in_steps = codec.steps is not None and (finer is None or finer.steps is not None)
@@ -206,12 +207,12 @@ class Scan:
             desk = self._local.desk = self._new_desk()
         return desk
 
-    def _new_desk(self, lists: records.Lists | None = None, nprobe: int = 0) -> Desk:
+    def _new_desk(self) -> Desk:
         finer = self._held[1]
         whole = None if finer is None else finer.at._replace(signs=0, words=0)
         return Desk(
-            self.model, self.stored, whole, lists, nprobe, self.k, self.best, self._width,
-            self.rows.blocks(None),
+            self.model, self.stored, whole, self._record, self._nprobe, self.k, self.best,
+            self._width, self.rows.blocks(None),
         )  # fmt: skip
 
     def _told(self, seen: tuple[int, int, int]) -> dict[str, int]:
