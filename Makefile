@@ -5,6 +5,9 @@ VENV ?= .venv
 WORKERS ?= auto
 LEVELS ?= generic avx2 avx512 amx
 BIN := $(VENV)/bin
+# Each process has one thread of BLAS and a stretch of the tests, so that few kernels are compiled by
+# several; who is done first takes from the others.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: demo test test-levels test-all lint clean
 
@@ -12,7 +15,7 @@ demo: $(VENV)/.demo  ## our indexes beside those of FAISS on the sample: tables,
 	$(BIN)/vqindex demo
 
 test: $(VENV)/.test  ## the whole suite but its slow tier
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(PYTEST)
 
 # Kernels and layouts at each level this CPU has, LLVM held back to it by the NUMBA variables. Where
 # there is no AMX, `make test` carries it out in software.
@@ -27,13 +30,13 @@ test-levels: $(VENV)/.test
 		case " $$has " in *" $$level "*) ;; *) echo "no $$level on this CPU"; continue;; esac; \
 		echo "CPU level $$level:"; \
 		VQINDEX_CPU_LEVEL=$$level NUMBA_CPU_NAME=$${pair#*:} NUMBA_CPU_FEATURES= \
-			$(BIN)/python -m pytest -n $(WORKERS) tests/kernels tests/layouts || exit 1; \
+			$(PYTEST) tests/kernels tests/layouts --ignore tests/kernels/gpu || exit 1; \
 		ran="$$ran $$level"; \
 	done; \
 	echo "CPU levels tested:$$ran; this CPU has: $$has"
 
 test-all: test-levels  ## every test, slow ones too, and every CPU level
-	$(BIN)/python -m pytest -n $(WORKERS) -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 lint: $(VENV)/.lint  ## style, format and types
 	$(BIN)/ruff check

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.kernels.cases import F32, SIGNED, SLACKS, Case, one, scalar_layout
+from tests.kernels.cases import F32, SLACKS, Case
+from tests.kernels.programs import SIGNED, one, scalar_layout
 from vqindex.kernels.cpu import bounds, lookups, records
 from vqindex.kernels.cpu.lookups import TOGETHER
 from vqindex.kernels.cpu.program import BLOCK, SLAB

@@ -13,8 +13,9 @@ import pytest
 import vqindex as vq
 from vqindex.kernels.cpu.level import LEVELS, best_level
 
-# LLVM too is kept from newer instructions, but on the CPU's own level.
-CPU_NAMES = {"generic": "x86-64", "avx2": "haswell", "avx512": "icelake-server"}
+# LLVM too is kept from newer instructions, but on the CPU's own level. These are the names of `make
+# test-levels`, so that what it has compiled is found.
+CPU_NAMES = {"generic": "generic", "avx2": "haswell", "avx512": "icelake-server"}
 SPECS = [("EDEN4", 96), ("EDEN4", 384), ("EDEN1", 50), ("TQprod2", 70), ("SQ8", 50), ("F16", 33)]
 
 

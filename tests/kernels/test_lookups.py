@@ -4,7 +4,8 @@ import numba
 import numpy as np
 import pytest
 
-from tests.kernels.cases import padded, scalar_layout
+from tests.kernels.cases import padded
+from tests.kernels.programs import scalar_layout
 from vqindex.codes import Codes
 from vqindex.kernels.cpu import lookups, simd
 from vqindex.kernels.cpu.program import BLOCK, FIRST, NONE, PLANE_WORDS, SLAB, WORDS, bind

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.kernels.cases import ANGLES
+from tests.kernels.programs import ANGLES
 from vqindex.kernels.cpu import polar, simd
 from vqindex.kernels.reference import polar as reference
 from vqindex.layouts.polar import PolarCodes

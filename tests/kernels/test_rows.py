@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.kernels.cases import PROGRAMS, SIGNED, SLACKS, Case, empty, same
+from tests.kernels.cases import SLACKS, Case, empty, same
+from tests.kernels.programs import PROGRAMS, SIGNED
 from vqindex.kernels.cpu import rows
 from vqindex.kernels.reference.select import top_k
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.kernels.cases import F32, PROGRAMS, Case, one, score_blocks
+from tests.kernels.cases import F32, Case, score_blocks
+from tests.kernels.programs import PROGRAMS, one
 from vqindex.kernels.cpu import score
 from vqindex.kernels.reference import score as reference
 from vqindex.layouts.scalar import ScalarCodes, Segment

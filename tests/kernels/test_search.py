@@ -3,17 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.kernels.cases import (
-    F32,
-    PROGRAMS,
-    SIGNED,
-    SLACKS,
-    Case,
-    empty,
-    masks_of,
-    same,
-    score_blocks,
-)
+from tests.kernels.cases import F32, SLACKS, Case, empty, masks_of, same, score_blocks
+from tests.kernels.programs import PROGRAMS, SIGNED
 from vqindex.kernels.cpu import records, rows, search, signs
 from vqindex.kernels.cpu.program import BLOCK
 from vqindex.kernels.reference.select import top_k, top_k_limited

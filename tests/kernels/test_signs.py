@@ -5,7 +5,8 @@ import ctypes
 import numpy as np
 import pytest
 
-from tests.kernels.cases import F32, SIGNED, SLACKS, Case, empty, masks_of, one, same, scalar_layout
+from tests.kernels.cases import F32, SLACKS, Case, empty, masks_of, same
+from tests.kernels.programs import SIGNED, one, scalar_layout
 from vqindex.kernels.cpu import records, rows, signs
 from vqindex.kernels.reference.select import top_k_limited
 from vqindex.memory import Workspace

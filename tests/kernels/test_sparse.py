@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.kernels.cases import F32, Case, one, score_blocks
+from tests.kernels.cases import F32, Case, score_blocks
+from tests.kernels.programs import one
 from vqindex.kernels.cpu import sparse
 from vqindex.kernels.cpu.operands import FINEST
 from vqindex.kernels.reference import score

@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.kernels.cases import F32, Case, one, padded
+from tests.kernels.cases import F32, Case, padded
+from tests.kernels.programs import one
 from vqindex.kernels.cpu import tables
 from vqindex.kernels.cpu.fields import block_at, field, segment_at
 from vqindex.kernels.cpu.program import BLOCK, PLANE, PLANE_WORDS, WORDS

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tests.kernels.cases import ANGLES
+from tests.kernels.programs import ANGLES
 from vqindex.layouts.polar import PolarCodes
 
 

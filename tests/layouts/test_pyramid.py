@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tests.kernels.cases import EDGES, GAINS
+from tests.kernels.programs import EDGES, GAINS
 from vqindex.layouts.pyramid import MOST_PULSES, PyramidCodes, pulses
 
 
