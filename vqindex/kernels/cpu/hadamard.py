@@ -72,7 +72,7 @@ def rotate_some(x, out, rows, d, p, signs, rounds, mixes, mix_bytes, scratch):
 @inlined
 def multiply_one(x, inner, matrix, matrix_bytes, width, out, scratch):
     """`matmul` of one row by addresses; matrix_bytes from row to row of the matrix."""
-    _product(x, 1, inner, matrix, matrix_bytes, width, out, scratch)
+    _product(x, np.int64(1), inner, matrix, matrix_bytes, width, out, scratch)
 
 
 @kernel
