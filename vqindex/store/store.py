@@ -173,9 +173,9 @@ class VectorStore(Asynchronous):
         if not len(batch):
             return 0
         with self._db.writing() as connection:
-            n = writing.write(connection, batch, mode, progress)
-        self._keeper.after_write()
-        return n
+            written = writing.write(connection, batch, mode, progress)
+        self._keeper.after_write(written)
+        return len(written.blobs)
 
     def remove(self, ids: str | Sequence[str] | None = None, where: Where = None) -> int:
         """Remove documents by id, by a filter, or those of the ids that pass it; how many.
