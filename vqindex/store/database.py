@@ -225,6 +225,14 @@ class Database:
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {round(1000 * WAIT)}")
 
+    def take(self, source: sqlite3.Connection) -> None:
+        """Become what another database is at its snapshot, but for the index file."""
+        with _asking.read(), self._turn, translated(self._where):
+            self.check_writable()
+            assert self._writer is not None
+            source.backup(self._writer)
+            self._writer.execute("UPDATE state SET index_file = NULL, log_start = version")
+
     @property
     def is_writer(self) -> bool:
         """Whether this object may write."""

@@ -290,6 +290,18 @@ class VectorStore(Asynchronous):
         """
         self._keeper.optimize(progress)
 
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Make a folder, new or of an earlier copy, a copy of this store, at once or not at all.
+
+        Others may read and write this store meanwhile, and read the copy. The folder is as if
+        opened to write; StoreLockedError where another has it open so. Its index is made anew.
+        """
+        options = {"metric": self.metric, "originals": self.originals}
+        with VectorStore(path, **options) as copy:  # type: ignore[arg-type]
+            with self._db.reading() as source:
+                copy._db.take(source)
+            copy._keeper.after_write()
+
     def verify(self) -> None:
         """Read everything there is, and hold it against each other; CorruptFileError."""
         self._keeper.verify()
