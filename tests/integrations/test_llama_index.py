@@ -307,6 +307,17 @@ def test_persist_makes_a_copy(tmp_path):
     assert len(VQVectorStore(folder, options={"read_only": True}).client) == len(store.client) - 1
 
 
+def test_what_a_filter_lets_pass_is_remembered_by_all_of_it(both):
+    ours, theirs = both
+    for key, value in (("tags", "x"), ("tags", "y"), ("tags", "x")):
+        one = MetadataFilter(key=key, value=value, operator=FilterOperator.CONTAINS)
+        for ids in (None, [f"n{i}" for i in range(40)], None):
+            query = VectorStoreQuery(
+                QUERY, similarity_top_k=80, filters=MetadataFilters(filters=[one]), node_ids=ids
+            )
+            same(ours, theirs, query)
+
+
 def test_pickled_it_is_its_folder(both, tmp_path):
     with VQVectorStore(tmp_path, metric="l2", originals="f16") as store:
         store.add(nodes())
