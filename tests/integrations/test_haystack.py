@@ -259,3 +259,12 @@ def test_what_cannot_be_is_refused():
         VQEmbeddingRetriever(InMemoryDocumentStore())
     with pytest.raises(ValueError, match="top_k"):
         VQEmbeddingRetriever(store, top_k=0)
+
+
+def test_closed_another_may_write(tmp_path):
+    with VQDocumentStore(tmp_path) as store:
+        store.write_documents([Document(id="a", content="b")])
+    with pytest.raises(ValueError, match="closed"):
+        store.count_documents()
+    with VQDocumentStore(tmp_path) as again:
+        assert again.count_documents() == 1

@@ -193,6 +193,18 @@ def test_a_folder_outlives_the_process(tmp_path):
     again.store.close()
 
 
+def test_closed_another_may_write(tmp_path):
+    embedding = DeterministicFakeEmbedding(size=8)
+    with VQVectorStore(embedding, tmp_path) as store:
+        store.add_texts(["a"], ids=["1"])
+    with pytest.raises(ValueError, match="closed"):
+        store.get_by_ids(["1"])
+    again = VQVectorStore(embedding, tmp_path)
+    assert len(again.get_by_ids(["1"])) == 1
+    again.close()
+    VQVectorStore(embedding, tmp_path).close()
+
+
 def test_a_store_that_is_open():
     store = VectorStore(metric="l2")
     store.add(["a"], [EMBEDDING.embed_query("word")], ["word"], [{"n": 1}])

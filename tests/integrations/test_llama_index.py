@@ -1,6 +1,7 @@
 """LlamaIndex's simple store as the measure, and its own filter function."""
 
 import asyncio
+import pickle
 import threading
 
 import numpy as np
@@ -34,6 +35,7 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.core.vector_stores.utils import build_metadata_filter_fn, node_to_metadata_dict
 
+from vqindex.errors import ReadOnlyError
 from vqindex.integrations.llama_index import VQVectorStore
 
 
@@ -303,6 +305,40 @@ def test_persist_makes_a_copy(tmp_path):
     again.persist(str(folder))  # is there already
     again.client.close()
     assert len(VQVectorStore(folder, options={"read_only": True}).client) == len(store.client) - 1
+
+
+def test_what_a_filter_lets_pass_is_remembered_by_all_of_it(both):
+    ours, theirs = both
+    for key, value in (("tags", "x"), ("tags", "y"), ("tags", "x")):
+        one = MetadataFilter(key=key, value=value, operator=FilterOperator.CONTAINS)
+        for ids in (None, [f"n{i}" for i in range(40)], None):
+            query = VectorStoreQuery(
+                QUERY, similarity_top_k=80, filters=MetadataFilters(filters=[one]), node_ids=ids
+            )
+            same(ours, theirs, query)
+
+
+def test_pickled_it_is_its_folder(both, tmp_path):
+    with VQVectorStore(tmp_path, metric="l2", originals="f16") as store:
+        store.add(nodes())
+        again = pickle.loads(pickle.dumps(store))
+        assert again.get_nodes() == store.get_nodes()
+        assert again.client.originals == "f16"
+        with again, pytest.raises(ReadOnlyError):
+            again.clear()
+    with pytest.raises(ValueError, match="closed"):
+        again.get_nodes()
+    with pytest.raises(TypeError, match="in memory"):
+        pickle.dumps(both[0])
+
+
+def test_closed_another_may_write(tmp_path):
+    store = VQVectorStore(tmp_path)
+    store.add(nodes(2))
+    store.close()
+    with VQVectorStore(tmp_path) as again:
+        assert len(again.get_nodes()) == 2
+    VQVectorStore(tmp_path).close()
 
 
 def test_a_storage_context_persists_it(tmp_path):

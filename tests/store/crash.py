@@ -76,7 +76,10 @@ def child(folder: str, first: int, seed: int, say: int) -> None:
 
 
 def kill_one(folder: str, first: int, seed: int, rng: random.Random) -> tuple[int, bool]:
-    """Let a child write for a while and kill it: steps done, and whether one was begun."""
+    """Let a child write for a while and kill it: steps done, and whether one was begun.
+
+    Not before it has said that an upsert is done: else nothing might be lost.
+    """
     hear, say = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -85,14 +88,17 @@ def kill_one(folder: str, first: int, seed: int, rng: random.Random) -> tuple[in
         finally:
             os._exit(1)
     os.close(say)
-    told = os.read(hear, 1)  # it has begun
+    told = b""
+    while not any(plan(first + i, seed)[0] == "upsert" for i in range(told.count(b"."))):
+        part = os.read(hear, 65536)
+        assert part, "the child failed"
+        told += part
     time.sleep(rng.choice([0, 0.01, 0.1, 0.5]) * rng.random())
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     while part := os.read(hear, 65536):
         told += part
     os.close(hear)
-    assert told[:1] == b"+", "the child failed"
     return told.count(b"."), told.endswith(b"+")
 
 

@@ -102,7 +102,20 @@ def test_what_is_no_document(folder, capsys, line, message):
     code, out, err = run(capsys, "add", "s", "bad.jsonl")
     assert (code, out) == (1, "")
     assert message in err
+    assert "stored before this failed: 0" in err
     assert parsed(capsys, "info", "s")["documents"] == 0
+    assert run(capsys, "add", "s", "bad.jsonl", "--batch", 1)[0] == 1
+    assert parsed(capsys, "info", "s")["documents"] == 1
+
+
+def test_what_was_stored_before_bad_input_is_told(folder, capsys):
+    run(capsys, "create", "s")
+    several = [{"id": f"d{i}"} for i in range(10)]
+    lines(folder / "bad.jsonl", [*several, {"id": 3}])
+    code, out, err = run(capsys, "add", "s", "bad.jsonl", "--batch", 4)
+    assert (code, out) == (1, "")
+    assert "stored before this failed: 8 documents, those of lines 1 to 8, and none after" in err
+    assert parsed(capsys, "info", "s")["documents"] == 8
 
 
 def test_wrong_usage(folder, capsys):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vqindex.errors import DocumentError, DtypeError, IdError, NonFiniteError, ShapeError
 from vqindex.store import Document, VectorStore
-from vqindex.store.documents import is_odd
+from vqindex.store.documents import _flat_json, is_odd
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
     [
@@ -217,3 +217,21 @@ def test_odd_metadata_are_known(about):
 
     text = json.dumps(about, ensure_ascii=False, separators=(",", ":"))
     assert is_odd(text) >= odd(about)
+
+
+flat = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | words
+    | (st.sampled_from(["},\n{", ",\n", '"},{"', "\\n", "]", "}"]))
+)
+
+
+@given(st.lists(st.dictionaries(words | st.just("},\n{"), flat, max_size=3), max_size=4))
+def test_flat_metadata_encoded_together_are_those_encoded_alone(several):
+    finite = not any(value in (math.inf, -math.inf) for one in several for value in one.values())
+    alone = [json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in several]
+    assert _flat_json(several) == (alone if finite else None)
+    assert _flat_json([*several, {"a": [1]}]) is None

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.store.brute import check
-from vqindex.errors import CorruptFileError, ReadOnlyError, StoreError, StoreLockedError
+from vqindex.errors import CorruptFileError, ReadOnlyError, SpecError, StoreError, StoreLockedError
 from vqindex.store import VectorStore
 
 D = 5
@@ -390,3 +391,61 @@ def test_a_newer_format_is_refused(tmp_path):
         VectorStore(tmp_path)
     with pytest.raises(StoreError, match="cannot be made"):
         VectorStore(tmp_path / "documents.db" / "x")
+
+
+def in_time(work):
+    """Whether something ends that may wait for what this thread holds."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(30)
+    return not thread.is_alive()
+
+
+@pytest.mark.usefixtures("small")
+def test_optimize_waits_for_no_reader(tmp_path, monkeypatch):
+    from vqindex.store import database
+
+    monkeypatch.setattr(database, "WAIT", 3600.0)
+    with VectorStore(tmp_path) as store, VectorStore(tmp_path, read_only=True) as reader:
+        there = fill(store, 90)
+        with reader._db.reading() as connection:
+            count = "SELECT count(*) FROM documents"
+            connection.execute(count).fetchone()
+            store.remove([f"d{i}" for i in range(80)])
+            assert in_time(store.optimize)
+            assert connection.execute(count).fetchone() == (len(there),)
+        store.optimize()
+        assert len(reader) == 10
+
+
+def test_others_search_while_one_that_had_to_catch_up_does(tmp_path):
+    with VectorStore(tmp_path) as store, VectorStore(tmp_path, read_only=True) as reader:
+        fill(store, 20)
+        with reader._keeper.synced() as (_, state):  # follows, and goes on to its answer
+            assert state.version == 1
+            assert in_time(lambda: reader.search(vectors(1)[0]))
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("kind", ["memory", "folder"])
+def test_backup(tmp_path, kind):
+    query, copied = vectors(1, 9)[0], tmp_path / "copy"
+    path = ":memory:" if kind == "memory" else tmp_path / "store"
+    with VectorStore(path, metric="l2", originals="f16") as store:
+        fill(store, 700)
+        store.backup(copied)
+        with VectorStore(copied, read_only=True) as reader:
+            assert reader.info()["index"] == "IVF8,SQ8"
+            assert reader.search(query) == store.search(query)
+            store.remove([f"d{i}" for i in range(650)])
+            store.index_field("meta.a")
+            store.backup(copied)  # over the first
+            assert reader.search(query, 99) == store.search(query, 99)
+            assert reader.info()["indexed_fields"] == ["meta.a"]
+        with VectorStore(copied) as again:
+            again.verify()
+            assert list(again.documents()) == list(store.documents())
+            with pytest.raises(StoreLockedError):
+                store.backup(copied)
+    with VectorStore(":memory:") as other, pytest.raises(SpecError, match="metric"):
+        other.backup(copied)

@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vqindex.errors import FilterError
 from vqindex.store import Document, VectorStore, matches, sql
-from vqindex.store.where import OPS, parse
+from vqindex.store.where import OPS, Function, parse
 
 EDGES = [
     0, 1, -1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64, 10**30, 10**30 + 1,
@@ -219,3 +220,23 @@ def test_rows_with_exact_numbers_only_are_asked_in_sql(monkeypatch):
                 assert store.count({"field": f"meta.{key}", "op": "==", "value": value}) == 1
         assert store.count({"field": "meta.tags", "op": "contains", "value": "1e5"}) == 1
         assert store.count({"field": "meta.year", "op": "in", "value": list(range(3000))}) == 1
+
+
+def test_what_a_function_lets_pass_is_remembered_if_it_says_so():
+    asked = []
+
+    def odd(document):
+        asked.append(document.id)
+        return document.metadata["i"] % 2 == 1
+
+    with VectorStore() as store:
+        store.add([f"d{i}" for i in range(9)], np.eye(9), metadata=[{"i": i} for i in range(9)])
+        for where, times in ((odd, 18), (Function("odd", odd), 9)):
+            asked.clear()
+            for i in (1, 2):
+                hits = store.search(np.eye(9)[i], 9, where)
+                assert sorted(hit.document.id for hit in hits) == ["d1", "d3", "d5", "d7"]
+            assert len(asked) == times
+        assert len(store.search(np.eye(9)[0], 9, Function("even", lambda one: not odd(one)))) == 5
+        store.add(["d9"], np.eye(9)[:1], metadata=[{"i": 9}])
+        assert len(store.search(np.eye(9)[0], 9, Function("odd", odd))) == 5

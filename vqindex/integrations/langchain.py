@@ -7,6 +7,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from vqindex.errors import ShapeError
+from vqindex.integrations.closing import Closing
 from vqindex.integrations.mongo import parse
 from vqindex.store import Document, Hit, VectorStore
 
@@ -22,7 +23,7 @@ Scored = list[tuple[Text, float]]
 
 
 @final
-class VQVectorStore(Base):
+class VQVectorStore(Closing, Base):
     """Texts, their metadata and their embeddings in a store of vqindex.
 
     embedding  what makes vectors of texts
@@ -33,7 +34,7 @@ class VQVectorStore(Base):
     `filter` of a search is a function from a Document to a bool, or a dict in the language of
     MongoDB: {"year": {"$gte": 1999}, "genre": "drama"}, with $eq $ne $gt $gte $lt $lte $in $nin
     $contains $exists, $and, $or and $not. Scores are similarities: larger is nearer. Metadata are
-    JSON values. `store` is the store itself.
+    JSON values. `store` is the store itself, which `close`, or the end of a `with`, closes.
     """
 
     def __init__(
@@ -54,6 +55,10 @@ class VQVectorStore(Base):
     def embeddings(self) -> Embeddings:
         """What makes vectors of texts."""
         return self.embedding
+
+    @property
+    def _kept(self) -> VectorStore:
+        return self.store
 
     @classmethod
     def from_texts(

@@ -10,6 +10,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,8 @@ def _create(args: argparse.Namespace) -> Found:
 
 
 def _add(args: argparse.Namespace) -> Found:
-    written, size = 0, Path(args.input).stat().st_size if args.input != "-" else 0
-    with _opened(args) as store:
+    written, last, size = 0, 0, Path(args.input).stat().st_size if args.input != "-" else 0
+    with _opened(args) as store, _told(lambda: (written, last)):
         tell = Progress(args.progress and size > 0, size, "add")
         lines = _lines(args.input)
         while part := list(islice(lines, args.batch)):
@@ -116,9 +117,22 @@ def _add(args: argparse.Namespace) -> Found:
                 columns["text"],
                 columns["metadata"],
             )
+            last = part[-1][0]
             tell(min(part[-1][2], size - 1))
         tell(size)
         return _shown({"written": written, "documents": len(store)})
+
+
+@contextmanager
+def _told(stored: Callable[[], tuple[int, int]]) -> Iterator[None]:
+    """Where adding fails, say how many documents were stored before, and up to which line."""
+    try:
+        yield
+    except Exception:
+        written, last = stored()
+        some = f"{written} documents, those of lines 1 to {last}, and none after them"
+        print(f"vqindex: stored before this failed: {some if written else 0}", file=sys.stderr)
+        raise
 
 
 def _search(args: argparse.Namespace) -> Found:

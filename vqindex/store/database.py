@@ -206,7 +206,10 @@ class Database:
                 raise
 
     def tidy(self) -> None:
-        """Move the log of writes into the database, and give free pages back if they are many."""
+        """Move the log of writes into the database, and give free pages back if they are many.
+
+        Where others read what is in the log, it stays; nobody is waited for.
+        """
         with _asking.read(), self._turn, translated(self._where):
             self.check_writable()
             connection = self._writer
@@ -216,7 +219,19 @@ class Database:
             if free * FREE > pages:
                 connection.execute("VACUUM")
             connection.execute("PRAGMA optimize")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {round(1000 * WAIT)}")
+
+    def take(self, source: sqlite3.Connection) -> None:
+        """Become what another database is at its snapshot, but for the index file."""
+        with _asking.read(), self._turn, translated(self._where):
+            self.check_writable()
+            assert self._writer is not None
+            source.backup(self._writer)
+            self._writer.execute("UPDATE state SET index_file = NULL, log_start = version")
 
     @property
     def is_writer(self) -> bool:

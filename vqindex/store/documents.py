@@ -29,6 +29,9 @@ _SIMPLE = frozenset({str, int, float, bool, type(None)})
 _TEXTS, _KEYS = frozenset({str, type(None)}), frozenset({str})
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode_lines = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",\n", ":")
+).encode
 
 
 @final
@@ -98,7 +101,9 @@ def batch(ids: Any, texts: Any, metadata: Any, vectors: Any, *, half: bool) -> B
         words = _texts(_sized(texts, n, "texts"), "texts", "a string or None")
     given = [{}] * n if metadata is None else _sized(metadata, n, "metadata")
     about = [{} if one is None else one for one in given]
-    encoded = [_json(one, f"metadata[{i}]") for i, one in enumerate(about)]
+    encoded = _flat_json(about)
+    if encoded is None:
+        encoded = [_json(one, f"metadata[{i}]") for i, one in enumerate(about)]
     _texts(encoded, "metadata", "JSON")
     odd = [is_odd(text) for text in encoded] if is_odd("\n".join(encoded)) else [False] * n
     blobs, dim = _blobs(vectors, n, half)
@@ -141,14 +146,29 @@ def _texts(values: list[Any], name: str, wanted: str) -> list[Any]:
     return values
 
 
-def _json(value: Any, name: str) -> str:
-    flat = type(value) is dict and _KEYS.issuperset(map(type, value))
-    if not flat and not isinstance(value, Mapping):
-        raise DtypeError(f"{name} must be a dict or None, got {value!r}.")
-    flat = flat and _SIMPLE.issuperset(map(type, value.values()))
-    plain = value if flat else _plain(value, name, 0)
+def _flat_json(several: list[Any]) -> list[str] | None:
+    """All as JSON in one go, which takes a third of the time, if they are dicts of no others.
+
+    No string of JSON has a line's end in it, so it stands only where parts meet.
+    """
+    if not several:
+        return []
+    for one in several:
+        flat = type(one) is dict and _KEYS.issuperset(map(type, one))
+        if not (flat and _SIMPLE.issuperset(map(type, one.values()))):
+            return None
     try:
-        return _encode(plain)
+        lines = _encode_lines(several)
+    except ValueError:
+        return None  # which it is, they say one by one
+    return ["{" + one.replace(",\n", ",") + "}" for one in lines[2:-2].split("},\n{")]
+
+
+def _json(value: Any, name: str) -> str:
+    if not isinstance(value, Mapping):
+        raise DtypeError(f"{name} must be a dict or None, got {value!r}.")
+    try:
+        return _encode(_plain(value, name, 0))
     except ValueError as error:  # NaN, infinity, or an integer of thousands of digits
         raise DocumentError(f"{name} has no form in JSON: {error}.") from None
 
@@ -218,8 +238,9 @@ def _blobs(vectors: Any, n: int, half: bool) -> tuple[list[bytes | None], int | 
 
 def _rows(singles: NDArray[np.float32], given: Any, half: bool) -> list[bytes]:
     """Rows (n, d), already checked, in the fewest bytes that lose nothing, or in float16."""
-    norms = np.linalg.norm(singles.astype(np.float64), axis=1)
-    if (norms > LARGEST).any():
+    largest = np.abs(singles).max(initial=0) * math.sqrt(singles.shape[1])
+    norms = np.linalg.norm(singles.astype(np.float64), axis=1) if largest > LARGEST else None
+    if norms is not None and (norms > LARGEST).any():
         at = int(np.argmax(norms > LARGEST))
         raise NonFiniteError(f"vectors[{at}] has norm {norms[at]:.3g}; at most 1e15 can be kept.")
     if half:

@@ -16,7 +16,7 @@ from vqindex.store.growth import candidates
 from vqindex.store.mirror import Mirror
 from vqindex.store.reading import read_rows
 from vqindex.store.schema import State
-from vqindex.store.where import parse
+from vqindex.store.where import Function, parse
 
 Where = Mapping[str, Any] | Callable[[Document], bool] | None
 Rows = NDArray[np.int64]
@@ -126,7 +126,9 @@ def best(
     """The k nearest rows of each query; the mirror stands where the snapshot does."""
     allowed, name = None, ""
     if where is not None:
-        if not callable(where):
+        if isinstance(where, Function):
+            name = f"function {where.name}"
+        elif not callable(where):
             parse(where)
             name = _text(where)
         allowed = mirror.allowed(name) or mirror.allow(name, rows(connection, where))

@@ -7,7 +7,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, final
 
@@ -20,10 +20,10 @@ from vqindex.store import growth
 from vqindex.store.database import Database, read_state, snapshot
 from vqindex.store.documents import is_odd, loads, matrix
 from vqindex.store.mirror import Mirror
-from vqindex.store.reading import vector_rows
+from vqindex.store.reading import Written, vector_rows
 from vqindex.store.schema import State
 
-LEAST = 8192  # rows changed from which the index file is written again, or half of all if more
+LEAST = 8192  # rows changed from which the index file is written again, or 2/3 of all if more
 
 
 @final
@@ -41,7 +41,7 @@ class Keeper:
         self._growing = threading.Lock()  # held by who makes the index anew, or saves it
 
     @contextmanager
-    def synced(self) -> Iterator[tuple[sqlite3.Connection, State]]:
+    def synced(self, written: Written | None = None) -> Iterator[tuple[sqlite3.Connection, State]]:
         """A snapshot of the database, with the mirror at the same version and held there."""
         mirror = self.mirror
         with self.database.connection() as connection:
@@ -50,12 +50,15 @@ class Keeper:
                 if state.version == mirror.version:
                     yield connection, state
                     return
-            with mirror.lock.write(), snapshot(connection):
-                state = read_state(connection)
-                mirror.follow(connection, state, self.database.folder)
+            with ExitStack() as held:
+                with mirror.lock.write():
+                    held.enter_context(snapshot(connection))
+                    state = read_state(connection)
+                    mirror.follow(connection, state, self.database.folder, written)
+                    held.enter_context(mirror.lock.read())  # kept when others may read again
                 yield connection, state
 
-    def after_write(self) -> None:
+    def after_write(self, written: Written | None = None) -> None:
         """Come after what was written; now and then make the index anew, and save it.
 
         What was written is safe: where the index cannot follow, searches will say so.
@@ -63,12 +66,12 @@ class Keeper:
         if not self._growing.acquire(blocking=False):
             return  # another thread is at it
         try:
-            with self.synced():
+            with self.synced(written):
                 pass
             mirror = self.mirror
             if self.spec is None and growth.is_due(mirror.made_of, len(mirror)):
                 self.rebuild(growth.specs(len(mirror)), False)
-            if mirror.changed > max(LEAST, len(mirror) // 2):
+            if mirror.changed > max(LEAST, 2 * len(mirror) // 3):
                 self.save()
         except OSError as error:
             self.mirror.changed = 0  # after as many changes it is tried again
@@ -160,7 +163,8 @@ class Keeper:
             self._verify_file(self.database.folder, state.index_file)
         with self.synced() as (connection, _):
             mirror = self.mirror
-            have = np.concatenate([i.ids for i in (mirror.codes, mirror.tail) if i is not None])
+            codes = [] if mirror.codes is None else [mirror.codes.ids]
+            have = np.concatenate([*codes, mirror.tail.rows])
             if not np.array_equal(np.sort(have), vector_rows(connection)):
                 raise CorruptFileError("the index is not of the vectors there are; optimize() it.")
 

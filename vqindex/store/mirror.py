@@ -1,11 +1,12 @@
 """What a store searches: quantized codes of most rows, and the newest ones exactly beside them.
 
-Both are indexes whose ids are the database's rows. They stand for one version of the store, and
-follow the log to a later one; whatever they lack can be made anew from the database.
+Rows are those of the database, and ids of the index of codes. Both stand for one version of the
+store, and follow the log to a later one; whatever they lack can be made anew from the database.
 """
 
 import sqlite3
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import final
 
@@ -18,9 +19,11 @@ from vqindex.factory import index_factory
 from vqindex.indexes.base import Index
 from vqindex.locks import ReadWriteLock
 from vqindex.store.growth import CODES, TAIL, WAITING
-from vqindex.store.reading import Rows, read, vector_rows
+from vqindex.store.reading import Rows, Written, parts, read, vector_rows
 from vqindex.store.schema import State
+from vqindex.store.tail import Tail
 
+Vectors = NDArray[np.float32]
 Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 MORE = 8  # candidates beyond k, for what float32 sums may confuse
 MASKS = 16  # kept
@@ -44,7 +47,7 @@ class Mirror:
         self.made_of = 0  # rows that there were when `codes` was fitted
         self._last = -1  # the largest row there ever was
         self.codes: Index | None = None
-        self.tail = index_factory("F32", metric=self.metric)
+        self.tail = Tail(self.metric)
         self._masks: dict[str, Masks] = {}
 
     def __len__(self) -> int:
@@ -53,22 +56,28 @@ class Mirror:
     @property
     def nbytes(self) -> int:
         """Memory of the codes and of the tail."""
-        return sum(i.nbytes["total"] for i in (self.tail, self.codes) if i is not None)
+        return self.tail.nbytes + (0 if self.codes is None else self.codes.nbytes["total"])
 
     # Following the database
 
-    def follow(self, connection: sqlite3.Connection, state: State, folder: Path | None) -> None:
-        """Come to the version of a snapshot, `state` being its own.
+    def follow(
+        self, connection: sqlite3.Connection, state: State, folder: Path | None,
+        written: Written | None = None,
+    ) -> None:  # fmt: skip
+        """Come to the version of a snapshot, `state` being its own; `written` by the last if known.
 
         Whatever fails or interrupts this, the next time begins from nothing.
         """
         try:
-            self._follow(connection, state, folder)
+            self._follow(connection, state, folder, written)
         except BaseException:
             self.clear()
             raise
 
-    def _follow(self, connection: sqlite3.Connection, state: State, folder: Path | None) -> None:
+    def _follow(
+        self, connection: sqlite3.Connection, state: State, folder: Path | None,
+        written: Written | None,
+    ) -> None:  # fmt: skip
         began = self.version >= state.log_start and self.file == state.index_file
         if not began or self.dim != state.dim:
             self.clear()
@@ -84,8 +93,12 @@ class Mirror:
                 missing = np.setdiff1d(vector_rows(connection), self.codes.ids)
                 ranges += [(row, row) for row in missing.tolist()]
         self._masks = {}
-        if ranges:
-            self._take(connection, _merged(ranges))
+        if began and written is not None and written.version == state.version == self.version + 1:
+            there = ((row, blob) for row, blob in sorted(written.blobs.items()) if blob is not None)
+            self._take(_merged(ranges), parts(there, self.dim))
+        elif ranges:
+            ranges = _merged(ranges)
+            self._take(ranges, read(connection, ranges, self.dim))
         self.changed += len(ranges)  # or the log of rows without vectors would not be cut
         self.version = state.version
 
@@ -115,15 +128,16 @@ class Mirror:
         self.codes, self.version, self.made_of = codes, version, len(codes)
         self._last = int(codes.ids.max(initial=-1))
 
-    def _take(self, connection: sqlite3.Connection, ranges: list[tuple[int, int]]) -> None:
-        """Let rows in ranges, ascending and apart, be what the database has of them now."""
+    def _take(self, ranges: list[tuple[int, int]], there: Iterable[tuple[Rows, Vectors]]) -> None:
+        """Let rows in ranges, ascending and apart, be those of them that are there."""
         firsts, lasts = np.array(ranges).T
-        for index in (self.tail, self.codes) if firsts[0] <= self._last else ():
-            if index is not None and len(index):
-                self.changed += index.remove(_within(firsts, lasts, index))
+        if firsts[0] <= self._last:
+            self.changed += self.tail.remove(_within(firsts, lasts, self.tail.rows))
+            if self.codes is not None:
+                self.changed += self.codes.remove(_within(firsts, lasts, self.codes.ids))
         self._last = max(self._last, ranges[-1][1])
-        for rows, vectors in read(connection, ranges, self.dim):
-            self.tail.add(vectors, rows)
+        for rows, vectors in there:
+            self.tail.add(rows, vectors)
             self.changed += len(rows)
             self.settle()
 
@@ -133,9 +147,9 @@ class Mirror:
             return
         if self.codes is None:
             self.codes = index_factory(self.spec or CODES[0], metric=self.metric)
-        rows = np.sort(self.tail.ids)
-        rows = rows[: len(rows) - TAIL // 4]
-        self.codes.add(self.tail.reconstruct(rows), rows)
+        oldest = np.argsort(self.tail.rows)[: len(self.tail) - TAIL // 4]
+        rows = self.tail.rows[oldest]
+        self.codes.add(self.tail.vectors[oldest], rows)
         self.tail.remove(rows)
         self._masks = {}
 
@@ -144,26 +158,22 @@ class Mirror:
     def candidates(
         self, queries: NDArray[np.float32], k: int, m: int, masks: Masks | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Rows (nq, at most m) among which the k nearest of each query (nq, d) are; their scores.
+        """Rows (nq, at most m + k + MORE) among which the k nearest of each query are; scores.
 
-        Scores are estimates for rows that are coded. Those of the tail are good to a few bits.
+        Those of the codes, m at most and their scores estimates, and then those of the tail, all
+        that can be among the k nearest whatever the estimates are worth.
 
         masks  the rows that may be found, from `allow`, or None for all
         Rows are -1 where there are no more.
         """
         codes, tail = (None, None) if masks is None else masks
-        found = []
-        for index, mask, wanted in ((self.codes, codes, m), (self.tail, tail, k + MORE)):
-            if index is not None and len(index):
-                found.append(index.search(queries, min(wanted, len(index)), filter=mask))
-        if not found:
-            return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-        if len(found) == 1:
-            return found[0].ids, found[0].scores
-        ids = np.concatenate([part.ids for part in found], axis=1)
-        scores = np.concatenate([part.scores for part in found], axis=1)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :m]
-        return np.take_along_axis(ids, best, 1), np.take_along_axis(scores, best, 1)
+        rows, scores = self.tail.nearest(queries, k + MORE, tail)
+        if self.codes is None or not len(self.codes):
+            return rows, scores
+        found = self.codes.search(queries, min(m, len(self.codes)), filter=codes)
+        if not rows.size:
+            return found.ids, found.scores
+        return np.concatenate([found.ids, rows], 1), np.concatenate([found.scores, scores], 1)
 
     def allowed(self, name: str) -> Masks | None:
         """Masks that were made under a name since the last change."""
@@ -172,7 +182,7 @@ class Mirror:
     def allow(self, name: str, rows: Rows) -> Masks:
         """Masks of some rows, kept under a name if there is one."""
         codes = np.empty(0, np.int64) if self.codes is None else self.codes.ids
-        masks = np.isin(codes, rows), np.isin(self.tail.ids, rows)
+        masks = np.isin(codes, rows), np.isin(self.tail.rows, rows)
         if name:
             if len(self._masks) >= MASKS:
                 self._masks = {}
@@ -180,14 +190,13 @@ class Mirror:
         return masks
 
 
-def _within(firsts: Rows, lasts: Rows, index: Index) -> Rows:
-    """The rows of an index that are in ranges, and perhaps some that it has not."""
-    if (lasts - firsts + 1).sum() < len(index):
+def _within(firsts: Rows, lasts: Rows, rows: Rows) -> Rows:
+    """Those of some rows that are in ranges, and perhaps some that are not among them."""
+    if (lasts - firsts + 1).sum() < len(rows):
         several = zip(firsts.tolist(), lasts.tolist(), strict=True)
         return np.concatenate([np.arange(first, last + 1) for first, last in several])
-    ids = index.ids
-    at = np.searchsorted(firsts, ids, side="right") - 1
-    return ids[(at >= 0) & (ids <= lasts[at])]
+    at = np.searchsorted(firsts, rows, side="right") - 1
+    return rows[(at >= 0) & (rows <= lasts[at])]
 
 
 def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

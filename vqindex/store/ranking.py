@@ -50,6 +50,9 @@ def distance(score: float, metric: str) -> float:
 
 def best(scores: NDArray[np.floating], rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     """Places of the k largest scores (m,), largest first, ties by lower row."""
+    if 2 * k < len(scores):
+        few = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
+        return few[np.lexsort((rows[few], -scores[few]))[:k]]
     return np.lexsort((rows, -scores))[:k]
 
 

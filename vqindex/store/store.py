@@ -173,9 +173,9 @@ class VectorStore(Asynchronous):
         if not len(batch):
             return 0
         with self._db.writing() as connection:
-            n = writing.write(connection, batch, mode, progress)
-        self._keeper.after_write()
-        return n
+            written = writing.write(connection, batch, mode, progress)
+        self._keeper.after_write(written)
+        return len(written.blobs)
 
     def remove(self, ids: str | Sequence[str] | None = None, where: Where = None) -> int:
         """Remove documents by id, by a filter, or those of the ids that pass it; how many.
@@ -289,6 +289,18 @@ class VectorStore(Asynchronous):
         after many changes, or before many searches. Gives back room on the disk.
         """
         self._keeper.optimize(progress)
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Make a folder, new or of an earlier copy, a copy of this store, at once or not at all.
+
+        Others may read and write this store meanwhile, and read the copy. The folder is as if
+        opened to write; StoreLockedError where another has it open so. Its index is made anew.
+        """
+        options = {"metric": self.metric, "originals": self.originals}
+        with VectorStore(path, **options) as copy:  # type: ignore[arg-type]
+            with self._db.reading() as source:
+                copy._db.take(source)
+            copy._keeper.after_write()
 
     def verify(self) -> None:
         """Read everything there is, and hold it against each other; CorruptFileError."""

@@ -15,7 +15,9 @@ array and object; values of different kinds are never equal, so true is not 1, w
 
 A field that is not there equals nothing, so tests of it are false, `!=` and `not in` true: they are
 exactly the opposites of `==` and `in`, and `not` of what is in it. An empty `and` is true, an empty
-`or` false. A Python function from a Document to a bool may stand in place of a filter.
+`or` false. A Python function from a Document to a bool may stand in place of a filter. It is asked
+of every document at every search, for what it says may depend on anything; what a filter or a
+`Function` lets pass is remembered until the store changes.
 """
 
 import operator
@@ -62,6 +64,21 @@ class Not:
 
 
 Node = Test | Group | Not
+
+
+@final
+@dataclass(frozen=True)
+class Function:
+    """A function of documents that always says the same of the same document.
+
+    name  that no other such function of the process has
+    """
+
+    name: str
+    test: Callable[[Document], bool]
+
+    def __call__(self, document: Document) -> bool:
+        return self.test(document)
 
 
 def parse(where: Any, depth: int = 0) -> Node:

@@ -13,6 +13,7 @@ from vqindex.progress import Progress, ProgressLike
 from vqindex.store.database import read_state
 from vqindex.store.documents import Batch, is_odd, loads
 from vqindex.store.finding import indexed_fields
+from vqindex.store.reading import Written
 from vqindex.store.schema import State
 from vqindex.store.sql import entry
 
@@ -21,8 +22,8 @@ AT_ONCE = 1024  # documents written between two signs of progress
 
 def write(
     connection: sqlite3.Connection, batch: Batch, mode: str, progress: ProgressLike = False
-) -> int:
-    """Write documents and return how many; mode is "add", "skip" or "upsert".
+) -> Written:
+    """Write documents, which makes a version if there are any; mode is "add", "skip" or "upsert".
 
     IdError if an id is there that is to be added, ShapeError for vectors of another dimension.
     """
@@ -40,7 +41,7 @@ def write(
         replaced += _put(connection, batch, chosen[start:stop], rows[start:stop], state, fields)
         tell(min(stop, len(rows)))
     if not rows:
-        return 0
+        return Written(state.version, {})
     vectors = sum(batch.vectors[at] is not None for at in chosen) - replaced
     _changed(connection, rows)
     connection.execute(
@@ -48,7 +49,8 @@ def write(
         "vectors = vectors + ?",
         (dim, new, new, vectors),
     )
-    return len(rows)
+    blobs = {row: batch.vectors[at] for row, at in zip(rows, chosen, strict=True)}
+    return Written(state.version + 1, blobs)
 
 
 def _dim(state: State, batch: Batch) -> int | None:

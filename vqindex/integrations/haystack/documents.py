@@ -1,5 +1,6 @@
 """Haystack's documents and filters in the forms of a store, and back."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from haystack.utils.filters import document_matches_filter
 from vqindex.errors import DocumentError
 from vqindex.integrations.comparisons import Filter, compared
 from vqindex.store import Document as Kept
+from vqindex.store.where import Function
 
 Filters = Mapping[str, Any] | None
 Where = Filter | Callable[[Kept], bool] | None
@@ -61,7 +63,15 @@ def where(filters: Filters) -> Where:
     asked = _asked(filters)
     if asked is not None:
         return asked
-    return lambda one: document_matches_filter(filters, document(one, False))
+
+    def test(one: Kept) -> bool:
+        return bool(document_matches_filter(filters, document(one, False)))
+
+    try:
+        json.dumps(filters)
+    except TypeError:  # other objects may look alike
+        return test
+    return Function(f"haystack {filters!r}", test)
 
 
 def _asked(filters: Mapping[str, Any]) -> Filter | None:

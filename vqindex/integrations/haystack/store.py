@@ -15,6 +15,7 @@ from haystack.errors import FilterError
 
 from vqindex.errors import IdError
 from vqindex.integrations import values
+from vqindex.integrations.closing import Closing
 from vqindex.integrations.haystack.documents import Filters, columns, document, meta, where
 from vqindex.store import VectorStore
 
@@ -39,7 +40,7 @@ def twin(method: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
 
 
 @final
-class VQDocumentStore:
+class VQDocumentStore(Closing):
     """Documents of Haystack in a store of vqindex, with embeddings or without.
 
     path              the store's folder; in memory if there is none
@@ -49,7 +50,7 @@ class VQDocumentStore:
 
     Filters mean what Haystack's own `document_matches_filter` says; where that raises for a
     document whose value has no order with a filter's number, the document is not found. Metadata
-    are JSON values. `store` is the store itself.
+    are JSON values. `store` is the store itself, which `close`, or the end of a `with`, closes.
     """
 
     def __init__(
@@ -63,6 +64,10 @@ class VQDocumentStore:
         self._init = {"path": None if path is None else str(path), "metric": metric, **options}
         self.return_embedding = return_embedding
         self.store = VectorStore(self._init["path"] or ":memory:", metric=metric, **options)
+
+    @property
+    def _kept(self) -> VectorStore:
+        return self.store
 
     def to_dict(self) -> dict[str, Any]:
         """How to make such a store; its documents are in its folder."""

@@ -8,6 +8,7 @@ from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 
 from vqindex.integrations.comparisons import Filter, compared
 from vqindex.store import Document
+from vqindex.store.where import Function
 
 _OPS = {op: op for op in ("==", "!=", ">", "<", ">=", "<=", "in")} | {"nin": "not in"}
 Where = Filter | Callable[[Document], bool] | None
@@ -32,11 +33,15 @@ def where(
     own = _function(filters)
     few = None if ids is None else set(ids)
     of = None if ref_doc_ids is None else set(ref_doc_ids)
-    return lambda one: (
-        (few is None or one.id in few)
-        and (of is None or one.metadata.get("ref_doc_id") in of)
-        and own(one)
-    )
+
+    def test(one: Document) -> bool:
+        return (
+            (few is None or one.id in few)
+            and (of is None or one.metadata.get("ref_doc_id") in of)
+            and own(one)
+        )
+
+    return Function(f"llama_index {filters!r} {tests!r}", test)
 
 
 def _asked(filters: MetadataFilters | MetadataFilter) -> Filter | None:

@@ -24,6 +24,7 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
+from vqindex.integrations.closing import Closing
 from vqindex.integrations.comparisons import compared
 from vqindex.integrations.llama_index.filters import Where, where
 from vqindex.store import Document, VectorStore
@@ -40,7 +41,7 @@ Found = list[tuple[Document, float]]
 
 
 @final
-class VQVectorStore(BasePydanticVectorStore):
+class VQVectorStore(Closing, BasePydanticVectorStore):
     """Nodes and their embeddings in a store of vqindex.
 
     path     the store's folder; in memory if there is none
@@ -50,7 +51,8 @@ class VQVectorStore(BasePydanticVectorStore):
 
     Filters mean what LlamaIndex's own `build_metadata_filter_fn` says, and may be nested; where
     that raises for a node whose value has no order with a filter's, the node is not found.
-    `client` is the store itself.
+    `client` is the store itself, which `close`, or the end of a `with`, closes. Pickled, it is its
+    folder, which is opened to read only: one may write. One in memory is not pickled.
     """
 
     stores_text: bool = True
@@ -77,6 +79,16 @@ class VQVectorStore(BasePydanticVectorStore):
     def client(self) -> VectorStore:
         """The store itself."""
         return self._store
+
+    @property
+    def _kept(self) -> VectorStore:
+        return self._store
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._store.path is None:
+            raise TypeError("a store in memory cannot be pickled: give it a path, or persist() it.")
+        options = self.options | {"read_only": True}
+        return _opened, (str(self._store.path.resolve()), self.metric, options)
 
     # Changing it
 
@@ -169,24 +181,14 @@ class VQVectorStore(BasePydanticVectorStore):
     def persist(
         self, persist_path: str = os.path.join(DEFAULT_PERSIST_DIR, FOLDER), fs: Any = None
     ) -> None:
-        """Make a folder, new or of an earlier copy, a copy of this store.
+        """Make a folder, new or of an earlier copy, a copy of this store, at once or not at all.
 
         What is in the store's own folder needs none: it is on the disk when a call returns.
         """
         folder = _local(persist_path, fs)
         if self._store.path is not None and self._store.path.resolve() == folder.resolve():
             return
-        metric, originals = self._store.metric, self._store.originals
-        with VectorStore(folder, metric=metric, originals=originals) as copy:
-            several = list(self._store.documents())
-            copy.upsert(
-                [one.id for one in several],
-                [one.vector for one in several],
-                [one.text for one in several],
-                [one.metadata for one in several],
-            )
-            there = {one.id for one in several}
-            copy.remove([one.id for one in copy.documents() if one.id not in there])
+        self._store.backup(folder)
 
     @classmethod
     def from_persist_path(cls, persist_path: str, fs: Any = None) -> Self:
@@ -235,6 +237,10 @@ class VQVectorStore(BasePydanticVectorStore):
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """As `query`."""
         return await asyncio.to_thread(self.query, query, **kwargs)
+
+
+def _opened(path: str, metric: str | None, options: dict[str, Any]) -> VQVectorStore:
+    return VQVectorStore(path, metric, options=options)
 
 
 def _local(path: str, fs: Any) -> Path:
