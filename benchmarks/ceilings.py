@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import table
-from vqindex.evaluate import Rate
+from benchmarks.stopwatch import Rate
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import kernel
 from vqindex.kernels.cpu.level import LEVEL

@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks import ceilings, stopwatch, table
 from benchmarks.scans import MEASURES, K, Work, hold
+from benchmarks.stopwatch import Rate
 from vqindex import warmup
-from vqindex.evaluate import Rate
 
 CASES = Path(__file__).with_suffix(".toml")
 _READING = (

@@ -1,12 +1,28 @@
 """How often a second things can be done, timed in alternation: a slow spell slows all alike."""
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from vqindex.evaluate import Rate
-
 Call = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often a second over several rounds; spread is (best - worst) / median."""
+
+    best: float
+    median: float
+    spread: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> "Rate":
+        """From the seconds that it took, one number for each round."""
+        rates = sorted(1 / s for s in seconds)
+        median = statistics.median(rates)
+        return cls(rates[-1], median, (rates[-1] - rates[0]) / median)
 
 
 def rates(

@@ -155,7 +155,7 @@ def test_demo(folder, data, capsys, monkeypatch):
     monkeypatch.setattr("vqindex.demo.warmup", lambda: 0.0)
     monkeypatch.setattr("vqindex.demo.systems", lambda d: (["F32"], []))
     found = parsed(capsys, "demo", "tiny.hdf5", "--rounds", 1)
-    assert found["measurements"][0]["recall"] == {"1": 1.0, "10": 1.0}
+    assert found["flat"][0]["recall"] == {"1": 1.0, "10": 1.0}
     assert found["pictures"] == ["demo/tiny.png", "demo/tiny-lists.png"]
     assert (folder / "demo" / "tiny.png").exists()
     code, out, err = run(capsys, "demo", "tiny.hdf5", "--rounds", 1, "--picture", "p.png")

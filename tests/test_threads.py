@@ -322,3 +322,11 @@ def test_the_tightest_cgroup_quota_counts(tmp_path):
         assert threads._cgroup_quota(tmp_path / "none", tmp_path) == math.inf
     finally:
         threads._cgroup_quota.cache_clear()
+
+
+def test_held_threads_are_the_default_inside_alone(monkeypatch):
+    monkeypatch.setenv("VQINDEX_NUM_THREADS", "5")
+    with threads.held(3):
+        assert threads.default_threads() == threads.resolve(None) == 3
+        assert threads.resolve(2) == 2
+    assert threads.default_threads() == 5

@@ -1,64 +1,78 @@
-"""Measurements as a table, which is also Markdown, and as a picture."""
+"""Operating points as tables, which are also Markdown, and as a picture of flat indexes."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-
-from vqindex.evaluate import Curve, Measurement, families, front, rate_at
+from vqindex.evaluate import OperatingPoint, Speed, rate_at
 
 # Okabe and Ito's blue and vermilion, told apart by colour-blind readers; shapes differ as well.
 _STYLES = {"vqindex": ("#0072B2", "o"), "FAISS": ("#D55E00", "s")}
-# More of theirs, one for each kind of index in a picture of curves.
-_COLORS = ("#0072B2", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#D55E00", "#E69F00", "#8C564B")
-_MARKERS = "os^Dv"
-_TICKS = (0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 1)
-_TOP = 1.02  # a recall infinitely far right
 _RINGS = (9, 16, 25, 36, 50, 70, 95)  # pixels from a point to its label
 _GAP = 3  # pixels between a label and anything else
-
-
 TARGETS = (0.90, 0.95, 0.99)  # recalls at which curves are compared
 
 
-def table(measurements: Sequence[Measurement]) -> str:
+def table(points: Sequence[OperatingPoint]) -> str:
     """One line for each system: median rates, and in brackets how far the rounds lie apart."""
-    depths = list(measurements[0].recall)
+    depths = list(points[0].recall) if points else []
     header = ["library", "index", "bytes/row", *(f"recall@{k}" for k in depths)]
     header += ["batch QPS", "single QPS", "build s"]
-    rows = [
-        [
-            m.library, m.name, _bytes(m.bytes_per_row), *(f"{m.recall[k]:.4f}" for k in depths),
-            f"{m.batch.median:,.0f} ({m.batch.spread:.0%})",
-            f"{m.single.median:,.0f} ({m.single.spread:.0%})", f"{m.build_s:.2f}",
-        ]
-        for m in measurements
-    ]  # fmt: skip
+    rows = []
+    for one in _systems(points):
+        size, build_s = one.costs
+        recalls = [f"{one.points[0].recall[k]:.4f}" for k in depths]
+        rates = [_rate(own[0].qps) if own else "-" for own in (one.batch, one.single)]
+        rows.append([one.library, one.spec, size, *recalls, *rates, build_s])
     return _aligned(header, rows)
 
 
-def curve_table(curves: Sequence[Curve]) -> str:
+def curve_table(points: Sequence[OperatingPoint]) -> str:
     """One line for each system: median rates at recalls, between the settings measured."""
     header = ["library", "index", "bytes/row"]
     header += [f"{mode} QPS at {target:g}" for mode in ("single", "batch") for target in TARGETS]
-    rows = [
-        [curve.library, curve.name, _bytes(curve.bytes_per_row)]
-        + [
-            "-" if rate is None else f"{rate:,.0f}"
-            for mode in ("single", "batch")
-            for rate in (rate_at(curve.pairs(mode), target) for target in TARGETS)
-        ]
-        + [f"{curve.build_s:.2f}"]
-        for curve in curves
-    ]
+    rows = []
+    for one in _systems(points):
+        size, build_s = one.costs
+        rates = [_rate_at(own, target) for own in (one.single, one.batch) for target in TARGETS]
+        rows.append([one.library, one.spec, size, *rates, build_s])
     return _aligned([*header, "build s"], rows)
 
 
-def _bytes(size: float | None) -> str:
-    return "-" if size is None else f"{size:,.0f}"
+@dataclass(frozen=True)
+class _System:
+    """A library's index, and its points: all, those of single queries, those of most in a call."""
+
+    library: str
+    spec: str
+    points: list[OperatingPoint]
+    single: list[OperatingPoint]
+    batch: list[OperatingPoint]
+
+    @property
+    def costs(self) -> tuple[str, str]:
+        """Bytes a row and seconds of the build."""
+        size, build_s = self.points[0].bytes_per_row, self.points[0].build_s
+        return "-" if size is None else f"{size:,.0f}", "-" if build_s is None else f"{build_s:.2f}"
+
+
+def _systems(points: Sequence[OperatingPoint]) -> Iterator[_System]:
+    for library, spec in dict.fromkeys((p.system, p.spec) for p in points):
+        own = [p for p in points if (p.system, p.spec) == (library, spec)]
+        single, batch = (
+            [p for p in own if p.batch == size] for size in (1, max(p.batch for p in own))
+        )
+        yield _System(library, spec, own, single, batch)
+
+
+def _rate(qps: Speed | None) -> str:
+    return "-" if qps is None else f"{qps.median:,.0f} ({(qps.high - qps.low) / qps.median:.0%})"
+
+
+def _rate_at(points: Sequence[OperatingPoint], target: float) -> str:
+    rate = rate_at(((p.recall[str(p.k)], p.qps.median) for p in points if p.qps), target)
+    return "-" if rate is None else f"{rate:,.0f}"
 
 
 def _aligned(header: list[str], rows: list[list[str]]) -> str:
@@ -74,18 +88,11 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join(padded)} |"
 
 
-def plot(measurements: Sequence[Measurement], title: str, path: Path, k: int = 10) -> None:
-    """A PNG of recall@k against bytes a row and against queries per second.
+def draw(points: Sequence[OperatingPoint], title: str) -> Any:
+    """The matplotlib figure of recall against bytes a row, and against queries per second.
 
     Raises ImportError without matplotlib.
     """
-    figure = draw(measurements, title, k)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png")
-
-
-def draw(measurements: Sequence[Measurement], title: str, k: int = 10) -> Any:
-    """The matplotlib figure of `plot`."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -93,85 +100,20 @@ def draw(measurements: Sequence[Measurement], title: str, k: int = 10) -> Any:
     figure = Figure(figsize=(13, 6), dpi=120, layout="constrained")
     figure.suptitle(title)
     memory, speed = figure.subplots(1, 2, sharey=True)
+    batches = [one.batch[0] for one in _systems(points)]
     panels = {
-        memory: [
-            _mark(m, float(m.bytes_per_row), m.recall[k])
-            for m in measurements
-            if m.bytes_per_row is not None
-        ],
-        speed: [_mark(m, m.batch.median, m.recall[k]) for m in measurements],
+        memory: [_mark(p, float(p.bytes_per_row)) for p in batches if p.bytes_per_row is not None],
+        speed: [_mark(p, p.qps.median) for p in batches if p.qps is not None],
     }
     for axes, marks in panels.items():
         scatter(axes, marks)
-    memory.set(xlabel="bytes per row (left is smaller)", ylabel=f"recall@{k} (up is better)")
+    depth = f"recall@{points[0].k if points else 10} (up is better)"
+    memory.set(xlabel="bytes per row (left is smaller)", ylabel=depth)
     speed.set(xlabel="queries per second, all in one call (right is faster)")
     memory.legend(loc="lower right")
     for axes, marks in panels.items():
         label(axes, marks)
     return figure
-
-
-def plot_curves(curves: Sequence[Curve], title: str, path: Path, k: int = 10) -> None:
-    """A PNG of recall@k against queries per second.
-
-    Raises ImportError without matplotlib.
-    """
-    figure = draw_curves(curves, title, k)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png")
-
-
-def draw_curves(curves: Sequence[Curve], title: str, k: int = 10) -> Any:
-    """The matplotlib figure of `plot_curves`: one query a call, and all queries in one.
-
-    A line joins the best settings of each kind of index, with any number of lists.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('matplotlib is missing: pip install "vqindex[plot]"') from error
-    figure = Figure(figsize=(15, 6.5), dpi=120, layout="constrained")
-    figure.suptitle(title)
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, mode in zip(panels, ("single", "batch"), strict=True):
-        for i, ((library, name), own) in enumerate(families(curves).items()):
-            best = front(pair for curve in own for pair in curve.pairs(mode))
-            ours = library == "vqindex"
-            axes.plot(
-                [recall for recall, _ in best], [rate for _, rate in best], "-" if ours else "--",
-                color=_COLORS[i % len(_COLORS)], marker=_MARKERS[i % len(_MARKERS)], markersize=5,
-                fillstyle="full" if ours else "none", linewidth=1.2,
-                label=name if ours else f"{library} {name}",
-            )  # fmt: skip
-        _scale(axes)
-        axes.set(xlabel=f"recall@{k} (right is better)")
-    panels[0].set(ylabel="queries per second (up is better)", title="one query a call")
-    panels[1].set(title="all queries in one call")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
-    return figure
-
-
-def _scale(axes: Any) -> None:
-    """Recall about by the logarithm of what is missed, to part the best; rates by theirs."""
-    from matplotlib.ticker import (
-        FixedLocator,
-        FormatStrFormatter,
-        FuncFormatter,
-        LogLocator,
-        NullFormatter,
-    )
-
-    def rise(recall: Any) -> Any:
-        return -np.log(np.maximum(_TOP - recall, 1e-3))
-
-    axes.set_xscale("function", functions=(rise, lambda x: _TOP - np.exp(-x)))
-    axes.xaxis.set_major_locator(FixedLocator(_TICKS))
-    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.grid(True, color="0.9", linewidth=0.8)
 
 
 @final
@@ -192,9 +134,9 @@ class Mark:
     hollow: bool = False
 
 
-def _mark(m: Measurement, x: float, y: float) -> Mark:
-    color, marker = _STYLES[m.library]
-    return Mark(x, y, m.name, m.library, color, marker)
+def _mark(p: OperatingPoint, x: float) -> Mark:
+    color, marker = _STYLES[p.system]
+    return Mark(x, p.recall[str(p.k)], p.spec, p.system, color, marker)
 
 
 def scatter(axes: Any, marks: Sequence[Mark]) -> None:

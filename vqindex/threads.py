@@ -8,7 +8,9 @@ import functools
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -18,10 +20,23 @@ from vqindex.arrays import positive_int
 T = TypeVar("T")
 
 _VARIABLE = "VQINDEX_NUM_THREADS"
+_HELD: ContextVar[int | None] = ContextVar("held", default=None)
+
+
+@contextmanager
+def held(count: int) -> Iterator[None]:
+    """Inside a `with`, `default_threads` is so many: for what is not told how many to take."""
+    token = _HELD.set(count)
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
 
 
 def default_threads() -> int:
-    """VQINDEX_NUM_THREADS, else the CPUs this process may use by affinity and cgroup quota."""
+    """What `held` says, VQINDEX_NUM_THREADS, or the CPUs of this process's affinity and quota."""
+    if (count := _HELD.get()) is not None:
+        return count
     chosen = os.environ.get(_VARIABLE)
     if chosen:
         if not chosen.isdecimal() or int(chosen) == 0:

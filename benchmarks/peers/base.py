@@ -2,8 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,13 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.evaluate import unit_rows
+from vqindex.evaluate import OwnThreads, unit_rows
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
 
-class Peer(ABC):
+class Peer(OwnThreads, ABC):
     """A library's index; see vqindex.evaluate.Competitor for what each method does.
 
     library     as records have it
@@ -34,7 +33,6 @@ class Peer(ABC):
 
     def __init__(self, spec: str, metric: str) -> None:
         self.name, self._metric = spec, metric
-        self._threads = 1
         self._asked: dict[str, Any] = {}
         self._index: Any = None
         try:
@@ -42,16 +40,7 @@ class Peer(ABC):
         except ImportError as error:
             raise ImportError(f"{self.library} is missing: pip install {self.package}") from error
 
-    @contextmanager
-    def threads(self, count: int) -> Iterator[None]:
-        """Use so many threads inside a `with`."""
-        before, self._threads = self._threads, count
-        try:
-            yield
-        finally:
-            self._threads = before
-
-    def fit(self, x: Floats) -> None:  # noqa: B027 (most have nothing to do)
+    def fit(self, x: Floats) -> None:
         """Nothing: what trains apart from adding has its own."""
 
     @abstractmethod

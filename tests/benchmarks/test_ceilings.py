@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ceilings
-from vqindex.evaluate import Rate
+from benchmarks.stopwatch import Rate
 from vqindex.kernels.cpu import simd
 
 RNG = np.random.default_rng(0)

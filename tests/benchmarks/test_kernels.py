@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import kernels
 from benchmarks.scans import MEASURES, Work
-from vqindex.evaluate import Rate
+from benchmarks.stopwatch import Rate
 
 TINY = """
 seconds = 0

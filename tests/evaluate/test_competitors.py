@@ -8,6 +8,7 @@ import pytest
 
 from vqindex.datasets import synthetic
 from vqindex.evaluate import Faiss, Ours, recall
+from vqindex.threads import default_threads
 
 METRICS = ("l2", "ip", "cosine")
 
@@ -116,3 +117,20 @@ def test_without_faiss(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ImportError, match=r'pip install "vqindex\[faiss\]"'):
         Faiss("Flat", "l2")
+
+
+def test_ours_fits_with_its_threads(monkeypatch):
+    seen = []
+    system = Ours("PQ4x4", "l2")
+    monkeypatch.setattr(system.index, "fit", lambda x: seen.append(default_threads()))
+    with system.threads(7):
+        system.fit(np.zeros((100, 8), np.float32))
+    assert seen == [7]
+
+
+def test_faiss_builds_as_its_name_says():
+    system = Faiss("HNSW8(efConstruction=77)", "l2")
+    system.fit(np.eye(8, dtype=np.float32))
+    assert faiss.downcast_index(system._index).hnsw.efConstruction == 77
+    with pytest.raises(ValueError, match="efSomething=3 is none of"):
+        Faiss("HNSW8(efSomething=3)", "l2").fit(np.eye(8, dtype=np.float32))

@@ -3,10 +3,13 @@
 It calls an algorithm as theirs do (ann_benchmarks/definitions.py and runner.py of 2023 and later):
 configurations by glob, arguments as products, `<module>.module` imported, the constructor called
 with base and own arguments, memory asked before and after `fit`, query arguments group by group,
-each query timed alone, ids unique, distances computed from the rows.
+each query timed alone, ids unique, distances computed from the rows, what is found kept in a file
+named by all arguments. Rows and queries come as their file has them: float64 of its random sets.
 """
 
 import itertools
+import json
+import re
 import time
 from dataclasses import dataclass
 from importlib import import_module
@@ -27,23 +30,36 @@ class Definition:
 
 
 def definitions(folder: Path, metric: str, dimension: int) -> list[Definition]:
-    """Those of every config.yml one level below a folder, as `--definitions` names it."""
-    found = []
+    """Those of every config.yml one level below a folder, as `--definitions` names it.
+
+    Of algorithms of one name the last counts.
+    """
+    named = {}
     for path in sorted(folder.glob("*/config.yml")):
         by_metric = yaml.safe_load(path.read_text())["float"]
-        for algorithm in by_metric.get("any") or by_metric.get(metric, []):
-            known = {"@metric": metric, "@dimension": dimension, "@count": 10}
-            assert algorithm["docker_tag"]
-            for group in algorithm["run_groups"].values():
-                asked = _product(group["query_args"]) if "query_args" in group else []
-                found += [
-                    Definition(
-                        algorithm["name"], algorithm["constructor"], algorithm["module"],
-                        [known.get(a, a) for a in [*algorithm["base_args"], *arguments]], asked,
-                    )
-                    for arguments in _product(group["args"])
-                ]  # fmt: skip
+        for algorithm in [*by_metric.get("any", []), *by_metric.get(metric, [])]:
+            named[algorithm["name"]] = algorithm
+    found = []
+    for algorithm in named.values():
+        known = {"@metric": metric, "@dimension": dimension, "@count": 10}
+        assert algorithm["docker_tag"]
+        for group in algorithm["run_groups"].values():
+            asked = _product(group["query_args"]) if "query_args" in group else []
+            found += [
+                Definition(
+                    algorithm["name"], algorithm["constructor"], algorithm["module"],
+                    [known.get(a, a) for a in [*algorithm["base_args"], *arguments]], asked,
+                )
+                for arguments in _product(group["args"])
+            ]  # fmt: skip
     return found
+
+
+def file_name(definition: Definition, arguments: list[Any]) -> str:
+    """Where theirs keeps what was found."""
+    text = json.dumps(definition.arguments + arguments, sort_keys=True)
+    words = re.sub(r"\W+", "_", text).strip("_")
+    return f"{definition.algorithm}/{words}.hdf5"
 
 
 def _product(lists: list[Any]) -> list[list[Any]]:

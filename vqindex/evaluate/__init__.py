@@ -1,20 +1,11 @@
-"""Measuring an index: what each figure means, adapters, and the stopwatch."""
+"""Measuring an index: what each figure means, adapters, and contests."""
 
-from vqindex.evaluate.competitors import Competitor, Faiss, Ours, unit_rows
+from vqindex.evaluate.competitors import Competitor, Faiss, Ours, OwnThreads, unit_rows
 from vqindex.evaluate.contest import Entry, Setting, Terms, TrialError, contest, planned, reason
-from vqindex.evaluate.curves import (
-    Curve,
-    Spot,
-    Sweep,
-    families,
-    family,
-    front,
-    measure_curves,
-    rate_at,
-)
 from vqindex.evaluate.figures import distance_recall, distortion, recall
+from vqindex.evaluate.front import family, front, rate_at
+from vqindex.evaluate.ladder import worth_timing
 from vqindex.evaluate.machine import describe_machine
-from vqindex.evaluate.measurement import Measurement, Rate, measure
 from vqindex.evaluate.ranking import Ranking, hit_rate, mean_average_precision, mrr, ndcg, rank
 from vqindex.evaluate.record import (
     Latency,
@@ -30,21 +21,17 @@ from vqindex.evaluate.warm import warm
 __all__ = [
     "Build",
     "Competitor",
-    "Curve",
     "Entry",
     "Faiss",
     "Latency",
     "LocalTrial",
-    "Measurement",
     "OperatingPoint",
     "Ours",
+    "OwnThreads",
     "Quality",
     "Ranking",
-    "Rate",
     "Setting",
     "Speed",
-    "Spot",
-    "Sweep",
     "Terms",
     "Trial",
     "TrialError",
@@ -53,14 +40,11 @@ __all__ = [
     "describe_machine",
     "distance_recall",
     "distortion",
-    "families",
     "family",
     "front",
     "hit_rate",
     "latest",
     "mean_average_precision",
-    "measure",
-    "measure_curves",
     "mrr",
     "ndcg",
     "planned",
@@ -71,4 +55,5 @@ __all__ = [
     "recall",
     "unit_rows",
     "warm",
+    "worth_timing",
 ]

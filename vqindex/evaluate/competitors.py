@@ -1,5 +1,6 @@
-"""Adapters: an index, of this library or another, as `measure` sees it."""
+"""Adapters: an index, of this library or another, as a `LocalTrial` sees it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
@@ -9,12 +10,14 @@ from typing import Any, Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
+from vqindex import threads as pool
 from vqindex.factory import index_factory
 from vqindex.indexes.base import Index
 
 _ID_BYTES = 8
 _LINK_BYTES = 4  # in FAISS's graphs
 _NORM_ONE = 1e-5  # that squared norms may be off
+_FAISS_BUILT = re.compile(r"(.+)\((\w+)=(\d+)\)")
 _FAISS_NAMES = {"oversample": "k_factor_rf", "ef": "efSearch"}
 
 Floats = NDArray[np.float32]
@@ -87,23 +90,10 @@ def unit_rows(x: Floats) -> Floats:
     return unit
 
 
-@final
-class Ours:
-    """An index of this library."""
+class OwnThreads:
+    """For adapters of libraries that are told with each call how many threads it has."""
 
-    library = "vqindex"
-
-    def __init__(self, spec: str, metric: str, seed: int = 0) -> None:
-        self.name = spec
-        self._index = index_factory(spec, metric=metric, seed=seed)
-        self._defaults = dict(self._index.settings)
-        self._stats: dict[str, Any] = {}
-        self._asked = self._threads = 1
-
-    @property
-    def index(self) -> Index:
-        """The index itself."""
-        return self._index
+    _threads = 1
 
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:
@@ -114,9 +104,32 @@ class Ours:
         finally:
             self._threads = before
 
+
+@final
+class Ours(OwnThreads):
+    """An index of this library."""
+
+    library = "vqindex"
+
+    def __init__(self, spec: str, metric: str, seed: int = 0) -> None:
+        self.name = spec
+        self._index = index_factory(spec, metric=metric, seed=seed)
+        self._defaults = dict(self._index.settings)
+        self._stats: dict[str, Any] = {}
+        self._asked = 1
+
+    @property
+    def index(self) -> Index:
+        """The index itself."""
+        return self._index
+
     def fit(self, x: Floats) -> None:
-        """See Competitor; a codec takes of the rows what it has use for."""
-        self._index.fit(x)
+        """See Competitor; a codec takes of the rows what it has use for.
+
+        NumPy's BLAS has the threads of its environment.
+        """
+        with pool.held(self._threads):
+            self._index.fit(x)
 
     def add(self, x: Floats) -> None:
         """See Competitor; without `fit` a codec learns from the first rows that it asks for."""
@@ -159,7 +172,8 @@ class Ours:
 class Faiss:
     """An index of FAISS, from its own factory string; cosine is inner product of unit vectors.
 
-    Raises ImportError without faiss.
+    A parameter of the build may follow in brackets, as in HNSW32(efConstruction=200), by its name
+    in FAISS's ParameterSpace. Raises ImportError without faiss.
     """
 
     library = "FAISS"
@@ -196,7 +210,10 @@ class Faiss:
     def _train(self, x: Floats) -> None:
         l2, ip = self._faiss.METRIC_L2, self._faiss.METRIC_INNER_PRODUCT
         kind = l2 if self._metric == "l2" else ip
-        self._index = self._faiss.index_factory(x.shape[1], self.name, kind)
+        found = _FAISS_BUILT.fullmatch(self.name)
+        self._index = self._faiss.index_factory(x.shape[1], found[1] if found else self.name, kind)
+        if found:
+            self.configure(**{found[2]: int(found[3])})
         self._index.train(x)
 
     def _measured(self, x: Floats) -> Floats:

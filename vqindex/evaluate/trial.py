@@ -49,7 +49,7 @@ class Trial(Protocol):
     """A system to be measured, in this process or in one of its own."""
 
     def build(self) -> Build:
-        """Train and add all rows: to be called once, first."""
+        """Train and add all rows: to be called first. Once it is built, what that cost."""
         ...
 
     def quality(self, parameters: Parameters, batch: int) -> Quality:
@@ -81,9 +81,14 @@ class LocalTrial:
         self._queries = prepared(np.ascontiguousarray(dataset.queries, np.float32))
         self._system, self._dataset = system, dataset
         self._k, self._threads, self._singles = k, threads, singles
+        self._built: Build | None = None
 
     def build(self) -> Build:
         """See Trial."""
+        self._built = self._built or self._build()
+        return self._built
+
+    def _build(self) -> Build:
         system, seconds = self._system, []
         self._base.max(initial=0)  # pages of a mapped file are there before memory is counted
         with system.threads(self._threads):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vqindex.evaluate.curves import family
+from vqindex.evaluate.front import family
 from vqindex.factory import index_factory
 
 _ROWS = 4096  # more than one thread has

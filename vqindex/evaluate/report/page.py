@@ -11,7 +11,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from vqindex.evaluate.curves import family
+from vqindex.evaluate.front import family
 from vqindex.evaluate.record import OperatingPoint
 from vqindex.evaluate.report.picture import bytes_of
 

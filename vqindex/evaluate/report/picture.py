@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vqindex.evaluate.curves import family, front
+from vqindex.evaluate.front import family, front
 from vqindex.evaluate.record import OperatingPoint
 
 # Okabe and Ito's colours but yellow, and a brown, told apart by colour-blind readers.
