@@ -18,13 +18,13 @@ OWN_BYTES = 1024  # of shared memory that the kernel declares, at most
 START = 1  # eight blocks of codes, which take as long as a block of threads to begin
 ROUNDS = 16  # blocks of threads, one after another, that share a tile's work, at most
 DECODING = 32  # queries that take as long as decoding does
-_UNITS = {0: 0, 1: 8, 2: 4, 4: 2, 5: 2, 8: 1}  # of four pieces, by kind
+UNITS = {0: 0, 1: 8, 2: 4, 4: 2, 5: 2, 8: 1}  # of four pieces, by kind
 
 
 def units(kinds: list[int], chunks: list[int]) -> int:
     """Units of a program's segments."""
     each = zip(kinds, chunks, strict=True)
-    return sum(_UNITS[kind] * -(-count // 4) for kind, count in each)
+    return sum(UNITS[kind] * -(-count // 4) for kind, count in each)
 
 
 class Shape(NamedTuple):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vqindex.kernels.gpu.compile import Macros
 from vqindex.kernels.gpu.launch import Launch, pointer
 from vqindex.kernels.gpu.records import ANY, Asked, Counted, Where, keep
 
@@ -36,6 +37,11 @@ class Selection(NamedTuple):
     counted: Counted = ANY
 
 
+def macros(stem: str, kept: int) -> Macros:
+    """What a kernel that keeps so many candidates is compiled with."""
+    return (("VQ_KEEP", kept), *((("VQ_PLANES", 8),) if stem == "sign" else ()))
+
+
 def scan(
     stem: str, stored: int, span: tuple[int, int], asked: Asked, where: Where,
     chosen: Selection, before: int = 0, after: int = 0, shared: int = 0,
@@ -45,9 +51,8 @@ def scan(
     before, after   (nq, 32 * blocks) float32: sums of the segments before, 0 where there are none,
                     and where sums go instead of a selection
     """
-    signs = (("VQ_PLANES", 8),) if stem == "sign" else ()
     return Launch(
-        stem, (("VQ_KEEP", keep(chosen.k)), *signs), KERNELS[stem],
+        stem, macros(stem, keep(chosen.k)), KERNELS[stem],
         (chosen.parts if where.n else 0, asked.nq, 1), THREADS, shared,
         (
             pointer(stored), np.int32(span[0]), np.int32(span[1]),
