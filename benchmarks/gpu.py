@@ -192,9 +192,7 @@ class Work:
         return go
 
 
-def _of_torch(
-    torch: Any, dtype: Any, n: int, d: int, nq: int, k: int, clock: Clock
-) -> float:
+def _of_torch(torch: Any, dtype: Any, n: int, d: int, nq: int, k: int, clock: Clock) -> float:
     """Milliseconds of the product with all rows, and topk; MemoryError where rows do not fit."""
     free, needed = torch.cuda.mem_get_info()[0], n * d * dtype.itemsize
     if needed > 0.8 * free:

@@ -135,7 +135,15 @@ step driver 20 nvidia-smi
 
 # Machine code for the GPU and, meanwhile, the CPU's kernels that answers are compared with.
 step compile 120 "$python" -m vqindex.kernels.gpu.warm &
-step cpu 120 "$python" -c "import json, vqindex; print(json.dumps({'seconds': vqindex.warmup()}))" &
+step cpu 90 "$python" -c "
+import runpy
+test = runpy.run_path('$gpu_tests')
+for spec in [*test['SPECS'], 'IVF30,EDEN4', 'PCA,EDEN4']:
+    index = test['filled'](spec)
+    for nq in 1, 9, 97:
+        index.search(test['vectors'](nq, 72), 10, stages='off')
+    index.search(test['vectors'](9, 72), 10, index.ids % 3 == 0, stages='off')
+print('CPU kernels are compiled')" &
 wait
 
 # Each test has a process of its own: an error of the GPU is the end of all that runs in one.

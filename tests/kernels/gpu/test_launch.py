@@ -46,12 +46,6 @@ def test_a_scan_that_hands_sums_on_keeps_nothing():
     assert launch.macros == (("VQ_KEEP", 16),)
 
 
-def test_signs_have_planes():
-    launch = scans.scan("sign", 0x1000, (0, 1), ASKED, WHERE, Selection(16, 1, 0, 0))
-    assert launch.kernel == "vq_scan_signs"
-    assert launch.macros == (("VQ_KEEP", 16), ("VQ_PLANES", 8))
-
-
 def test_a_batch_byte_by_byte():
     cut = batch.shape(3, [4], [48], shared_bytes=227 * 1024)
     launch = batch.batch(

@@ -30,6 +30,7 @@ AGAIN = 32  # blocks of a grid that scan a query of which a wave found too many
 AGAIN_BYTES = 1 << 27  # that all queries have for it
 ONE_PASS = 1 << 14  # keys that one block of threads merges
 STEMS = {
+    layouts.SIGNS: "sign",  # where there is nothing else
     layouts.TABLE4: "table", layouts.TABLE8: "table",
     layouts.FLOATS: "decoded", layouts.HALVES: "decoded",
 }  # fmt: skip
@@ -89,9 +90,11 @@ class DeviceSearch:
         self._kinds = [segment.kind for segment in segments]
         self._chunks = [segment.chunks for segment in segments]
         names = [stems.get(kind, "scalar") for kind in self._kinds]
+        self._multiplied = set(names) <= {"scalar", "sign"}
+        if len(names) > 1:
+            names = ["scalar" if name == "sign" else name for name in names]
         runs = [list(own) for _, own in groupby(range(len(names)), key=names.__getitem__)]
         self._chain = [(names[own[0]], (own[0], own[-1] + 1)) for own in runs]
-        self._multiplied = self._chain == [("scalar", (0, len(names)))]
 
     @property
     def step(self) -> int:

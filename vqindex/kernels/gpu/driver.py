@@ -52,7 +52,7 @@ class Device(Protocol):
         ...
 
     def upload(self, address: int, array: npt.NDArray[Any], stream: int) -> None:
-        """Write a C-contiguous array to memory from `address` on."""
+        """Write a C-contiguous array to memory from `address` on; it may go at once."""
         ...
 
     def download(self, array: npt.NDArray[Any], address: int, stream: int) -> None:
@@ -194,6 +194,7 @@ class CudaDevice:
                         "a CUDA graph would read memory that is gone when it runs: in a graph, "
                         "search without a filter, for queries that are made ready on the GPU."
                     )
+                # Of pageable memory, as NumPy's is: it returns when all is read.
                 self._call("cuMemcpyHtoDAsync", address, array.ctypes.data, array.nbytes, stream)
 
     def download(self, array: npt.NDArray[Any], address: int, stream: int) -> None:

@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vqindex.kernels.gpu.compile import Macros
 from vqindex.kernels.gpu.launch import Launch, pointer
 from vqindex.kernels.gpu.records import ANY, Asked, Counted, Where, keep
 
 THREADS = 256
 TABLE_BYTES = 8192  # of the tables that one chunk of codes is looked up in
 OWN_BYTES = 26 * 1024  # of shared memory that kernels declare, at most
-RESIDENT = {"scalar": 4, "sign": 3, "table": 4, "decoded": 3}  # blocks of a multiprocessor
+RESIDENT = {"scalar": 4, "sign": 2, "table": 4, "decoded": 3}  # blocks of a multiprocessor
 KERNELS = {
     "scalar": "vq_scan_scalar",
     "sign": "vq_scan_signs",
@@ -37,11 +36,6 @@ class Selection(NamedTuple):
     counted: Counted = ANY
 
 
-def macros(stem: str, kept: int) -> Macros:
-    """What a kernel that keeps so many candidates is compiled with."""
-    return (("VQ_KEEP", kept), *((("VQ_PLANES", 8),) if stem == "sign" else ()))
-
-
 def scan(
     stem: str, stored: int, span: tuple[int, int], asked: Asked, where: Where,
     chosen: Selection, before: int = 0, after: int = 0, shared: int = 0,
@@ -52,7 +46,7 @@ def scan(
                     and where sums go instead of a selection
     """
     return Launch(
-        stem, macros(stem, keep(chosen.k)), KERNELS[stem],
+        stem, (("VQ_KEEP", keep(chosen.k)),), KERNELS[stem],
         (chosen.parts if where.n else 0, asked.nq, 1), THREADS, shared,
         (
             pointer(stored), np.int32(span[0]), np.int32(span[1]),

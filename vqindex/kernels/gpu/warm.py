@@ -15,19 +15,18 @@ from vqindex.errors import BackendError
 from vqindex.kernels.gpu import batch, driver
 from vqindex.kernels.gpu.compile import Macros, cubin
 from vqindex.kernels.gpu.records import KEEPS
-from vqindex.kernels.gpu.scans import KERNELS, macros
+from vqindex.kernels.gpu.scans import KERNELS
 
 
 def every() -> Iterator[tuple[str, Macros]]:
     """Each source with all macros that a search can ask for."""
-    for k in KEEPS:
-        yield from ((stem, macros(stem, k)) for stem in KERNELS)
-        yield "topk", (("VQ_KEEP", k),)
+    for stem in (*KERNELS, "topk"):
+        yield from ((stem, (("VQ_KEEP", kept),)) for kept in KEEPS)
     for queries in batch.TILES:
         for kind in sorted(batch.UNITS):
             if kind or queries != batch.TILES[-1]:
                 yield "batch", batch.Shape(queries, kind, 0, 0).macros
-    yield from (("encode", ()), ("query", ()))
+    yield from ((stem, ()) for stem in ("encode", "query", "rerank"))
 
 
 def warm(arch: str, processes: int | None = None) -> list[str]:
