@@ -223,8 +223,9 @@ def test_rows_that_are_scored_again():
     assert copy.nbytes["codes"] > on_gpu(filled("EDEN1")).nbytes["codes"] + 2 * index.dim * len(
         index
     )
-    with pytest.raises(BackendError, match="oversample is at most 1,024, got"):
-        copy.search(vectors(1), 10, oversample=200)
+    many = on_gpu(filled("EDEN1,Rerank(f16)", 3000))
+    with pytest.raises(BackendError, match="oversample is at most 1,024, got 2,000"):
+        many.search(vectors(1), 10, oversample=200)
 
 
 def test_arguments_of_searches():
