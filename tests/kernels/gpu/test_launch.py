@@ -32,9 +32,9 @@ def test_a_scan_byte_by_byte():
     launch = scans.scan("scalar", 0x1000, (1, 3), ASKED, WHERE, chosen, before=0xB0004)
     assert launch[:6] == ("scalar", (("VQ_KEEP", 256),), "vq_scan_scalar", (5, 3, 1), 256, 0)
     assert launch.packed == struct.pack(
-        "<QiiQqQQi4xQi4xQQqQQQi4xQQI",
+        "<QiiQqQQi4xQi4xQQqQQQi4xQQI4xQ",
         0x1000, 1, 3, 0x10000, 192, 0x20004, 0x30008, 16, 0x50000, 32, 0x60008, 0x70004, 9,
-        0xB0004, 0, 0x80000, 100, 0x90000, 0xA0004, 8192,
+        0xB0004, 0, 0x80000, 100, 0x90000, 0xA0004, 8192, 0,
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ class Plan(NamedTuple):
     ids        of the rows there are
     ordered    whether rows lie in the order of their ids, and there are no gaps between them
     listed     whether rows are in lists
+    finer      whether these are codes by which the best rows are scored again
     columns    those of the codec, by number
     """
 
@@ -42,6 +43,7 @@ class Plan(NamedTuple):
     ids: int
     ordered: bool
     listed: bool
+    finer: bool
     columns: tuple[Column, ...]
 
     @property
@@ -53,7 +55,7 @@ class Plan(NamedTuple):
             *(rows * self.columns[column].row_bytes for column in self.factors),
             8 * self.ids,
             0 if self.ordered else 4 * rows,
-            0 if self.ordered else 4 * self.ids,
+            4 * self.ids if self.finer and not self.ordered else 0,
             8 * self.blocks,
             4 * self.blocks if self.listed else 0,
             4 * self.blocks if self.listed else 0,
@@ -75,6 +77,7 @@ def plan(rows: Rows, codec: Codec, first: int) -> Plan:
         len(ids),
         rows.lists is None and bool((ids[1:] > ids[:-1]).all()),
         rows.lists is not None,
+        first > 0,
         tuple(rows.codes.columns[first:]),
     )
 
@@ -89,7 +92,7 @@ class DeviceCodes:
     """Rows on a GPU, in one piece of memory that is freed with this.
 
     stored    address of the record that kernels take
-    ids       address of the ids, by rank; slots, of the row of each rank, or 0 where it is the rank
+    ids       address of the ids, by rank; slots, of the row of each rank, or 0: of finer codes
     order     address of all blocks' numbers, shuffled, and `shuffle`, the same here
     masks     address of the rows that blocks have in that order, where they are in lists, or 0
     """
@@ -116,6 +119,7 @@ class DeviceCodes:
             whole = np.zeros(BLOCK * self.plan.blocks, np.uint32)
             whole[rows.slots[by_rank]] = np.arange(len(ids), dtype=np.uint32)
             self._put(ranks, whole)
+        if self.plan.finer and not self.plan.ordered:
             self._put(self.slots, rows.slots[by_rank].astype(np.uint32))
         else:
             self.slots = 0

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
-import numpy as np
-
 from vqindex.indexes.device.codes import ALIGN, DeviceCodes
 from vqindex.indexes.device.finer import Finer
 from vqindex.indexes.device.making import maker
-from vqindex.indexes.device.places import Allowed, Routes, Some, bits, left
+from vqindex.indexes.device.places import Allowed, Routes, bits, left
 from vqindex.indexes.device.search import DeviceSearch
+from vqindex.indexes.device.staging import Placed, Staging, placed, placed_each, staged
 from vqindex.indexes.model import Model
 from vqindex.indexes.rows import Rows
 from vqindex.indexes.scan import questions
@@ -18,14 +17,12 @@ from vqindex.kernels.gpu import topk
 from vqindex.kernels.gpu.driver import Device
 from vqindex.kernels.gpu.query import Making, query
 from vqindex.kernels.gpu.records import Asked, Where, keep
-from vqindex.layouts.base import Array, FloatArray
-from vqindex.layouts.operands import Operands
-from vqindex.memory import address
+from vqindex.layouts.base import FloatArray
 
 QUERIES = 4096  # made ready at a time
 
 Filters = Allowed | list[Allowed | None] | None
-Placed = tuple[Some, int, int]  # and where its blocks and masks are staged
+WAYS = 1 << 23  # blocks that queries look at in lists, of a job
 
 
 class Made(NamedTuple):
@@ -36,36 +33,6 @@ class Made(NamedTuple):
     queries: int
 
 
-class Staging:
-    """Arrays that go to a GPU in one piece, each at a multiple of 256 bytes, and room behind it."""
-
-    def __init__(self) -> None:
-        self._parts: list[tuple[int, Array]] = []
-        self._filled = self.nbytes = 0
-
-    def add(self, array: Array) -> int:
-        """Where an array is going to begin; arrays come before room."""
-        whole = np.ascontiguousarray(array)
-        start = self.room(whole.nbytes)
-        self._parts.append((start, whole))
-        self._filled = self.nbytes
-        return start
-
-    def room(self, nbytes: int) -> int:
-        """Where so many bytes begin that are written on the GPU."""
-        start = self.nbytes
-        self.nbytes += -(-nbytes // ALIGN) * ALIGN
-        return start
-
-    @property
-    def whole(self) -> Array:
-        """The piece."""
-        out = np.zeros(self._filled, np.uint8)
-        for start, array in self._parts:
-            out[start : start + array.nbytes] = array.reshape(-1).view(np.uint8)
-        return out
-
-
 @final
 @dataclass(frozen=True)
 class Job:
@@ -73,7 +40,7 @@ class Job:
 
     asked    offsets in what is staged, in the place of addresses
     k, rows  neighbours, and rows of which they are the best: more where these are scored again
-    some     blocks to look at, None for all; each, blocks of every query
+    some     blocks to look at, None for all
     made     how queries are made ready on the GPU, and their address there; None where they are
     finer    what scores rows again, and queries that meet it, or None
     """
@@ -85,7 +52,6 @@ class Job:
     k: int
     rows: int
     some: Placed | None
-    each: list[Placed] | None
     made: Made | None = None
     finer: tuple[Finer, Asked] | None = None
 
@@ -100,11 +66,10 @@ class Job:
         codes, nbytes = self.search.codes, self.staging.nbytes
         if self.finer is not None:
             nbytes += self._room
-        if self.each is not None:
-            most = max((len(some.blocks) for some, _, _ in self.each), default=0)
-            return nbytes + self.search.each_nbytes(self.nq, self.rows, most)
-        blocks = codes.plan.blocks if self.some is None else len(self.some[0].blocks)
-        return nbytes + self.search.nbytes(self.nq, self.rows, blocks)
+        if self.some is None:
+            return nbytes + self.search.nbytes(self.nq, self.rows, codes.plan.blocks)
+        each = self.some.starts is not None
+        return nbytes + self.search.nbytes(self.nq, self.rows, self.some.n, each)
 
     @property
     def _room(self) -> int:
@@ -138,20 +103,12 @@ class Job:
     def _found(self, asked: Asked, memory: int, work: int, stream: int) -> int:
         """The address of the keys of the best rows by their codes."""
         codes = self.search.codes
-        if self.each is not None:
-            where = [_where(one, memory) for one in self.each]
-            return self.search.run_each(asked, self.rows, where, work, stream)
         plain = shuffled = Where(codes.plan.blocks, codes.order, codes.masks)
         if self.some is not None:
-            plain = shuffled = _where(self.some, memory)
+            plain = shuffled = self.some.at(memory)
         elif not codes.masks:
             plain = Where(codes.plan.blocks)
         return self.search.run(asked, self.rows, plain, shuffled, work, stream)
-
-
-def _where(one: Placed, memory: int) -> Where:
-    some, blocks, masks = one
-    return Where(len(some.blocks), memory + blocks, memory + masks)
 
 
 @final
@@ -194,29 +151,29 @@ class Jobs:
         self, queries: FloatArray, k: int, rows: int, filters: Filters, nprobe: int
     ) -> Iterator[Job]:
         """Jobs of queries (nq, d) float32; filters is a mask (n,), one for each, or None."""
-        for start, stop, allowed in self._steps(len(queries), filters):
+        for start, stop, allowed in self._steps(len(queries), filters, nprobe):
             asking, staging = questions(self._model, queries[start:stop]), Staging()
-            asked, finer, routes = _staged(asking.operands, staging), None, self.routes
+            asked, finer, routes = staged(asking.operands, staging), None, self.routes
             if asking.shares is not None:
                 lists = asking.shares.shape[1]
                 asked = asked._replace(shares=staging.add(asking.shares), lists=lists)
             if self.finer is not None and asking.finer is not None:
-                finer = self.finer, _staged(asking.finer, staging)
+                finer = self.finer, staged(asking.finer, staging)
             if routes is None or asking.shares is None or routes.is_few(nprobe, allowed):
                 some = self._left(allowed, staging)
-                yield Job(self.search, staging, asked, start, k, rows, some, None, None, finer)
+                yield Job(self.search, staging, asked, start, k, rows, some, None, finer)
                 continue
             masks = bits(allowed, self._lists, self.codes.plan.blocks)
             places = routes.of(asking.shares, masks, nprobe, rows)
-            each = [_placed(some, staging) for some in places]
-            yield Job(self.search, staging, asked, start, k, rows, None, each, None, finer)
+            each = placed_each(places, staging)
+            yield Job(self.search, staging, asked, start, k, rows, each, None, finer)
 
     def of_address(
         self, queries: int, nq: int, k: int, rows: int, filters: Filters
     ) -> Iterator[Job]:
         """The same of queries on the GPU; only where there is a `maker`."""
         assert self.maker is not None
-        for start, stop, allowed in self._steps(nq, filters):
+        for start, stop, allowed in self._steps(nq, filters, 0):
             staging, making, finer = Staging(), self.maker.making, None
             some = self._left(allowed, staging)
             asked = self.maker.asked(stop - start, staging.room)
@@ -224,10 +181,15 @@ class Jobs:
             if self.finer is not None and self.finer.maker is not None:
                 finer = self.finer, self.finer.maker.asked(stop - start, staging.room)
                 made = made._replace(finer=self.finer.maker.making)
-            yield Job(self.search, staging, asked, start, k, rows, some, None, made, finer)
+            yield Job(self.search, staging, asked, start, k, rows, some, made, finer)
 
-    def _steps(self, nq: int, filters: Filters) -> Iterator[tuple[int, int, Allowed | None]]:
+    def _steps(
+        self, nq: int, filters: Filters, nprobe: int
+    ) -> Iterator[tuple[int, int, Allowed | None]]:
         step = 1 if isinstance(filters, list) else min(QUERIES, self.search.step)
+        if self._lists is not None and nprobe:
+            each = self.codes.plan.blocks * min(nprobe, self._lists.count) // self._lists.count
+            step = max(1, min(step, WAYS // max(each, 1)))
         for start in range(0, nq, step):
             allowed = filters[start] if isinstance(filters, list) else filters
             yield start, min(start + step, nq), allowed
@@ -237,20 +199,4 @@ class Jobs:
         if allowed is None:
             return None
         masks = bits(allowed, self._lists, self.codes.plan.blocks)
-        return _placed(left(masks, self.codes.shuffle), staging)
-
-
-def _placed(some: Some, staging: Staging) -> Placed:
-    return some, staging.add(some.blocks), staging.add(some.masks)
-
-
-def _staged(operands: Operands, staging: Staging) -> Asked:
-    """Where prepared queries are going to be."""
-    whole = operands.memory[operands.start - address(operands.memory) :]
-    factors = 4 * len(operands.program) * operands.padded
-    half = operands.padded * operands.row_bytes + factors  # seeds come before
-    entries = staging.add(whole[: half + 2 * factors])
-    return Asked(
-        operands.nq, operands.padded, operands.row_bytes, entries, entries + half,
-        entries + half + factors, staging.add(operands.alpha),
-    )  # fmt: skip
+        return placed(left(masks, self.codes.shuffle), staging)

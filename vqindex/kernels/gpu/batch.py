@@ -71,11 +71,12 @@ def shape(nq: int, kinds: list[int], chunks: list[int], shared_bytes: int) -> Sh
     """
     whole, shared_bytes = units(kinds, chunks), shared_bytes - OWN_BYTES
     room = max(8, -(-whole // 8) * 8)
-    fits = len(kinds) == 1 and TILES[-1] * UNIT_BYTES * room <= shared_bytes
+    one = kinds[0] if len(kinds) == 1 else 0
+    fits = one and TILES[-1] * UNIT_BYTES * room <= shared_bytes
     sizes = TILES if fits else TILES[:-1]
     queries = min(sizes, key=lambda size: (-(-nq // size) * (size + DECODING), -size))
     most = shared_bytes // (queries * UNIT_BYTES) // 8 * 8
-    return Shape(queries, kinds[0] if len(kinds) == 1 else 0, whole, min(room, most))
+    return Shape(queries, one, whole, min(room, most))
 
 
 def parts(cut: Shape, nq: int, blocks: int, cores: int) -> int:

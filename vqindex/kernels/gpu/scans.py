@@ -57,7 +57,7 @@ def scan(
             pointer(before, 4), pointer(after, 4),
             pointer(0 if after else chosen.kept, 8), np.int32(chosen.k),
             pointer(chosen.floors, 8), pointer(chosen.counted.counts, 4),
-            np.uint32(chosen.counted.capacity),
+            np.uint32(chosen.counted.capacity), pointer(where.starts, 8),
         ),
     )  # fmt: skip
 
