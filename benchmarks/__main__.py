@@ -78,9 +78,10 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "startup", parents=[common], help="seconds of the import, first add and first search"
     )
-    commands.add_parser(
+    gpu = commands.add_parser(
         "gpu", parents=[common], help="searches on a GPU beside what it allows, and beside torch"
     )
+    gpu.add_argument("--only", nargs="+", metavar="NAME", help="only cases named so, in part")
     commands.add_parser(
         "kernels", parents=[common], help="what this machine allows, and each scan kernel beside it"
     )
@@ -133,7 +134,7 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
     """Each record of a command and its table. NumPy is imported here, after pinning."""
     if "dataset" not in chosen:
         module = importlib.import_module(f"benchmarks.{chosen.command}")
-        record = module.run()
+        record = module.run(chosen.only) if chosen.command == "gpu" else module.run()
         yield record, module.report(record)
         return
     from benchmarks import bounds, data, distortion, filters, retrieval, store

@@ -9,8 +9,9 @@ import gc
 import json
 import statistics
 import sys
+import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import rates, table
-from vqindex.indexes.device.search import DeviceSearch
+from vqindex.indexes.device.search import STEMS, DeviceSearch
 from vqindex.kernels.gpu import driver, topk
 from vqindex.kernels.gpu.encode import Coding, encode
 from vqindex.kernels.gpu.records import SEGMENT, STORED, Asked, Where, keep
@@ -34,37 +35,9 @@ _KINDS = {1: (layouts.SIGNS, 128), 2: (layouts.PAIRS, 64), 4: (layouts.NIBBLES, 
 _PIECE = 1 << 33  # bytes of scores that torch has at a time, at most
 _COLUMNS = (
     ("case", "name"), ("ms", "ms"), ("spread", "spread"), ("a second", "qps"),
-    ("% of copy", "of_copy"), ("% of int8", "of_int8"), ("popcount, ms", "popcount_ms"),
+    ("% of copy", "of_copy"), ("% of int8", "of_int8"), ("by dp4a, ms", "scalar_ms"),
     ("torch bf16, ms", "bf16_ms"), ("torch int8, ms", "int8_ms"), ("target", "target"),
 )  # fmt: skip
-
-
-def run() -> dict[str, Any]:
-    """Measure the ceilings, every case of gpu.toml, and encoding."""
-    import torch
-
-    device = driver.device()
-    with CASES.open("rb") as file:
-        cases = tomllib.load(file)["case"]
-    clock = Clock(torch)
-    ceilings = rates.measure(torch, clock)
-    torch.cuda.empty_cache()
-    figures = []
-    for case in cases:
-        try:
-            found = (
-                _encoded(torch, device, case, clock)
-                if "queries" not in case
-                else _measured(torch, device, case, ceilings, clock)
-            )
-        except Exception as error:  # of this case: others may be well
-            found = {"error": repr(error)}
-        figures.append(case | found)
-        print(json.dumps(figures[-1]), file=sys.stderr, flush=True)
-        gc.collect()
-        torch.cuda.empty_cache()
-    gpu = driver.devices()[0]._asdict() | {"cores": device.cores}
-    return {"gpu": gpu, "torch": torch.__version__, "ceilings": ceilings, "cases": figures}
 
 
 class Clock:
@@ -90,25 +63,67 @@ class Clock:
         return middle
 
 
-def _measured(
+def run(only: list[str] | None = None) -> dict[str, Any]:
+    """Measure the ceilings and the cases of gpu.toml, all or those named so in part.
+
+    The record so far goes to standard error after each figure: who ends this keeps what there is.
+    """
+    import torch
+
+    clock, device = Clock(torch), driver.device()
+    gpu = driver.devices()[0]._asdict() | {"cores": device.cores}
+    ceilings, wrong = rates.measure(torch, clock)
+    record: dict[str, Any] = {"gpu": gpu, "torch": torch.__version__, "ceilings": ceilings,
+                              "wrong": wrong, "cases": []}  # fmt: skip
+    for case in chosen(only):
+        gc.collect()
+        torch.cuda.empty_cache()
+        record["cases"].append(case)
+        try:
+            for figures in measures(torch, device, case, ceilings, clock):
+                case |= figures
+                print(json.dumps(record), file=sys.stderr, flush=True)
+        except Exception as error:  # of this case: others may be well
+            case["error"] = repr(error)
+    return record
+
+
+def chosen(only: list[str] | None = None) -> list[dict[str, Any]]:
+    """The cases whose names have one of some words, or all."""
+    with CASES.open("rb") as file:
+        cases: list[dict[str, Any]] = tomllib.load(file)["case"]
+    return [case for case in cases if not only or any(word in case["name"] for word in only)]
+
+
+def measures(
     torch: Any, device: driver.Device, case: dict[str, Any], ceilings: dict[str, float],
     clock: Clock,
-) -> dict[str, Any]:  # fmt: skip
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Figures of a case, ours before torch's."""
+    if "queries" not in case:
+        yield _encoded(torch, device, case, clock)
+        return
     n, d, nq, k = (case[name] for name in ("rows", "dim", "queries", "k"))
+    start = time.perf_counter()
     work = Work(torch, device, n, d, case["bits"])
-    go = work.search(nq, k)
-    out: dict[str, Any] = {"ms": clock(go), "spread": clock.spread}
-    out["qps"] = nq / out["ms"] * 1e3
-    out["of_copy"] = 100 * work.nbytes / out["ms"] * 1e3 / ceilings["copy"]
-    out["of_int8"] = 100 * 2 * n * d * nq / out["ms"] * 1e3 / ceilings["int8"]
+    torch.cuda.synchronize()
+    built = time.perf_counter() - start
+    ms = clock(work.search(nq, k))
+    done = {"copy": work.nbytes, "int8": 2 * n * d * nq}
+    yield {"built_s": built, "ms": ms, "spread": clock.spread, "qps": nq / ms * 1e3} | {
+        f"of_{name}": 100 * amount / ms * 1e3 / ceilings[name]
+        for name, amount in done.items()
+        if name in ceilings
+    }
     if case["bits"] == 1 and nq == 1:
-        out["popcount_ms"] = clock(work.search(nq, k, stem="sign"))
-    del work, go
-    torch.cuda.empty_cache()
-    for name, dtype in (("bf16_ms", torch.bfloat16), ("int8_ms", torch.int8)):
-        out[name] = _of_torch(torch, dtype, n, d, nq, k, clock)
+        yield {"scalar_ms": clock(work.search(nq, k, {}))}
+    del work
+    for name, dtype in (("bf16", torch.bfloat16), ("int8", torch.int8)):
         torch.cuda.empty_cache()
-    return out
+        try:
+            yield {f"{name}_ms": _of_torch(torch, dtype, n, d, nq, k, clock)}
+        except (RuntimeError, MemoryError) as error:  # shapes that _int_mm does not take, or memory
+            yield {f"{name}_error": str(error)[:300]}
 
 
 class Work:
@@ -149,17 +164,15 @@ class Work:
         self._held.append(out)
         return out
 
-    def search(self, nq: int, k: int, stem: str = "scalar") -> Callable[[], None]:
-        """What queues a search of nq queries for k rows."""
+    def search(self, nq: int, k: int, stems: Mapping[int, str] = STEMS) -> Callable[[], None]:
+        """What queues a search of nq queries for k rows, by the kernels that `stems` names."""
         torch, padded, width = self._torch, -(-nq // 16) * 16, -(-self._dim // 64) * 64
         entries = torch.randint(-127, 128, (padded, width), dtype=torch.int8, device="cuda")
         half = entries.sum(dim=1, dtype=torch.int32).to(torch.float32) / 2
         gamma, alpha = torch.rand(padded, device="cuda") + 0.5, torch.zeros(nq, device="cuda")
         self._held += [entries, half, gamma, alpha]
         scores, found = self._empty(nq, k, dtype="float32"), self._empty(nq, k, dtype="int64")
-        search, blocks = DeviceSearch(self._codes), self._codes.plan.blocks
-        if stem != "scalar":
-            search = DeviceSearch(self._codes, {layouts.SIGNS: stem})
+        search, blocks = DeviceSearch(self._codes, stems), self._codes.plan.blocks
         step = min(nq, search.step)
         memory = self._empty(search.nbytes(step, k, blocks)).data_ptr()
         asked = Asked(nq, padded, width, *(x.data_ptr() for x in (entries, half, gamma, alpha)))
@@ -179,13 +192,11 @@ class Work:
         return go
 
 
-def _of_torch(
-    torch: Any, dtype: Any, n: int, d: int, nq: int, k: int, clock: Clock
-) -> float | None:
-    """Milliseconds of the product with all rows, and topk; None where rows do not fit."""
-    free = torch.cuda.mem_get_info()[0]
-    if n * d * torch.empty(0, dtype=dtype).element_size() > 0.8 * free:
-        return None
+def _of_torch(torch: Any, dtype: Any, n: int, d: int, nq: int, k: int, clock: Clock) -> float:
+    """Milliseconds of the product with all rows, and topk; MemoryError where rows do not fit."""
+    free, needed = torch.cuda.mem_get_info()[0], n * d * dtype.itemsize
+    if needed > 0.8 * free:
+        raise MemoryError(f"rows need {needed:,} bytes, {free:,} are free")
     if dtype == torch.int8:
         rows = torch.randint(-127, 128, (n, d), dtype=dtype, device="cuda")
         asked = torch.randint(-127, 128, (max(nq, 32), d), dtype=dtype, device="cuda")
@@ -200,10 +211,7 @@ def _of_torch(
             scores = product(asked[start : start + step], rows.t())
             scores[:nq].topk(k, dim=1)
 
-    try:
-        return clock(go)
-    except RuntimeError:  # shapes that _int_mm does not take, or memory
-        return None
+    return clock(go)
 
 
 def _encoded(torch: Any, device: driver.Device, case: dict[str, Any], clock: Clock) -> Any:

@@ -1,10 +1,12 @@
 """What a GPU allows: copies, products of matrices, and counts and products of a thread."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+Milliseconds = Callable[[Callable[[], object]], float]  # of what a function queues
 COPY_BYTES = 1 << 32
 SIDE = 8192  # of matrices
 _TURNS = 4096  # of a thread's loop, of eight operations each
@@ -25,25 +27,30 @@ _STEPS = {
 }
 
 
-def measure(torch: Any, milliseconds: Callable[[Callable[[], object]], float]) -> dict[str, float]:
-    """Each rate: bytes copied (read and written), or operations, a second."""
-    out = {"copy": _copy(torch, milliseconds)}
-    for name, dtype in (("bf16", torch.bfloat16), ("int8", torch.int8)):
-        out[name] = _product(torch, dtype, milliseconds)
-    for name, step in _STEPS.items():
-        out[name] = _loop(torch, step, milliseconds)
-    return out
+def measure(torch: Any, milliseconds: Milliseconds) -> tuple[dict[str, float], dict[str, str]]:
+    """Each rate, bytes copied (read and written) or operations a second; and what went wrong."""
+    rates, wrong = {}, {}
+    measures: dict[str, Callable[[], float]] = {
+        "copy": partial(_copy, torch, milliseconds),
+        "bf16": partial(_product, torch, torch.bfloat16, milliseconds),
+        "int8": partial(_product, torch, torch.int8, milliseconds),
+        **{name: partial(_loop, torch, step, milliseconds) for name, step in _STEPS.items()},
+    }
+    for name, rate in measures.items():
+        try:
+            rates[name] = rate()
+        except Exception as error:  # of this rate: others may be well
+            wrong[name] = repr(error)
+    return rates, wrong
 
 
-def _copy(torch: Any, milliseconds: Callable[[Callable[[], object]], float]) -> float:
+def _copy(torch: Any, milliseconds: Milliseconds) -> float:
     source = torch.randint(0, 255, (COPY_BYTES,), dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     return 2 * COPY_BYTES / milliseconds(lambda: target.copy_(source)) * 1e3
 
 
-def _product(
-    torch: Any, dtype: Any, milliseconds: Callable[[Callable[[], object]], float]
-) -> float:
+def _product(torch: Any, dtype: Any, milliseconds: Milliseconds) -> float:
     """Multiplications and additions of the product of two matrices at random."""
     shape = SIDE, SIDE
     if dtype == torch.int8:
@@ -54,7 +61,7 @@ def _product(
     return 2 * SIDE**3 / milliseconds(lambda: a @ b) * 1e3
 
 
-def _loop(torch: Any, step: str, milliseconds: Callable[[Callable[[], object]], float]) -> float:
+def _loop(torch: Any, step: str, milliseconds: Milliseconds) -> float:
     """Steps a second of all threads; a step is one population count, or one dp4a."""
     from cuda.core import LaunchConfig, ObjectCode, Stream, launch
 
@@ -62,9 +69,9 @@ def _loop(torch: Any, step: str, milliseconds: Callable[[Callable[[], object]], 
     from vqindex.kernels.gpu.compile import compiled
 
     device = driver.device()
+    out = torch.zeros(1, dtype=torch.int32, device="cuda")  # makes its context the thread's
     code = compiled("rate", _SOURCE.replace("STEP", step), (), device.arch)
     kernel = ObjectCode.from_cubin(code, name="rate").get_kernel("rate")
-    out = torch.zeros(1, dtype=torch.int32, device="cuda")
     blocks, threads = 8 * device.cores, 256
     config = LaunchConfig(grid=(blocks, 1, 1), block=threads)
     stream = Stream.from_handle(torch.cuda.current_stream().cuda_stream)

@@ -45,7 +45,7 @@ VQ_DEVICE void multiply_add(i32 c[4], const u32 a[4], u32 b0, u32 b1) {
         : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #else
-    emulated_mma(c, a, b0, b1);
+    emulated_mma(c, a, b0, b1, [](u32 x, u32 y) { return dot4(x, y, 0); });
 #endif
 }
 

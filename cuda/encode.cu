@@ -45,13 +45,6 @@ VQ_DEVICE u16 float_to_half(float x) {
 #endif
 }
 
-// Sixteen lanes of a half warp to their sum, halves first, in every lane.
-VQ_DEVICE float sum_lanes(float x) {
-#pragma unroll
-    for (int step = 8; step > 0; step /= 2) x = add(x, __shfl_xor_sync(0xffffffffu, x, step));
-    return x;
-}
-
 // One lane's share of a sum over values: entries lane, lane + 16, ...
 template <class Term>
 VQ_DEVICE float lane_sum(i32 lane, i32 count, Term term) {

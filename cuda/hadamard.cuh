@@ -10,7 +10,8 @@
 #define VQ_ROW_THREADS 128
 #define VQ_WIDE 32  // widths from which mixing comes after the butterflies, not before
 
-// `STAGES` stages of butterflies: the first axis of x, 2^STAGES long, becomes the last of y.
+// `STAGES` stages of butterflies: the first axis of x, 2^STAGES long, becomes the last of y, which is
+// 16-byte aligned where there are more than one.
 template <int STAGES>
 VQ_DEVICE void butterflies(const float* x, float* y, i32 d) {
     constexpr int SIZE = 1 << STAGES;
@@ -29,8 +30,14 @@ VQ_DEVICE void butterflies(const float* x, float* y, i32 d) {
                 v[i + half] = subtract(low, high);
             }
         }
+        if (SIZE == 2) {
+            y[2 * r] = v[0], y[2 * r + 1] = v[1];
+        } else {  // one by one, lanes would meet in four banks
 #pragma unroll
-        for (int i = 0; i < SIZE; i++) y[SIZE * r + i] = v[i];
+            for (int i = 0; i < SIZE; i += 4) {
+                *(float4*)(y + SIZE * r + i) = make_float4(v[i], v[i + 1], v[i + 2], v[i + 3]);
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 //            norm * worth
 // Bytes      4 * dim read, bits / 8 + 4 written a row
 // Work       that of ceil(bits / dim) rotations
-// Resources  grid of any size, 128 threads, at most 48 registers; 12 * dim bytes of dynamic shared
+// Resources  grid of any size, 128 threads, at most 64 registers; 12 * dim bytes of dynamic shared
 //            memory and a bit for each sign, rounded up to 16 bytes
 #include "hadamard.cuh"
 
@@ -33,7 +33,7 @@ VQ_DEVICE float square_norm(const float* y, i32 dim, float* lanes) {
     return lanes[0];
 }
 
-extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS) vq_qjl(
+extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 8) vq_qjl(
     const float* y, i64 n, i64 first, i32 dim, i32 bits, i32 p, i32 rounds, const float* signs,
     const float* mixes, u32* codes, i32 chunks, float* scale, float worth) {
     VQ_DYNAMIC(float, memory);

@@ -10,7 +10,7 @@
 //
 // Shapes     queries (nq, dim) float32; entries (nq, row_bytes); one block for each query
 // Bytes      4 * dim read and row_bytes written a query; signs and matrices out of a cache
-// Resources  128 threads, 32 registers; 8 * dim bytes of dynamic shared memory
+// Resources  128 threads, at most 64 registers; 8 * dim bytes of dynamic shared memory
 #include "hadamard.cuh"
 #include "program.cuh"
 
@@ -94,6 +94,14 @@ VQ_DEVICE void normalize(float* x, i32 dim, Shared& shared) {
     divide_all(x, dim, norm);
 }
 
+// The inner product in float64, one by one as on the CPU; x and y are in shared memory.
+VQ_DEVICE double dot_in_turn(const float* x, const float* y, i32 dim) {
+    double total = 0.0;
+#pragma unroll 8
+    for (i32 j = 0; j < dim; j++) total = add_product(total, x[j], y[j]);
+    return total;
+}
+
 // Entries of one segment in whole steps of the largest over 127.
 VQ_DEVICE void quantize(
     const float* x, i32 count, i32 room, i8* entries, float* half, float* gamma, Shared& shared) {
@@ -120,7 +128,7 @@ VQ_DEVICE void quantize(
 
 // center 0 for none; signs and mixes as hadamard.cu has them; the rest as README.md has queries,
 // written but for `stored`.
-extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS) vq_query(
+extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 8) vq_query(
     const float* queries, i32 dim, i32 metric, const float* center, const float* signs,
     const float* mixes, i32 rounds, i32 p, const Stored* stored, i8* entries, i64 row_bytes,
     float* half, float* gamma, i32 padded, float* alpha) {
@@ -138,10 +146,10 @@ extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS) vq_query(
     if (metric == VQ_L2) {
         float square = square_norm(a, dim, shared);
         if (threadIdx.x == 0) alpha[query] = multiply(square, -0.25f);
-    } else if (threadIdx.x == 0) {
-        double total = 0.0;
-        for (i32 j = 0; center && j < dim; j++) total = add_product(total, a[j], center[j]);
-        alpha[query] = (float)total;
+    } else {
+        for (i32 j = (i32)threadIdx.x; center && j < dim; j += VQ_ROW_THREADS) b[j] = center[j];
+        __syncthreads();
+        if (threadIdx.x == 0) alpha[query] = center ? (float)dot_in_turn(a, b, dim) : 0.0f;
     }
     __syncthreads();
     const float* x = rotate_row(a, b, dim, p, rounds, signs, mixes);

@@ -1,101 +1,172 @@
 #!/usr/bin/env bash
 # What only a GPU can show, in under eight minutes and one JSON: the environment, correctness against
-# the CPU, the sanitizer's findings, and speeds beside the card's own ceilings and torch.
+# the CPU, speeds beside the card's own ceilings and torch, and the sanitizer's findings.
 #
 #     cuda/run_on_gpu.sh [OUT.json]        PYTHON names the interpreter, python3 unless set;
-#                                          WHEELS, a folder of wheels to use besides what it has
+#                                          WHEELS, a folder of wheels to use before what it has;
+#                                          SECONDS_IN_ALL, 460 unless set
 #
-# Needs NumPy, Numba, pytest, hypothesis, torch and cuda-core; those that are missing are installed if
-# there is a network, for this run alone, and named if there is none. The JSON is written anew after
-# each step, so that it is there whenever this is ended. Exit code: 0 if all that ran was right.
+# Needs NumPy, Numba, pytest, hypothesis, torch and cuda-core 1; those that do not import are installed
+# if there is a network, for this run alone, and named if there is none. Each step is a process of its
+# own with a limit: none can stop the others, and the JSON is written anew after each. Exit code: 0 if
+# all ran and was right.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=$(realpath -m "${1:-gpu.json}")
+mkdir -p "$(dirname "$out")"
 python=${PYTHON:-python3}
+in_all=${SECONDS_IN_ALL:-460}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export VQINDEX_CACHE_DIR=${VQINDEX_CACHE_DIR:-$work/cache}
-export PYTHONPATH=$PWD:$work/site PYTHONUNBUFFERED=1
-if [ -n "${WHEELS:-}" ]; then
-    "$python" -m pip install -q --no-index --no-deps --no-compile --target "$work/site" "$WHEELS"/*.whl
-fi
+export PYTHONPATH=$PWD:$work/site PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+missing=
 
-# step NAME SECONDS COMMAND...: run it, and keep its exit code, its time and the end of what it says.
+# step NAME LIMIT COMMAND...: run it, and keep its exit code, its time and what it says. What is left
+# of all seconds bounds it, less some for the report.
 step() {
-    local name=$1 limit=$2 start=$SECONDS
+    local name=$1 limit=$2 start=$SECONDS left=$((in_all - SECONDS - 5))
     shift 2
-    echo "== $name"
-    timeout --kill-after=10 "$limit" "$@" >"$work/$name.log" 2>&1
+    [ "$left" -lt "$limit" ] && limit=$left
+    [ "$limit" -lt 5 ] && return
+    timeout --kill-after=5 "$limit" "$@" >"$work/$name.log" 2>&1 </dev/null
     echo "$? $((SECONDS - start))" >"$work/$name.end"
-    tail -n 3 "$work/$name.log"
+    echo "== $name: exit code $(cut -d' ' -f1 "$work/$name.end"), $((SECONDS - start)) s"
+    tail -n 3 "$work/$name.log" | cut -c1-300
     report >/dev/null
 }
 
 report() {
-    "$python" - "$work" "$out" "$missing" <<'END'
-import json, sys
+    "$python" - "$work" "$out" "$missing" <<'EOF'
+import json, os, sys
 from pathlib import Path
+
+def last_record(said):
+    for line in reversed(said.splitlines()):
+        if line.startswith("{"):
+            try:
+                return json.loads(line)
+            except ValueError:
+                pass
 
 work, out = map(Path, sys.argv[1:3])
 record = {"missing": sys.argv[3].split(), "steps": {}}
 for end in sorted(work.glob("*.end"), key=lambda path: path.stat().st_mtime):
-    code, seconds = map(int, end.read_text().split())
+    numbers = end.read_text().split()
+    if len(numbers) != 2:
+        continue  # it is being written
+    code, seconds = map(int, numbers)
     said = end.with_suffix(".log").read_text(errors="replace").strip()
     step = record["steps"][end.stem] = {"code": code, "seconds": seconds}
-    try:
-        step["record"] = json.loads(said.splitlines()[-1])
-    except (IndexError, ValueError):
-        step["said"] = said[-6000:]
-    if code:
-        step["said"] = said[-6000:]
-wanted = ["environment", "driver", "correctness", "memcheck", "racecheck", "initcheck", "synccheck",
-          "speed"]
-record["not_run"] = [name for name in wanted if name not in record["steps"]]
-shown = record["steps"].get("environment", {}).get("record", {})
-record["right"] = bool(shown.get("gpu")) and all(s["code"] == 0 for s in record["steps"].values())
-out.write_text(json.dumps(record, indent=1) + "\n")
-print(f"{out}: {'all right' if record['right'] else 'see what failed'}")
+    found = last_record(said)
+    if found is not None:
+        step["record"] = found
+    if found is None or code:
+        step["said"] = said if len(said) < 12000 else said[:4000] + "\n...\n" + said[-8000:]
+steps = record["steps"]
+cases = [case for step in steps.values() for case in step.get("record", {}).get("cases", [])]
+wanted = (work / "wanted").read_text().split() if (work / "wanted").exists() else []
+record["not_run"] = [name for name in wanted if name not in steps]
+record["failed"] = [name for name, step in steps.items() if step["code"]]
+record["failed"] += [case["name"] for case in cases if "error" in case]
+gpu = steps.get("environment", {}).get("record", {}).get("gpu")
+record["right"] = bool(gpu) and not record["failed"] and not record["not_run"]
+part = out.with_name(f"{out.name}.{os.getpid()}")
+part.write_text(json.dumps(record, indent=1) + "\n")
+part.replace(out)
+for case in cases:
+    figures = {k: round(v, 3) for k, v in case.items() if isinstance(v, float)}
+    print(case["name"], case.get("error", ""), *(f"{k} {v}" for k, v in figures.items()), sep=", ")
+print(f"{out}: {'all right' if record['right'] else 'see what failed'}",
+      *(f"{key}: {', '.join(record[key])}" for key in ("failed", "not_run", "missing")
+        if record[key]), sep="\n    ")
 sys.exit(not record["right"])
-END
+EOF
 }
 
+# need NAME...: those that cannot be imported, or are of a version that is too old.
 need() {
-    "$python" - "$@" <<'END'
-import importlib.util, sys
-
-def there(name):
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ImportError:  # of the package that it is in
-        return False
-
-print(*(name for name in sys.argv[1:] if not there(name)))
-END
+    local name
+    for name in "$@"; do
+        timeout 60 "$python" -c "
+import importlib, sys
+from importlib import metadata
+importlib.import_module(sys.argv[1])
+if sys.argv[1] == 'cuda.core' and int(metadata.version('cuda-core').split('.')[0]) < 1:
+    sys.exit('it is too old')" "$name" >"$work/need-$name.log" 2>&1 || echo "$name"
+    done
 }
 
-missing=$(need numpy numba pytest hypothesis torch cuda.core)
-for name in $missing; do
-    package=$name
-    [ "$name" = cuda.core ] && package="cuda-core[cu13]"
-    timeout 60 "$python" -m pip install -q --retries 0 --target "$work/site" "$package" >/dev/null 2>&1
-done
-missing=$(need numpy numba pytest hypothesis torch cuda.core)
-[ -n "$missing" ] && echo "missing, and not to be installed here: $missing"
-
-step environment 30 "$python" - <<'END'
-import json, vqindex
-print(json.dumps(vqindex.show_config()))
-END
-step driver 10 nvidia-smi
-options=(-m gpu -p no:cacheprovider -W ignore::FutureWarning -W ignore::UserWarning
-    -W ignore::DeprecationWarning)
-step correctness 170 "$python" -m pytest "${options[@]}" tests/indexes tests/kernels
-step speed 150 "$python" -m benchmarks gpu --json
-if command -v compute-sanitizer >/dev/null; then
-    for tool in memcheck racecheck initcheck synccheck; do
-        step "$tool" 30 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-            "$python" -m pytest "${options[@]}" tests/indexes/test_device_gpu.py \
-            -k "odd_shapes and EDEN4 and 33-65-16"
-    done
+if [ -n "${WHEELS:-}" ]; then
+    step wheels 60 "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir \
+        --target "$work/site" "$WHEELS"/*.whl
 fi
+packages=(numpy numba pytest hypothesis torch cuda.core cuda.bindings.nvrtc)
+missing=$(need "${packages[@]}" | tr '\n' ' ')
+for name in $missing; do
+    case $name in cuda.*) package="cuda-core[cu13]>=1" ;; *) package=$name ;; esac
+    timeout 60 "$python" -m pip install -q --retries 0 --timeout 5 --target "$work/site" \
+        "$package" >/dev/null 2>&1 || break # there is no network
+done
+[ -n "$missing" ] && missing=$(need "${packages[@]}" | tr '\n' ' ')
+for name in $missing; do
+    echo "missing, and not to be installed here: $name: $(tail -n 1 "$work/need-$name.log")"
+done
+
+gpu_tests=tests/indexes/test_device_gpu.py
+mapfile -t tests < <(grep -o '^def test_\w*' "$gpu_tests" | cut -c5-)
+mapfile -t cases < <(sed -n 's/^name = "\(.*\)"/\1/p' benchmarks/gpu.toml)
+tools=(memcheck racecheck initcheck synccheck)
+command -v compute-sanitizer >/dev/null || tools=()
+{
+    printf '%s\n' environment driver compile cpu "${tests[@]}"
+    printf 'speed-%s\n' "${!cases[@]}"
+    printf '%s\n' memcheck racecheck initcheck synccheck
+} >"$work/wanted"
+options=(-m gpu -p no:cacheprovider -W ignore --tb=short -r fE)
+
+step environment 60 "$python" -c "
+import importlib.metadata as m, json, shutil, vqindex
+names = 'torch', 'cuda-bindings', 'cuda-pathfinder', 'nvidia-cuda-nvrtc', 'pytest', 'hypothesis'
+have = {d.metadata['Name'].lower(): d.version for d in m.distributions() if d.metadata['Name']}
+tools = {name: shutil.which(name) for name in ('nvcc', 'compute-sanitizer', 'g++')}
+print(json.dumps(vqindex.show_config() | {'also': {n: have.get(n) for n in names}, 'tools': tools}))"
+step driver 20 nvidia-smi
+
+# Machine code for the GPU and, meanwhile, the CPU's kernels that answers are compared with.
+step compile 120 "$python" -m vqindex.kernels.gpu.warm &
+step cpu 90 "$python" -c "
+import runpy
+test = runpy.run_path('$gpu_tests')
+for spec in [*test['SPECS'], 'IVF30,EDEN4', 'PCA,EDEN4']:
+    index = test['filled'](spec)
+    for nq in 1, 9, 97:
+        index.search(test['vectors'](nq, 72), 10, stages='off')
+    index.search(test['vectors'](9, 72), 10, index.ids % 3 == 0, stages='off')
+print('CPU kernels are compiled')" &
+wait
+
+# Each test has a process of its own: an error of the GPU is the end of all that runs in one.
+for name in "${tests[@]}"; do
+    case $name in
+        *memory*) ;; # asks how much is free, and so runs alone
+        *) step "$name" 90 "$python" -m pytest "${options[@]}" "$gpu_tests::$name" & ;;
+    esac
+    while [ "$(jobs -rp | wc -l)" -ge 4 ]; do sleep 0.2; done
+done
+wait
+for name in "${tests[@]}"; do
+    [[ $name == *memory* ]] && step "$name" 60 "$python" -m pytest "${options[@]}" "$gpu_tests::$name"
+done
+
+for i in "${!cases[@]}"; do
+    step "speed-$i" 60 "$python" -m benchmarks gpu --json --only "${cases[i]}"
+done
+
+few="(test_odd_shapes and 33-65-16) or (test_codecs and l2 and (PQ8x4 or F16 or TCQ2))"
+for tool in "${tools[@]}"; do
+    step "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 "$python" -m pytest \
+        "${options[@]}" "$gpu_tests" -k "$few" &
+done
+wait
 report

@@ -24,7 +24,7 @@ struct Scan {
     const float* shares;  // of this query
     const i64* blocks;
     const u32* masks;
-    i64 nblocks;
+    i64 start, stop;  // of those
     const float* before;  // of this query, or 0
     float* after;
     u64* kept;
@@ -46,22 +46,22 @@ VQ_DEVICE void scan_rows(const Scan& scan, Family& family, Queue& queue) {
     start_queue(queue, 0, scan.floors ? *(volatile u64*)scan.floors : 0);
     family.begin(scan);
     i32 turn = 0;
-    for (i64 top = (i64)blockIdx.x * 8; top < scan.nblocks; top += step) {
-        i64 at = top + warp, place = 32 * at + lane, block = 0;
+    for (i64 top = scan.start + (i64)blockIdx.x * 8; top < scan.stop; top += step) {
+        i64 at = top + warp, place = 32 * (at - scan.start) + lane, block = 0;
         u32 mask = 0;
-        if (at < scan.nblocks) {
+        if (at < scan.stop) {
             block = block_of(scan.blocks, at);
             mask = mask_of(stored, scan.masks, at, block);
         }
         i64 row = 32 * block + lane;
-        float score = scan.before && at < scan.nblocks ? scan.before[place] : -0.0f;
+        float score = scan.before && at < scan.stop ? scan.before[place] : -0.0f;
         for (i32 s = scan.first; s < scan.last; s++) {
             const Segment& segment = stored.segments[s];
             float part = family.part(segment, s, block, mask != 0);
             if (mask != 0) score = add(score, scaled(segment, row, part));
         }
         if (scan.after) {
-            if (at < scan.nblocks) scan.after[place] = score;
+            if (at < scan.stop) scan.after[place] = score;
             continue;
         }
         u64 key = 0;
@@ -87,14 +87,15 @@ VQ_DEVICE void scan_rows(const Scan& scan, Family& family, Queue& queue) {
     const Stored *stored, i32 first, i32 last, const void *entries, i64 row_bytes,           \
         const float *half, const float *gamma, i32 padded, const float *shares, i32 lists,   \
         const i64 *blocks, const u32 *masks, i64 nblocks, const float *before, float *after, \
-        u64 *kept, i32 k, u64 *floors, const u32 *counts, u32 capacity
+        u64 *kept, i32 k, u64 *floors, const u32 *counts, u32 capacity, const i64 *starts
 
 #define VQ_SCAN_OF_QUERY                                                            \
     i32 query = (i32)blockIdx.y;                                                    \
     if (counts && counts[query] <= capacity) return;                                \
     Scan scan = {                                                                   \
         stored, first, last, (const i8*)entries + query * row_bytes, half, gamma,   \
-        padded, shares ? shares + (i64)query * lists : 0, blocks, masks, nblocks,   \
+        padded, shares ? shares + (i64)query * lists : 0, blocks, masks,            \
+        starts ? starts[query] : 0, starts ? starts[query + 1] : nblocks,           \
         before ? before + query * 32 * nblocks : 0,                                 \
         after ? after + query * 32 * nblocks : 0,                                   \
         kept ? kept + ((i64)query * gridDim.x + blockIdx.x) * VQ_KEEP : 0, k,       \

@@ -1,23 +1,32 @@
-// Scores of signs with one query by population count: the query's int8 entries are cut into bit
-// planes, and a plane's sum over the negative entries of 32 dimensions is one AND and one count.
+// Scores of signs with one query by counting: the query's int8 entries are cut into bit planes, and
+// the tensor cores count the signs that meet a set bit, of sixteen rows and all eight planes at once.
 //
 //     raw = t * sum - (2 t + 1) * (sum of negative entries)
 //     sum of negative entries = sum over b < 7 of 2^b * count(signs & plane b), - 2^7 * that of 7
 //
-// The same as vq_scan_scalar does for SIGNS by dp4a; which of the two is faster is up to the card's
-// rate of population counts (16 a clock and multiprocessor up to Hopper: dp4a is ahead there unless
-// entries are coarser). VQ_PLANES 4 is exact for entries in [-8, 7].
+// The same as vq_scan_scalar does for SIGNS by dp4a, which takes more instructions than the memory
+// leaves time for. Native up to sm_90; later cards make eight int8 products of each, and have time.
 //
 // Shapes     codes (blocks, chunks, 32) x 16 bytes, one segment of SIGNS; as scan.cuh else
 // Bytes      16 * chunks + 4 for each factor a row, read once
-// Work       VQ_PLANES counts, ANDs and additions for 32 dimensions
-// Resources  256 threads, at most 80 registers; 16 KB for planes, 8 VQ_KEEP + 16 KB for the queue
+// Work       one mma m16n8k256 for 256 dimensions of 16 rows
+// Resources  256 threads, at most 128 registers; 16 KB for planes, 8 VQ_KEEP + 16 KB for the queue
 #include "scan.cuh"
 
-#ifndef VQ_PLANES
-#define VQ_PLANES 8
-#endif
 #define VQ_CHUNKS 128  // of planes in shared memory: all of them, or so many at a time
+
+// c += counts of bits that are set in both: of 16 rows by 256 bits, and of 8 planes by 256 bits.
+VQ_DEVICE void count_both(i32 c[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+#ifdef __CUDACC__
+    asm("mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+#else
+    u32 a[4] = {a0, a1, a2, a3};
+    emulated_mma(c, a, b0, b1, [](u32 x, u32 y) { return __builtin_popcount(x & y); });
+#endif
+}
 
 struct Signs {
     const Scan* scan;
@@ -48,29 +57,44 @@ struct Signs {
         __syncthreads();
     }
 
-    // The sum of entries that are negative, over some chunks.
-    VQ_DEVICE static i32 negative_sum(const uint4* codes, i32 chunks, const uint4* plane) {
-        i32 counts[VQ_PLANES];
+    // The sum of entries that are negative, over some chunks of a block, of this lane's row.
+    //
+    // Four lanes share rows i, i + 8, i + 16 and i + 24; each reads every fourth chunk, and of a
+    // product's counts has those of two planes. The order of dimensions is that of the reading.
+    VQ_DEVICE static i32 negative_sum(const uint4* codes, i32 chunks, const uint4* planes) {
+        i32 lane = (i32)threadIdx.x % 32, own = lane % 4, i = lane / 4;
+        i32 counts[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
+#pragma unroll 2
+        for (i32 first = 0; first < chunks; first += 4) {
+            i32 c = first + own;
+            bool there = c < chunks;
+            uint4 x[4], p = planes[c * 8 + i];
 #pragma unroll
-        for (int b = 0; b < VQ_PLANES; b++) counts[b] = 0;
-#pragma unroll 1  // eight planes of four words are enough at once
-        for (i32 c = 0; c < chunks; c++, codes += 32, plane += 8) {
-            uint4 x = load_codes(codes);
+            for (int r = 0; r < 4; r++) {
+                x[r] = there ? load_codes(codes + c * 32LL + i + 8 * r) : make_uint4(0, 0, 0, 0);
+            }
 #pragma unroll
-            for (int b = 0; b < VQ_PLANES; b++) {
-                uint4 p = plane[b];
-                counts[b] += bit_count(x.x & p.x) + bit_count(x.y & p.y);
-                counts[b] += bit_count(x.z & p.z) + bit_count(x.w & p.w);
+            for (int h = 0; h < 2; h++) {
+                uint4 low = x[2 * h], high = x[2 * h + 1];
+                count_both(counts[h], low.x, high.x, low.y, high.y, p.x, p.y);
+                count_both(counts[h], low.z, high.z, low.w, high.w, p.z, p.w);
             }
         }
-        i32 total = -(counts[VQ_PLANES - 1] << (VQ_PLANES - 1));
+        i32 total = 0;
 #pragma unroll
-        for (int b = 0; b < VQ_PLANES - 1; b++) total += counts[b] << b;
+        for (int r = 0; r < 4; r++) {
+            i32 even = counts[r / 2][2 * (r % 2)], odd = counts[r / 2][2 * (r % 2) + 1];
+            i32 sum = (even << 2 * own) + (own == 3 ? -(odd << 7) : odd << (2 * own + 1));
+            sum += __shfl_xor_sync(VQ_ALL, sum, 1);
+            sum += __shfl_xor_sync(VQ_ALL, sum, 2);
+            sum = __shfl_sync(VQ_ALL, sum, 4 * (lane % 8));
+            if (i / 2 == r) total = sum;
+        }
         return total;
     }
 
     VQ_DEVICE float part(const Segment& segment, i32 s, i64 block, bool here) const {
-        const uint4* codes = segment.codes + (block * segment.chunks * 32 + threadIdx.x % 32);
+        const uint4* codes = segment.codes + block * segment.chunks * 32;
         i32 negative = 0;
         if (whole) {
             if (here) negative = negative_sum(codes, segment.chunks, planes);
@@ -89,7 +113,7 @@ struct Signs {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(VQ_THREADS, 3) vq_scan_signs(VQ_SCAN_ARGUMENTS) {
+extern "C" __global__ void __launch_bounds__(VQ_THREADS, 2) vq_scan_signs(VQ_SCAN_ARGUMENTS) {
     __shared__ Queue queue;
     __shared__ uint4 planes[VQ_CHUNKS * 8];
     VQ_SCAN_OF_QUERY

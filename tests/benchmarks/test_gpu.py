@@ -1,6 +1,9 @@
+import json
+import sys
 import tomllib
+from types import SimpleNamespace
 
-from benchmarks import gpu
+from benchmarks import gpu, rates
 
 CEILINGS = {"copy": 4.3e12, "int8": 1.2e15}
 
@@ -44,3 +47,46 @@ def test_times_are_medians_after_two_rounds():
     assert clock(lambda: calls.append(1)) == 2.0
     assert clock.spread == 2.0
     assert len(calls) == gpu.ROUNDS + 2
+
+
+def test_cases_are_chosen_by_their_names():
+    assert len(gpu.chosen()) == 6
+    assert [case["name"] for case in gpu.chosen(["1 bit", "encode"])] == [
+        "one query, 10M x 1536, 1 bit", "encode 100,000 x 1536, 4 bit",
+    ]  # fmt: skip
+
+
+def test_a_rate_that_fails_says_why(monkeypatch):
+    monkeypatch.setattr(rates, "_copy", lambda torch, clock: 4e12)
+
+    class torch:
+        bfloat16 = int8 = None
+
+    found, wrong = rates.measure(torch, lambda go: 1.0)
+    assert found == {"copy": 4e12}
+    assert set(wrong) == {"bf16", "int8", "popcount", "dp4a"}
+    assert all("Error" in text for text in wrong.values())
+
+
+def test_a_case_that_fails_stops_no_other(monkeypatch, capsys):
+    class torch:
+        __version__ = "0"
+
+        class cuda:
+            empty_cache = staticmethod(lambda: None)
+
+    def measures(torch, device, case, *rest):
+        yield {"ms": 1.0}
+        if case["bits"] == 1:
+            raise RuntimeError("an illegal address")
+
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr(gpu, "measures", measures)
+    monkeypatch.setattr(gpu.driver, "device", lambda: SimpleNamespace(cores=132))
+    monkeypatch.setattr(gpu.driver, "devices", lambda: (gpu.driver.Gpu("A GPU", "sm_90", 1),))
+    monkeypatch.setattr(rates, "measure", lambda torch, clock: (CEILINGS, {}))
+    record = gpu.run()
+    assert all(case["ms"] == 1.0 for case in record["cases"])
+    assert ["error" in case for case in record["cases"]] == [False, True, *[False] * 4]
+    so_far = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [len(part["cases"]) for part in so_far] == [1, 2, 3, 4, 5, 6]

@@ -139,9 +139,9 @@ def test_kernels_is_a_command(unpinned, monkeypatch, capsys):
 def test_gpu_is_a_command(unpinned, monkeypatch, capsys):
     from benchmarks import gpu
 
-    monkeypatch.setattr(gpu, "run", lambda: {"cases": [1]})
+    monkeypatch.setattr(gpu, "run", lambda only: {"cases": [1] if only == ["batch"] else []})
     monkeypatch.setattr(gpu, "report", lambda record: f"{len(record['cases'])} case")
-    __main__.main(["gpu"])
+    __main__.main(["gpu", "--only", "batch"])
     assert capsys.readouterr().out == "1 case\n"
 
 

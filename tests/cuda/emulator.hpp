@@ -303,23 +303,22 @@ static inline unsigned atomicOr(unsigned* at, unsigned value) {
 }
 static inline unsigned emulated_dynamic_bytes() { return (unsigned)emulator::dynamic.size(); }
 
-// mma.sync m16n8k32 of int8: fragments lie over the warp as PTX ISA, "Matrix fragments for
-// mma.m16n8k32", has them.
-static inline void emulated_mma(int c[4], const unsigned a[4], unsigned b0, unsigned b1) {
+// mma.sync m16n8 of eight words a row: fragments lie over the warp as PTX ISA, "Matrix fragments for
+// mma.m16n8k32" of int8 and "mma.m16n8k256" of single bits, has them. `dot` is of two words.
+template <class Dot>
+static inline void emulated_mma(int c[4], const unsigned a[4], unsigned b0, unsigned b1, Dot dot) {
     using namespace emulator;
     unsigned lane = self % WARP, group = lane / 4, in_group = lane % 4;
     for (int i = 0; i < 4; i++) warp().words[lane][i] = a[i];
     warp().words[lane][4] = b0;
     warp().words[lane][5] = b1;
     wait_warp();
-    auto byte = [](unsigned word, unsigned i) { return (int)(signed char)(word >> 8 * i); };
     for (unsigned i = 0; i < 4; i++) {
         unsigned row = group + 8 * (i / 2), column = 2 * in_group + i % 2;
-        for (unsigned k = 0; k < 32; k++) {
-            unsigned at = k % 16 / 4, half = k / 16;
+        for (unsigned k = 0; k < 8; k++) {
+            unsigned at = k % 4, half = k / 4;
             unsigned x = warp().words[4 * (row % 8) + at][row / 8 + 2 * half];
-            unsigned y = warp().words[4 * column + at][4 + half];
-            c[i] += byte(x, k % 4) * byte(y, k % 4);
+            c[i] += dot(x, warp().words[4 * column + at][4 + half]);
         }
     }
     wait_warp();

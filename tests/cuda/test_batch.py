@@ -65,7 +65,7 @@ class Search:
             "vq_scan_scalar", (3, a.nq), self.stored, i32(0), i32(len(self.index.parts)),
             a.entries, i64(self.index.row_bytes), a.half, a.gamma, i32(a.padded), *self.lists,
             blocks, masks, i64(len(blocks)), None, None, kept, i32(self.k), None, self.counts,
-            capacity,
+            capacity, None,
         )  # fmt: skip
         self.merge(kept, 3 * KEEP, 1, self.best)
 

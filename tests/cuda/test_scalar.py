@@ -153,3 +153,20 @@ def test_threads_of_a_block_do_not_race(kind):
     check(index, asked, 20, floors=np.zeros(1, np.uint64), sanitizer="thread")
     long = layout.Index(40, [layout.part(kind, 40, 4 * 4096 + 77, rng)])
     check(long, layout.queries(long, 1, rng), 10, sanitizer="thread")
+
+
+def test_queries_with_blocks_of_their_own():
+    rng, n = np.random.default_rng(9), 300
+    index = layout.Index(n, [layout.part(NIBBLES, n, 40, rng)])
+    asked = layout.queries(index, 3, rng)
+    own = [np.array([7, 2]), np.array([], int), np.array([0, 9, 4, 1, 3, 5, 6, 8, 2])]
+    masks = rng.integers(0, 2**32, 11, dtype=np.uint32)
+    starts = np.array([0, 2, 2, 11])
+    kept = scan(index, asked, 5, blocks=np.concatenate(own), masks=masks, starts=starts, parts=2)
+    found, ids = layout.decode_keys(kept.reshape(3, -1), index, 5)
+    for q, blocks in enumerate(own):
+        bits = masks[starts[q] : starts[q + 1], None] >> np.arange(32) & 1
+        rows = np.sort((32 * blocks[:, None] + np.arange(32))[bits == 1])
+        expected, expected_ids = layout.best(index, asked, 5, rows[rows < n])
+        assert (ids[q] == expected_ids[q]).all()
+        assert (found[q] == expected[q]).all()

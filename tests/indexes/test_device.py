@@ -212,8 +212,20 @@ def test_what_cannot_go_to_a_gpu():
         on_gpu(vq.index_factory("EDEN4"))
     with pytest.raises(BackendError, match="outliers of NUQ4"):
         on_gpu(filled("NUQ4"))
-    with pytest.raises(BackendError, match=r"EDEN4,Rerank\(f16\) does"):
-        on_gpu(filled("EDEN4,Rerank(f16)"))
+    with pytest.raises(BackendError, match=r"not as EDEN1,Rerank\(EDEN8\) has them"):
+        on_gpu(filled("EDEN1,Rerank(EDEN8)"))
+
+
+def test_rows_that_are_scored_again():
+    index = filled("EDEN1,Rerank(f16)")
+    copy = on_gpu(index)
+    assert copy.settings == {"oversample": 4.0}
+    assert copy.nbytes["codes"] > on_gpu(filled("EDEN1")).nbytes["codes"] + 2 * index.dim * len(
+        index
+    )
+    many = on_gpu(filled("EDEN1,Rerank(f16)", 3000))
+    with pytest.raises(BackendError, match="oversample is at most 1,024, got 2,000"):
+        many.search(vectors(1), 10, oversample=200)
 
 
 def test_arguments_of_searches():

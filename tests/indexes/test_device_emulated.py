@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ compile
 
 SPECS = [
     "EDEN4", "EDEN2", "EDEN1", "SQ8", "TQprod3", "LVQ4x4", "PQ9x8", "PQ8x4", "F16", "F32",
-    "Coarse4,EDEN2",
+    "Coarse4,EDEN2", "EDEN4,Rerank(f16)", "EDEN1,Rerank(f32)",
 ]  # fmt: skip
 D = 72
 
@@ -50,7 +50,7 @@ def test_flat(spec, metric):
 
 
 def test_lists():
-    index, copy = pair("IVF4,EDEN4")
+    index, copy = pair("IVF4,EDEN4,Rerank(f16)")
     for q in (vectors(1, seed=3), vectors(9, seed=3)):
         check(index, copy, q, nprobe=2)
         check(index, copy, q, nprobe=4)
@@ -72,3 +72,22 @@ def test_many_neighbours():
     index, copy = pair("EDEN4")
     check(index, copy, vectors(2, seed=3), 300)
     check(index, copy, vectors(8, seed=3), 300)
+
+
+def test_queries_on_the_gpu_whose_rows_are_scored_again():
+    index, copy = pair("EDEN4,Rerank(f16)")
+    q, k = vectors(9, seed=3), 7
+    scores, ids = np.empty((9, k), np.float32), np.empty((9, k), np.int64)
+    jobs = copy._jobs
+    for job in jobs.of_address(q.ctypes.data, len(q), k, jobs.rows(k, 3.0), None):
+        memory = copy._gpu.allocate(job.nbytes)
+        job.queue(memory.address, scores.ctypes.data, ids.ctypes.data, 0)
+    want = index.search(q, k, stages="off", oversample=3.0)
+    np.testing.assert_array_equal(ids, want.ids)
+    assert scores.tobytes() == want.scores.tobytes()
+
+
+def test_fewer_rows_than_are_scored_again():
+    index, copy = pair("EDEN2,Rerank(f32)", n=50)
+    check(index, copy, vectors(3, seed=3), 40)
+    check(index, copy, vectors(3, seed=3), 3, filter=index.ids < 20, oversample=9)

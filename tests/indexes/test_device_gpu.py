@@ -17,6 +17,7 @@ pytestmark = [
 SPECS = [
     *(f"EDEN{bits}" for bits in range(1, 9)), "EDEN2.5", "TQprod3", "QJL200", "SQ8", "LVQ4x4",
     "SAQ3", "PQ8x4", "PQ9x8", "Coarse4,EDEN2", "TCQ2", "F32", "F16",
+    "EDEN4,Rerank(f16)", "EDEN1,Rerank(f32)",
 ]  # fmt: skip
 SHAPES = [(1, 1, 1), (31, 3, 5), (33, 65, 16), (1055, 130, 17), (9999, 200, 100), (5000, 96, 1024)]
 
@@ -74,15 +75,18 @@ def test_more_rows_than_one_wave():
         check(copy, index, vectors(nq, 128, seed=6), k)
 
 
-def test_lists():
-    index = filled("IVF30,EDEN4", 20_000)
+@pytest.mark.parametrize("spec", ["IVF30,EDEN4", "IVF30,EDEN2,Rerank(f16)"])
+def test_lists(spec):
+    index = filled(spec, 20_000)
     copy = index.to("cuda")
     for nprobe in (1, 5, 30):
         check(copy, index, vectors(20, 72, seed=7), nprobe=nprobe)
         check(copy, index, vectors(3, 72, seed=7), filter=index.ids % 9 == 0, nprobe=nprobe)
 
 
-@pytest.mark.parametrize("spec", ["EDEN4", "SQ8", "F16", "LVQ4", "IVF9,EDEN2", "PCA,EDEN4"])
+@pytest.mark.parametrize(
+    "spec", ["EDEN4", "SQ8", "F16", "LVQ4", "IVF9,EDEN2", "PCA,EDEN4", "EDEN4,Rerank(f16)"]
+)
 def test_tensors(torch, spec):
     index = filled(spec)
     copy, q = index.to("cuda"), vectors(40, 72, seed=8)

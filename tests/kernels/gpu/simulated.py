@@ -109,19 +109,24 @@ class Simulated:
 
     def scan(self, launch, macros, stored, first, last, entries, row_bytes, half, gamma, padded,
              shares, lists, blocks, masks, nblocks, before, after, kept, k, floors, counts,
-             capacity):  # fmt: skip
+             capacity, starts):  # fmt: skip
+        most, every = nblocks, (blocks, masks)
         parts, nq, size = launch.grid[0], launch.grid[1], macros["VQ_KEEP"]
         for q in range(nq):
             if counts and array(counts, np.uint32, nq)[q] <= capacity:
                 continue
+            if starts:
+                start, stop = array(starts, np.int64, nq + 1)[q : q + 2].tolist()
+                assert 0 <= stop - start <= most
+                nblocks, blocks, masks = stop - start, every[0] + 8 * start, every[1] + 4 * start
             assert not floors or array(floors, np.uint64, nq)[q] == 0
             keys, sums = self.scored(
                 stored, range(first, last), entries + q * row_bytes, half + 4 * q, gamma + 4 * q,
                 padded, shares + 4 * q * lists if shares else 0, blocks, masks, nblocks,
-                array(before, np.float32, nq, 32 * nblocks)[q] if before else None, row_bytes,
+                array(before, np.float32, nq, 32 * most)[q] if before else None, row_bytes,
             )  # fmt: skip
             if after:
-                array(after, np.float32, nq, 32 * nblocks)[q] = sums
+                array(after, np.float32, nq, 32 * most)[q, : len(sums)] = sums
                 continue
             for p in range(parts):
                 mine = np.arange(nblocks) // 8 % parts == p

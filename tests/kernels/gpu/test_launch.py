@@ -32,9 +32,9 @@ def test_a_scan_byte_by_byte():
     launch = scans.scan("scalar", 0x1000, (1, 3), ASKED, WHERE, chosen, before=0xB0004)
     assert launch[:6] == ("scalar", (("VQ_KEEP", 256),), "vq_scan_scalar", (5, 3, 1), 256, 0)
     assert launch.packed == struct.pack(
-        "<QiiQqQQi4xQi4xQQqQQQi4xQQI",
+        "<QiiQqQQi4xQi4xQQqQQQi4xQQI4xQ",
         0x1000, 1, 3, 0x10000, 192, 0x20004, 0x30008, 16, 0x50000, 32, 0x60008, 0x70004, 9,
-        0xB0004, 0, 0x80000, 100, 0x90000, 0xA0004, 8192,
+        0xB0004, 0, 0x80000, 100, 0x90000, 0xA0004, 8192, 0,
     )  # fmt: skip
 
 
@@ -44,12 +44,6 @@ def test_a_scan_that_hands_sums_on_keeps_nothing():
     before, after, kept = launch.arguments[13:16]
     assert (before, after, kept) == (0, 0xC0000, 0)
     assert launch.macros == (("VQ_KEEP", 16),)
-
-
-def test_signs_have_planes():
-    launch = scans.scan("sign", 0x1000, (0, 1), ASKED, WHERE, Selection(16, 1, 0, 0))
-    assert launch.kernel == "vq_scan_signs"
-    assert launch.macros == (("VQ_KEEP", 16), ("VQ_PLANES", 8))
 
 
 def test_a_batch_byte_by_byte():

@@ -20,7 +20,7 @@ def made(index, q):
     operands = rows.codec.operands(q)
     memory = device.allocate(q.nbytes)
     device.upload(memory.address, q, 0)
-    (job,) = jobs.of_address(memory.address, len(q), 3, None)
+    (job,) = jobs.of_address(memory.address, len(q), 3, 3, None)
     work = device.allocate(job.nbytes + 64 * len(q))
     job.queue(work.address, work.address + job.nbytes, work.address + job.nbytes + 24 * len(q), 0)
     asked, nq = job.asked.moved(work.address), len(q)
@@ -93,7 +93,7 @@ def test_what_is_not_finite_has_no_scale(metric, bad):
     jobs = Jobs(device, rows, rows.model, 1)
     memory = device.allocate(q.nbytes)
     device.upload(memory.address, q, 0)
-    (job,) = jobs.of_address(memory.address, 2, 3, None)
+    (job,) = jobs.of_address(memory.address, 2, 3, 3, None)
     work = device.allocate(job.nbytes + 128)
     found = work.address + job.nbytes
     job.queue(work.address, found + 64, found, 0)

@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex import threads as pool
+from vqindex.codec import Codec
 from vqindex.codes import Codes
 from vqindex.errors import BackendError
-from vqindex.indexes.model import Model
 from vqindex.indexes.rows import Rows
 from vqindex.kernels.cpu import program, score, simd
 from vqindex.kernels.cpu.program import BLOCK, SLAB, bind
 from vqindex.kernels.gpu.driver import Device, Memory
 from vqindex.kernels.gpu.records import SEGMENT, STORED
 from vqindex.layouts import device as layouts
-from vqindex.layouts.base import Array
+from vqindex.layouts.base import Array, Column
 from vqindex.memory import address, aligned_zeros
 
 ALIGN = 256
@@ -33,6 +33,8 @@ class Plan(NamedTuple):
     ids        of the rows there are
     ordered    whether rows lie in the order of their ids, and there are no gaps between them
     listed     whether rows are in lists
+    finer      whether these are codes by which the best rows are scored again
+    columns    those of the codec, by number
     """
 
     segments: tuple[layouts.DeviceSegment, ...]
@@ -41,15 +43,19 @@ class Plan(NamedTuple):
     ids: int
     ordered: bool
     listed: bool
+    finer: bool
+    columns: tuple[Column, ...]
 
-    def sizes(self, codes: Codes) -> list[int]:
-        """Bytes of each part: segments, factors, ids, ranks, order, owners, masks, records."""
+    @property
+    def sizes(self) -> list[int]:
+        """Bytes: segments, factors, ids, ranks, slots, order, owners, masks, records."""
         rows = BLOCK * self.blocks
         return [
             *(segment.block_bytes * self.blocks for segment in self.segments),
-            *(rows * codes.columns[column].row_bytes for column in self.factors),
+            *(rows * self.columns[column].row_bytes for column in self.factors),
             8 * self.ids,
             0 if self.ordered else 4 * rows,
+            4 * self.ids if self.finer and not self.ordered else 0,
             8 * self.blocks,
             4 * self.blocks if self.listed else 0,
             4 * self.blocks if self.listed else 0,
@@ -57,9 +63,9 @@ class Plan(NamedTuple):
         ]
 
 
-def plan(rows: Rows, model: Model) -> Plan:
-    """How rows are to lie; BackendError where a GPU cannot score their codes."""
-    scorer = model.codec.scorer
+def plan(rows: Rows, codec: Codec, first: int) -> Plan:
+    """How rows are to lie by codes whose columns begin at `first`; BackendError of some codecs."""
+    scorer = codec.scorer
     fields = scorer.fields
     name = rows.recipe.spec if rows.fitted else "F32"
     scales = {int(f[program.SCALE]) for f in fields} | {int(f[program.RATIO]) - 1 for f in fields}
@@ -71,6 +77,8 @@ def plan(rows: Rows, model: Model) -> Plan:
         len(ids),
         rows.lists is None and bool((ids[1:] > ids[:-1]).all()),
         rows.lists is not None,
+        first > 0,
+        tuple(rows.codes.columns[first:]),
     )
 
 
@@ -84,25 +92,26 @@ class DeviceCodes:
     """Rows on a GPU, in one piece of memory that is freed with this.
 
     stored    address of the record that kernels take
-    ids       address of the ids, by rank
+    ids       address of the ids, by rank; slots, of the row of each rank, or 0: of finer codes
     order     address of all blocks' numbers, shuffled, and `shuffle`, the same here
     masks     address of the rows that blocks have in that order, where they are in lists, or 0
     """
 
-    def __init__(self, device: Device, rows: Rows, model: Model, threads: int) -> None:
-        self.device, self.plan = device, plan(rows, model)
-        sizes = self.plan.sizes(rows.codes)
-        starts = padded(sizes)
+    def __init__(
+        self, device: Device, rows: Rows, codec: Codec, threads: int, first: int = 0
+    ) -> None:
+        self.device, self.plan = device, plan(rows, codec, first)
+        starts = padded(self.plan.sizes)
         check_room(device, starts[-1], f"an index of {self.plan.ids:,} rows")
         self.memory: Memory = device.allocate(starts[-1])
         at = [self.memory.address + start for start in starts]
         count = len(self.plan.segments)
         factors = dict(zip(self.plan.factors, at[count:], strict=False))
         rest = iter(at[count + len(factors) :])
-        self._put_segments(rows, model, at, threads)
+        self._put_segments(rows, at, threads)
         for column, where in factors.items():
-            self._put_slabs(where, rows.codes.chunks(rows.codes.columns[column].name))
-        self.ids, ranks = next(rest), next(rest)
+            self._put_slabs(where, rows.codes.chunks(self.plan.columns[column].name))
+        self.ids, ranks, self.slots = next(rest), next(rest), next(rest)
         ids = rows.id_column
         by_rank = np.argsort(ids)
         self._put(self.ids, ids[by_rank])
@@ -110,6 +119,10 @@ class DeviceCodes:
             whole = np.zeros(BLOCK * self.plan.blocks, np.uint32)
             whole[rows.slots[by_rank]] = np.arange(len(ids), dtype=np.uint32)
             self._put(ranks, whole)
+        if self.plan.finer and not self.plan.ordered:
+            self._put(self.slots, rows.slots[by_rank].astype(np.uint32))
+        else:
+            self.slots = 0
         self.order = next(rest)
         rng = np.random.Generator(np.random.PCG64(_SEED))
         self.shuffle = rng.permutation(self.plan.blocks)
@@ -120,8 +133,8 @@ class DeviceCodes:
             self.masks = masks
             self._put(owners, rows.lists.owners)
             self._put(masks, rows.lists.masks[self.shuffle])
-        residual = rows.lists is not None and model.codec.residual
-        self._put_records(records, at, factors, model, {
+        residual = rows.lists is not None and codec.residual
+        self._put_records(records, at, factors, codec.scorer.bias, {
             "ranks": 0 if self.plan.ordered else ranks,
             "owners": owners if residual else 0,
             "rows": rows.codes.n,
@@ -138,11 +151,11 @@ class DeviceCodes:
             self._put(where, slab)
             where += slab.nbytes
 
-    def _put_segments(self, rows: Rows, model: Model, at: list[int], threads: int) -> None:
+    def _put_segments(self, rows: Rows, at: list[int], threads: int) -> None:
         """Pack each slab of codes, and write it where it belongs."""
         codes = rows.codes
         names = {c for segment in self.plan.segments for c in segment.columns}
-        slabs = {c: list(codes.chunks(codes.columns[c].name)) for c in names}
+        slabs = {c: list(codes.chunks(self.plan.columns[c].name)) for c in names}
         decoded = [segment.fields for segment in self.plan.segments if segment.is_decoded]
         decode = _decoder(codes, np.array(decoded)) if decoded else None
 
@@ -159,7 +172,7 @@ class DeviceCodes:
         pool.run([partial(put, first) for first in range(0, self.plan.blocks, SLAB)], threads)
 
     def _put_records(
-        self, where: int, at: list[int], factors: dict[int, int], model: Model, rest: dict[str, int]
+        self, where: int, at: list[int], factors: dict[int, int], bias: int, rest: dict[str, int]
     ) -> None:
         segments = np.zeros(len(self.plan.segments), SEGMENT)
         for record, segment, codes in zip(segments, self.plan.segments, at, strict=False):
@@ -172,7 +185,7 @@ class DeviceCodes:
             record["table"] = np.frombuffer(segment.table, np.uint8)
         stored = np.zeros((), STORED)
         stored["segments"], stored["count"] = where, len(segments)
-        stored["bias"] = factors.get(model.codec.scorer.bias, 0)
+        stored["bias"] = factors.get(bias, 0)
         for name, value in rest.items():
             stored[name] = value
         self._put(where, np.frombuffer(segments.tobytes() + stored.tobytes(), np.uint8))

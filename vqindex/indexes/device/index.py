@@ -53,11 +53,6 @@ class DeviceIndex:
             if rows is None or rows.n == 0:
                 raise BackendError("an index needs rows before it goes to a GPU: add them first.")
             model = rows.model.at(index._settings.bits)
-            if model.finer is not None:
-                raise BackendError(
-                    f"there is no kernel for a GPU that scores rows again, as {index.spec} does: "
-                    "make the index without its Rerank part."
-                )
             self._ids, self._dim = rows.id_column, rows.dim
             self._jobs = Jobs(gpu, rows, model, pool.default_threads())
         self._index, self._settings, self._gpu = index, index._settings, gpu
@@ -98,17 +93,13 @@ class DeviceIndex:
     @property
     def settings(self) -> dict[str, Any]:
         """What `search` uses where it is told nothing else."""
-        return {"nprobe": self._settings.nprobe} if self._jobs.routes is not None else {}
+        known = {"nprobe": self._jobs.routes, "oversample": self._jobs.finer}
+        return {name: getattr(self._settings, name) for name in known if known[name] is not None}
 
     @property
     def nbytes(self) -> dict[str, int]:
         """Bytes on the GPU: "codes" with factors and ids, "model", "work" of searches, "total"."""
-        maker = self._jobs.maker
-        parts = {
-            "codes": self._jobs.codes.memory.nbytes,
-            "model": maker.nbytes if maker is not None else 0,
-            "work": self._work.nbytes,
-        }
+        parts = self._jobs.nbytes | {"work": self._work.nbytes}
         return parts | {"total": sum(parts.values())}
 
     def to(self, device: str) -> "Index | DeviceIndex":
@@ -155,6 +146,7 @@ class DeviceIndex:
                   not checked for NaN and infinity: such a query finds nothing
         filter    as in Index.search
         nprobe    (setting) lists to look into, where rows are in lists
+        oversample (setting) rows that are scored again for each that is wanted, where some are
         threads   without effect: queries are prepared by one
         Raises ShapeError, DtypeError or NonFiniteError for queries, TypeError for a setting that
         is not known, BackendError for k, or for memory that is not there.
@@ -175,14 +167,16 @@ class DeviceIndex:
 
     def _made(self, queries: FloatArray, k: int, filter: Any, chosen: Settings) -> Iterator[Job]:
         filters = arrays.row_filters(filter, self._ids, len(queries))
-        return self._jobs.of(queries, k, filters, chosen.nprobe)
+        rows = self._jobs.rows(k, chosen.oversample)
+        return self._jobs.of(queries, k, rows, filters, chosen.nprobe)
 
     def _made_of(self, rows: Any, k: int, filter: Any, chosen: Settings) -> Iterator[Job]:
         """The same of a tensor, which is read where it lies if all is made ready there."""
         if self._jobs.maker is None:
             return self._made(rows.cpu().numpy(), k, filter, chosen)
         filters = arrays.row_filters(filter, self._ids, len(rows))
-        return self._jobs.of_address(rows.data_ptr(), len(rows), k, filters)
+        some = self._jobs.rows(k, chosen.oversample)
+        return self._jobs.of_address(rows.data_ptr(), len(rows), k, some, filters)
 
     def _stats(self, queries: Any) -> dict[str, int]:
         return {"rows": len(self), "queries": len(queries)}

@@ -2,58 +2,35 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
-
-import numpy as np
+from typing import NamedTuple, final
 
 from vqindex.indexes.device.codes import ALIGN, DeviceCodes
+from vqindex.indexes.device.finer import Finer
 from vqindex.indexes.device.making import maker
-from vqindex.indexes.device.places import Allowed, Routes, Some, bits, left
+from vqindex.indexes.device.places import Allowed, Routes, bits, left
 from vqindex.indexes.device.search import DeviceSearch
+from vqindex.indexes.device.staging import Placed, Staging, placed, placed_each, staged
 from vqindex.indexes.model import Model
 from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import Questions, questions
+from vqindex.indexes.scan import questions
 from vqindex.kernels.gpu import topk
 from vqindex.kernels.gpu.driver import Device
 from vqindex.kernels.gpu.query import Making, query
 from vqindex.kernels.gpu.records import Asked, Where, keep
-from vqindex.layouts.base import Array, FloatArray
-from vqindex.memory import address
+from vqindex.layouts.base import FloatArray
 
 QUERIES = 4096  # made ready at a time
 
 Filters = Allowed | list[Allowed | None] | None
-Placed = tuple[Some, int, int]  # and where its blocks and masks are staged
+WAYS = 1 << 23  # blocks that queries look at in lists, of a job
 
 
-class Staging:
-    """Arrays that go to a GPU in one piece, each at a multiple of 256 bytes, and room behind it."""
+class Made(NamedTuple):
+    """How queries are made ready to meet codes and finer ones, and their address on the GPU."""
 
-    def __init__(self) -> None:
-        self._parts: list[tuple[int, Array]] = []
-        self._filled = self.nbytes = 0
-
-    def add(self, array: Array) -> int:
-        """Where an array is going to begin; arrays come before room."""
-        whole = np.ascontiguousarray(array)
-        start = self.room(whole.nbytes)
-        self._parts.append((start, whole))
-        self._filled = self.nbytes
-        return start
-
-    def room(self, nbytes: int) -> int:
-        """Where so many bytes begin that are written on the GPU."""
-        start = self.nbytes
-        self.nbytes += -(-nbytes // ALIGN) * ALIGN
-        return start
-
-    @property
-    def whole(self) -> Array:
-        """The piece."""
-        out = np.zeros(self._filled, np.uint8)
-        for start, array in self._parts:
-            out[start : start + array.nbytes] = array.reshape(-1).view(np.uint8)
-        return out
+    making: Making
+    finer: Making | None
+    queries: int
 
 
 @final
@@ -62,8 +39,10 @@ class Job:
     """A search of queries `start` to `start + nq - 1`, ready to be queued.
 
     asked    offsets in what is staged, in the place of addresses
-    some     blocks to look at, None for all; each, blocks of every query
+    k, rows  neighbours, and rows of which they are the best: more where these are scored again
+    some     blocks to look at, None for all
     made     how queries are made ready on the GPU, and their address there; None where they are
+    finer    what scores rows again, and queries that meet it, or None
     """
 
     search: DeviceSearch
@@ -71,9 +50,10 @@ class Job:
     asked: Asked
     start: int
     k: int
+    rows: int
     some: Placed | None
-    each: list[Placed] | None
-    made: tuple[Making, int] | None = None
+    made: Made | None = None
+    finer: tuple[Finer, Asked] | None = None
 
     @property
     def nq(self) -> int:
@@ -83,85 +63,133 @@ class Job:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that it takes on the GPU."""
-        codes = self.search.codes
-        if self.each is not None:
-            most = max((len(some.blocks) for some, _, _ in self.each), default=0)
-            return self.staging.nbytes + self.search.each_nbytes(self.nq, self.k, most)
-        blocks = codes.plan.blocks if self.some is None else len(self.some[0].blocks)
-        return self.staging.nbytes + self.search.nbytes(self.nq, self.k, blocks)
+        codes, nbytes = self.search.codes, self.staging.nbytes
+        if self.finer is not None:
+            nbytes += self._room
+        if self.some is None:
+            return nbytes + self.search.nbytes(self.nq, self.rows, codes.plan.blocks)
+        each = self.some.starts is not None
+        return nbytes + self.search.nbytes(self.nq, self.rows, self.some.n, each)
+
+    @property
+    def _room(self) -> int:
+        """Bytes of memory for scoring rows again."""
+        return -(-Finer.nbytes(self.nq, self.k, self.rows) // ALIGN) * ALIGN
 
     def queue(self, memory: int, scores: int, found: int, stream: int) -> None:
         """Queue it on a stream, to write scores and ids (nq, k); memory, of `nbytes` bytes."""
         codes, device = self.search.codes, self.search.device
         device.upload(memory, self.staging.whole, stream)
         asked, work = self.asked.moved(memory), memory + self.staging.nbytes
-        if self.made is not None:
-            making, queries = self.made
-            device.launch(query(making, queries, codes.stored, asked), stream)
-        if self.each is not None:
-            where = [_where(one, memory) for one in self.each]
-            best = self.search.run_each(asked, self.k, where, work, stream)
-        else:
-            plain = shuffled = Where(codes.plan.blocks, codes.order, codes.masks)
-            if self.some is not None:
-                plain = shuffled = _where(self.some, memory)
-            elif not codes.masks:
-                plain = Where(codes.plan.blocks)
-            best = self.search.run(asked, self.k, plain, shuffled, work, stream)
+        self._make(codes, self.made and self.made.making, asked, stream)
+        stride, alpha, again = keep(self.rows), asked.alpha, 0
+        if self.finer is not None:
+            again, work = work, work + self._room
+        best = self._found(asked, memory, work, stream)
+        if self.finer is not None:
+            finer, whole = self.finer[0], self.finer[1].moved(memory)
+            self._make(finer.codes, self.made and self.made.finer, whole, stream)
+            best, stride = finer.queue(whole, best, self.k, self.rows, again, stream)
+            alpha = whole.alpha
         device.launch(
-            topk.answer(best, self.nq, self.k, keep(self.k), asked.alpha, codes.ids, scores, found),
-            stream,
+            topk.answer(best, self.nq, self.k, stride, alpha, codes.ids, scores, found), stream
         )
 
+    def _make(self, codes: DeviceCodes, making: Making | None, asked: Asked, stream: int) -> None:
+        """Make queries ready that lie on the GPU."""
+        if self.made is not None and making is not None:
+            codes.device.launch(query(making, self.made.queries, codes.stored, asked), stream)
 
-def _where(one: Placed, memory: int) -> Where:
-    some, blocks, masks = one
-    return Where(len(some.blocks), memory + blocks, memory + masks)
+    def _found(self, asked: Asked, memory: int, work: int, stream: int) -> int:
+        """The address of the keys of the best rows by their codes."""
+        codes = self.search.codes
+        plain = shuffled = Where(codes.plan.blocks, codes.order, codes.masks)
+        if self.some is not None:
+            plain = shuffled = self.some.at(memory)
+        elif not codes.masks:
+            plain = Where(codes.plan.blocks)
+        return self.search.run(asked, self.rows, plain, shuffled, work, stream)
 
 
 @final
 class Jobs:
     """Makes jobs for an index on a GPU.
 
+    finer    what scores the best rows again, or None
     maker    what makes queries ready there, or None where only the CPU does
     routes   which lists queries look into, or None
     """
 
     def __init__(self, device: Device, rows: Rows, model: Model, threads: int) -> None:
-        self.codes = DeviceCodes(device, rows, model, threads)
+        self.codes = DeviceCodes(device, rows, model.codec, threads)
+        self.finer = None if model.finer is None else Finer(device, rows, model, threads)
         self.search = DeviceSearch(self.codes)
         self._model, self._lists = model, rows.lists
-        self.maker, self.routes = maker(device, model), None
+        self.maker = maker(device, model.codec) if model.centroids is None else None
+        if self.finer is not None and self.finer.maker is None:
+            self.maker = None
+        self.routes = None
         if rows.lists is not None and model.centroids is not None:
             self.routes = Routes(rows.lists, model.centroids)
 
-    def of(self, queries: FloatArray, k: int, filters: Filters, nprobe: int) -> Iterator[Job]:
+    @property
+    def nbytes(self) -> dict[str, int]:
+        """Bytes on the GPU: of codes, and originals beside them; of what makes queries ready."""
+        held, makers = [self.codes], [self.maker]
+        if self.finer is not None:
+            held, makers = [*held, self.finer.codes], [*makers, self.finer.maker]
+        return {
+            "codes": sum(codes.memory.nbytes for codes in held),
+            "model": sum(maker.nbytes for maker in makers if maker is not None),
+        }
+
+    def rows(self, k: int, oversample: float) -> int:
+        """How many rows are looked for by codes; BackendError for too many."""
+        return k if self.finer is None else self.finer.some(k, oversample)
+
+    def of(
+        self, queries: FloatArray, k: int, rows: int, filters: Filters, nprobe: int
+    ) -> Iterator[Job]:
         """Jobs of queries (nq, d) float32; filters is a mask (n,), one for each, or None."""
-        for start, stop, allowed in self._steps(len(queries), filters):
+        for start, stop, allowed in self._steps(len(queries), filters, nprobe):
             asking, staging = questions(self._model, queries[start:stop]), Staging()
-            asked = _staged(asking, staging)
-            routes = self.routes
+            asked, finer, routes = staged(asking.operands, staging), None, self.routes
+            if asking.shares is not None:
+                lists = asking.shares.shape[1]
+                asked = asked._replace(shares=staging.add(asking.shares), lists=lists)
+            if self.finer is not None and asking.finer is not None:
+                finer = self.finer, staged(asking.finer, staging)
             if routes is None or asking.shares is None or routes.is_few(nprobe, allowed):
                 some = self._left(allowed, staging)
-                yield Job(self.search, staging, asked, start, k, some, None)
+                yield Job(self.search, staging, asked, start, k, rows, some, None, finer)
                 continue
             masks = bits(allowed, self._lists, self.codes.plan.blocks)
-            places = routes.of(asking.shares, masks, nprobe, k)
-            each = [_placed(some, staging) for some in places]
-            yield Job(self.search, staging, asked, start, k, None, each)
+            places = routes.of(asking.shares, masks, nprobe, rows)
+            each = placed_each(places, staging)
+            yield Job(self.search, staging, asked, start, k, rows, each, None, finer)
 
-    def of_address(self, queries: int, nq: int, k: int, filters: Filters) -> Iterator[Job]:
+    def of_address(
+        self, queries: int, nq: int, k: int, rows: int, filters: Filters
+    ) -> Iterator[Job]:
         """The same of queries on the GPU; only where there is a `maker`."""
         assert self.maker is not None
-        for start, stop, allowed in self._steps(nq, filters):
-            staging, making = Staging(), self.maker.making
+        for start, stop, allowed in self._steps(nq, filters, 0):
+            staging, making, finer = Staging(), self.maker.making, None
             some = self._left(allowed, staging)
             asked = self.maker.asked(stop - start, staging.room)
-            made = making, queries + 4 * making.dim * start
-            yield Job(self.search, staging, asked, start, k, some, None, made)
+            made = Made(making, None, queries + 4 * making.dim * start)
+            if self.finer is not None and self.finer.maker is not None:
+                finer = self.finer, self.finer.maker.asked(stop - start, staging.room)
+                made = made._replace(finer=self.finer.maker.making)
+            yield Job(self.search, staging, asked, start, k, rows, some, made, finer)
 
-    def _steps(self, nq: int, filters: Filters) -> Iterator[tuple[int, int, Allowed | None]]:
+    def _steps(
+        self, nq: int, filters: Filters, nprobe: int
+    ) -> Iterator[tuple[int, int, Allowed | None]]:
         step = 1 if isinstance(filters, list) else min(QUERIES, self.search.step)
+        if self._lists is not None and nprobe:
+            each = self.codes.plan.blocks * min(nprobe, self._lists.count) // self._lists.count
+            step = max(1, min(step, WAYS // max(each, 1)))
         for start in range(0, nq, step):
             allowed = filters[start] if isinstance(filters, list) else filters
             yield start, min(start + step, nq), allowed
@@ -171,23 +199,4 @@ class Jobs:
         if allowed is None:
             return None
         masks = bits(allowed, self._lists, self.codes.plan.blocks)
-        return _placed(left(masks, self.codes.shuffle), staging)
-
-
-def _placed(some: Some, staging: Staging) -> Placed:
-    return some, staging.add(some.blocks), staging.add(some.masks)
-
-
-def _staged(asking: Questions, staging: Staging) -> Asked:
-    """Where prepared queries are going to be."""
-    operands = asking.operands
-    whole = operands.memory[operands.start - address(operands.memory) :]
-    factors = 4 * len(operands.program) * operands.padded
-    half = operands.padded * operands.row_bytes + factors  # seeds come before
-    entries = staging.add(whole[: half + 2 * factors])
-    shares = 0 if asking.shares is None else staging.add(asking.shares)
-    return Asked(
-        operands.nq, operands.padded, operands.row_bytes, entries, entries + half,
-        entries + half + factors, staging.add(operands.alpha), shares,
-        0 if asking.shares is None else asking.shares.shape[1],
-    )  # fmt: skip
+        return placed(left(masks, self.codes.shuffle), staging)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vqindex.indexes.model import Model
+from vqindex.codec import Codec
 from vqindex.kernels.cpu import program, step
 from vqindex.kernels.gpu.driver import Device
-from vqindex.kernels.gpu.query import Making
+from vqindex.kernels.gpu.query import OWN_BYTES, Making
 from vqindex.kernels.gpu.records import Asked
 
 _GROUP = 16  # queries are padded to a multiple of it
@@ -16,8 +16,8 @@ _GROUP = 16  # queries are padded to a multiple of it
 class Maker:
     """What a codec has learned, on a GPU, and the room that its queries take."""
 
-    def __init__(self, device: Device, model: Model, kind: int) -> None:
-        codec, numbers = model.codec, {}
+    def __init__(self, device: Device, codec: Codec, kind: int) -> None:
+        numbers = {}
         if kind == step.ROTATION:
             arrays = codec.transform.arrays()
             numbers = {"signs": arrays["signs"].astype(np.float32), "mixes": arrays["mixes"]}
@@ -51,13 +51,13 @@ class Maker:
         )  # fmt: skip
 
 
-def maker(device: Device, model: Model) -> Maker | None:
+def maker(device: Device, codec: Codec) -> Maker | None:
     """What makes queries ready on a GPU; None of codecs of which only the CPU can."""
-    steps = model.codec.steps
-    if steps is None or model.centroids is not None:
+    steps = codec.steps
+    if steps is None:
         return None
     kind, tables = steps[0].kind, steps[1]
     if tables.spaces or kind not in (step.AS_IS, step.ROTATION):
         return None
-    fits = Making(model.codec.dim, model.codec.metric).shared <= device.shared_bytes
-    return Maker(device, model, kind) if fits else None
+    needed = Making(codec.dim, codec.metric).shared + OWN_BYTES
+    return Maker(device, codec, kind) if needed <= device.shared_bytes else None

@@ -30,6 +30,7 @@ AGAIN = 32  # blocks of a grid that scan a query of which a wave found too many
 AGAIN_BYTES = 1 << 27  # that all queries have for it
 ONE_PASS = 1 << 14  # keys that one block of threads merges
 STEMS = {
+    layouts.SIGNS: "sign",  # where there is nothing else
     layouts.TABLE4: "table", layouts.TABLE8: "table",
     layouts.FLOATS: "decoded", layouts.HALVES: "decoded",
 }  # fmt: skip
@@ -89,9 +90,11 @@ class DeviceSearch:
         self._kinds = [segment.kind for segment in segments]
         self._chunks = [segment.chunks for segment in segments]
         names = [stems.get(kind, "scalar") for kind in self._kinds]
+        self._multiplied = set(names) <= {"scalar", "sign"}
+        if len(names) > 1:
+            names = ["scalar" if name == "sign" else name for name in names]
         runs = [list(own) for _, own in groupby(range(len(names)), key=names.__getitem__)]
         self._chain = [(names[own[0]], (own[0], own[-1] + 1)) for own in runs]
-        self._multiplied = self._chain == [("scalar", (0, len(names)))]
 
     @property
     def step(self) -> int:
@@ -100,10 +103,10 @@ class DeviceSearch:
             return max(1, min(QUERIES, SUMS // (128 * self.codes.plan.blocks)))
         return QUERIES
 
-    def shape(self, nq: int, k: int, blocks: int) -> _Shape:
-        """How nq queries are searched for k rows among some blocks."""
+    def shape(self, nq: int, k: int, blocks: int, each: bool = False) -> _Shape:
+        """How nq queries are searched for k rows among some blocks, or each among its own."""
         cut = None
-        if nq >= BATCH and self._multiplied:
+        if nq >= BATCH and self._multiplied and not each:
             cut = batch.shape(nq, self._kinds, self._chunks, self.device.shared_bytes)
         resident = min(scans.RESIDENT[stem] for stem, _ in self._chain)
         parts = scans.parts(blocks, nq, resident * self.device.cores)
@@ -112,13 +115,9 @@ class DeviceSearch:
         middles = ceil(parts**0.5) if cut is None and parts * keep(k) > ONE_PASS else 0
         return _Shape(nq, k, parts, middles, max(CAPACITY, ROOM * keep(k)) if cut else 0, cut)
 
-    def nbytes(self, nq: int, k: int, blocks: int) -> int:
+    def nbytes(self, nq: int, k: int, blocks: int, each: bool = False) -> int:
         """Bytes of working memory of `run`, where at most so many blocks are looked at."""
-        return padded(self._sizes(self.shape(nq, k, blocks), blocks))[-1]
-
-    def each_nbytes(self, nq: int, k: int, blocks: int) -> int:
-        """Bytes of working memory of `run_each`."""
-        return self.nbytes(1, k, blocks) + KEY_BYTES * nq * keep(k)
+        return padded(self._sizes(self.shape(nq, k, blocks, each), blocks))[-1]
 
     def _sizes(self, shape: _Shape, blocks: int) -> list[int]:
         return shape.sizes(128 * blocks * shape.nq if len(self._chain) > 1 else 0)
@@ -131,7 +130,7 @@ class DeviceSearch:
         where      the blocks to look at; shuffled, the same in an order of no meaning
         memory     address of `nbytes` bytes at a multiple of 256
         """
-        shape = self.shape(asked.nq, k, where.n)
+        shape = self.shape(asked.nq, k, where.n, bool(where.starts))
         starts = padded(self._sizes(shape, where.n))
         space = Space(*(memory + start for start in starts[:-1]))
         queue = _Queue(self.device, stream)
@@ -142,23 +141,6 @@ class DeviceSearch:
         else:
             self._batch(asked, shape, shape.cut, shuffled, space, queue)
         return space.best
-
-    def run_each(self, asked: Asked, k: int, where: list[Where], memory: int, stream: int) -> int:
-        """The same, of each query among blocks of its own."""
-        size, best = KEY_BYTES * keep(k), memory
-        memory += KEY_BYTES * asked.nq * keep(k)
-        queue = _Queue(self.device, stream)
-        for query, blocks in enumerate(where):
-            shape = self.shape(1, k, blocks.n)
-            starts = padded(self._sizes(shape, blocks.n))
-            space = Space(*(memory + start for start in starts[:-1]))._replace(
-                best=best + query * size
-            )
-            if blocks.n:
-                self._scan(asked.some(query, query + 1), shape, blocks, space, queue)
-            else:
-                queue.clear(space.best, size)
-        return best
 
     def _scan(
         self, asked: Asked, shape: _Shape, where: Where, space: Space, queue: "_Queue"

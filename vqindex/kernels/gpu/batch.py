@@ -18,13 +18,13 @@ OWN_BYTES = 1024  # of shared memory that the kernel declares, at most
 START = 1  # eight blocks of codes, which take as long as a block of threads to begin
 ROUNDS = 16  # blocks of threads, one after another, that share a tile's work, at most
 DECODING = 32  # queries that take as long as decoding does
-_UNITS = {0: 0, 1: 8, 2: 4, 4: 2, 5: 2, 8: 1}  # of four pieces, by kind
+UNITS = {0: 0, 1: 8, 2: 4, 4: 2, 5: 2, 8: 1}  # of four pieces, by kind
 
 
 def units(kinds: list[int], chunks: list[int]) -> int:
     """Units of a program's segments."""
     each = zip(kinds, chunks, strict=True)
-    return sum(_UNITS[kind] * -(-count // 4) for kind, count in each)
+    return sum(UNITS[kind] * -(-count // 4) for kind, count in each)
 
 
 class Shape(NamedTuple):
@@ -71,11 +71,12 @@ def shape(nq: int, kinds: list[int], chunks: list[int], shared_bytes: int) -> Sh
     """
     whole, shared_bytes = units(kinds, chunks), shared_bytes - OWN_BYTES
     room = max(8, -(-whole // 8) * 8)
-    fits = len(kinds) == 1 and TILES[-1] * UNIT_BYTES * room <= shared_bytes
+    one = kinds[0] if len(kinds) == 1 else 0
+    fits = one and TILES[-1] * UNIT_BYTES * room <= shared_bytes
     sizes = TILES if fits else TILES[:-1]
     queries = min(sizes, key=lambda size: (-(-nq // size) * (size + DECODING), -size))
     most = shared_bytes // (queries * UNIT_BYTES) // 8 * 8
-    return Shape(queries, kinds[0] if len(kinds) == 1 else 0, whole, min(room, most))
+    return Shape(queries, one, whole, min(room, most))
 
 
 def parts(cut: Shape, nq: int, blocks: int, cores: int) -> int:

@@ -52,7 +52,7 @@ class Device(Protocol):
         ...
 
     def upload(self, address: int, array: npt.NDArray[Any], stream: int) -> None:
-        """Write a C-contiguous array to memory from `address` on."""
+        """Write a C-contiguous array to memory from `address` on; it may go at once."""
         ...
 
     def download(self, array: npt.NDArray[Any], address: int, stream: int) -> None:
@@ -136,15 +136,6 @@ def _opened(number: int) -> "Device":
         raise BackendError(f'device "cuda" needs cuda-core: {INSTALL}.') from missing
 
 
-class _Stream(NamedTuple):
-    """A handle as cuda-core takes streams of others."""
-
-    handle: int
-
-    def __cuda_stream__(self) -> tuple[int, int]:
-        return 0, self.handle
-
-
 class CudaDevice:
     """A Device through cuda-core, in the context that torch and others share."""
 
@@ -203,6 +194,7 @@ class CudaDevice:
                         "a CUDA graph would read memory that is gone when it runs: in a graph, "
                         "search without a filter, for queries that are made ready on the GPU."
                     )
+                # Of pageable memory, as NumPy's is: it returns when all is read.
                 self._call("cuMemcpyHtoDAsync", address, array.ctypes.data, array.nbytes, stream)
 
     def download(self, array: npt.NDArray[Any], address: int, stream: int) -> None:
@@ -224,7 +216,7 @@ class CudaDevice:
 
     def launch(self, launch: Launch, stream: int) -> None:
         """See Device."""
-        from cuda.core import LaunchConfig
+        from cuda.core import LaunchConfig, Stream
         from cuda.core import launch as start
 
         if 0 in launch.grid:
@@ -232,7 +224,7 @@ class CudaDevice:
         kernel = self._kernel(launch)
         config = LaunchConfig(grid=launch.grid, block=launch.block, shmem_size=launch.shared)
         with self._current():
-            start(_Stream(stream), config, kernel, *launch.arguments)
+            start(Stream.from_handle(stream), config, kernel, *launch.arguments)
 
     def _kernel(self, launch: Launch) -> Any:
         key = launch.stem, launch.macros, launch.kernel, max(launch.shared, FREE_SHARED)

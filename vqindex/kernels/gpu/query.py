@@ -8,6 +8,7 @@ from vqindex.kernels.gpu.launch import Launch, blocks, pointer
 from vqindex.kernels.gpu.records import Asked
 
 THREADS = 128
+OWN_BYTES = 128  # of shared memory that the kernel declares, at most
 METRICS = {"l2": 0, "ip": 1, "cosine": 2}
 
 

@@ -74,11 +74,16 @@ class Asked(NamedTuple):
 
 
 class Where(NamedTuple):
-    """Blocks to look at: `n` of them by number, or the first ones; which rows of each."""
+    """Blocks to look at: `n` of them by number, or the first ones; which rows of each.
+
+    starts   (nq + 1,) int64 where queries have blocks of their own, one after another: where those
+             of each begin; `n` is the most that one has. Else 0
+    """
 
     n: int
     blocks: int = 0
     masks: int = 0
+    starts: int = 0
 
     def some(self, start: int, stop: int) -> "Where":
         """Blocks start..stop-1; only those that are given by number can begin later than 0."""

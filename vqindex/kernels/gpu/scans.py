@@ -14,7 +14,7 @@ from vqindex.kernels.gpu.records import ANY, Asked, Counted, Where, keep
 THREADS = 256
 TABLE_BYTES = 8192  # of the tables that one chunk of codes is looked up in
 OWN_BYTES = 26 * 1024  # of shared memory that kernels declare, at most
-RESIDENT = {"scalar": 4, "sign": 3, "table": 4, "decoded": 3}  # blocks of a multiprocessor
+RESIDENT = {"scalar": 4, "sign": 2, "table": 4, "decoded": 3}  # blocks of a multiprocessor
 KERNELS = {
     "scalar": "vq_scan_scalar",
     "sign": "vq_scan_signs",
@@ -45,9 +45,8 @@ def scan(
     before, after   (nq, 32 * blocks) float32: sums of the segments before, 0 where there are none,
                     and where sums go instead of a selection
     """
-    signs = (("VQ_PLANES", 8),) if stem == "sign" else ()
     return Launch(
-        stem, (("VQ_KEEP", keep(chosen.k)), *signs), KERNELS[stem],
+        stem, (("VQ_KEEP", keep(chosen.k)),), KERNELS[stem],
         (chosen.parts if where.n else 0, asked.nq, 1), THREADS, shared,
         (
             pointer(stored), np.int32(span[0]), np.int32(span[1]),
@@ -58,7 +57,7 @@ def scan(
             pointer(before, 4), pointer(after, 4),
             pointer(0 if after else chosen.kept, 8), np.int32(chosen.k),
             pointer(chosen.floors, 8), pointer(chosen.counted.counts, 4),
-            np.uint32(chosen.counted.capacity),
+            np.uint32(chosen.counted.capacity), pointer(where.starts, 8),
         ),
     )  # fmt: skip
 
