@@ -11,8 +11,8 @@ from vqindex.indexes.device.making import maker
 from vqindex.indexes.device.places import Allowed, Routes, Some, bits, left
 from vqindex.indexes.device.search import DeviceSearch
 from vqindex.indexes.model import Model
+from vqindex.indexes.questions import Questions, questions
 from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import Questions, questions
 from vqindex.kernels.gpu import topk
 from vqindex.kernels.gpu.driver import Device
 from vqindex.kernels.gpu.query import Making, query
