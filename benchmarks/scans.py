@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex import FlatIndex, index_factory
-from vqindex.indexes import scan
+from vqindex.indexes.stored import stored
 from vqindex.kernels.cpu import lookups, records, simd
 from vqindex.kernels.cpu.compile import kernel
 from vqindex.kernels.cpu.fields import block_at, field
@@ -88,7 +88,7 @@ class Held:
 
     @property
     def stored(self) -> Stored:
-        record: Stored = scan.stored(self.rows.codes, self.rows.model)[0].at
+        record: Stored = stored(self.rows.codes, self.rows.model)[0].at
         return record
 
     def asked(self) -> tuple[Asked, Scratch, Any]:

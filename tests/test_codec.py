@@ -9,7 +9,7 @@ from vqindex.codec import ID
 from vqindex.codes import Codes
 from vqindex.errors import CorruptFileError, NonFiniteError
 from vqindex.factory import parse
-from vqindex.indexes.scan import scores_of_blocks
+from vqindex.indexes.stored import scores_of_blocks
 from vqindex.quantizers import LloydMax
 from vqindex.sketches.qjl import FittedQJL
 

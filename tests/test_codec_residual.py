@@ -7,7 +7,7 @@ from tests.test_codec import U, metrics, normal, norms, scored, truth, unit
 from vqindex.codec import ID
 from vqindex.codes import Codes
 from vqindex.factory import parse
-from vqindex.indexes.scan import scores_of_blocks
+from vqindex.indexes.stored import scores_of_blocks
 
 RESIDUAL = ["EDEN1", "EDEN4", "SAQ2", "EDEN2+QJL", "PQ3x4", "RQ2x4", "F16", "LVQ4", "SQ8"]
 

@@ -24,7 +24,8 @@ A row may be coded from a point near it, its origin o: as r - o. Scores then wan
 a = q, or 2 (q - c) under l2: `Codec.asked`. Coarse codes are origins, with tables of <a, o> as one
 more term. Near neighbours are near the same origin, and what codes err by along it, and under other
 metrics along c, is known when they are made: the bias takes it away. What is left is the error of
-what a query and a row do not share.
+what a query and a row do not share. Rows in lists also say what their signs err by there: the drift
+of kernels.cpu.lean.
 """
 
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vqindex.errors import NonFiniteError, ShapeError
 from vqindex.kernels.cpu import encode, program
@@ -53,7 +55,7 @@ from vqindex.quantizers.base import (
 from vqindex.quantizers.coarse import FittedCoarse
 from vqindex.quantizers.originals import to_half
 from vqindex.quantizers.words import FittedWords
-from vqindex.scoring import BIAS, Scorer, scorer, sign_errors
+from vqindex.scoring import BIAS, DRIFT, Scorer, scorer, sign_errors, spread_of
 from vqindex.transforms.base import FittedTransform, Orthogonal
 
 ID = "id"
@@ -116,8 +118,17 @@ class Codec:
             columns += self.coarse.columns
         if self._biased:
             columns.append(Column(BIAS, np.dtype(np.float32)))
+        if self._drifts:
+            columns.append(Column(DRIFT, np.dtype(np.float16)))
         kept = self._kept.columns if self._kept else ()
         return (*columns, *kept, Column(ID, np.dtype(np.int64)))
+
+    @property
+    def _drifts(self) -> bool:
+        """Whether estimates from signs are told what they err by along a row's origin."""
+        if not self.residual or self.coarse is not None or self.quantizer.ratio is None:
+            return False
+        return spread_of(self.transform, self.quantizer, self.sketch) > 0
 
     @property
     def _from_origins(self) -> bool:
@@ -176,7 +187,10 @@ class Codec:
                 if encoded.rounded and self.sketch is None:
                     bias -= square_norms(encoded.approximation) - square_norms(y)
             if origins is not None:
-                bias -= self._known_error(y, origins, columns)
+                known = self.transform.apply_query(self.known(origins))
+                bias -= self._known_error(y, known, columns)
+                if self._drifts:
+                    columns[DRIFT] = self._drift(known, columns)
             columns[BIAS] = bias
         if self._kept is not None:
             columns.update(self._kept.pack(to_half(x) if self.keep == "f16" else x))
@@ -192,16 +206,30 @@ class Codec:
         points = self.coarse.points(columns)
         return columns, points if origins is None else points + origins
 
-    def _known_error(
-        self, y: FloatArray, origins: FloatArray, columns: Mapping[str, Array]
-    ) -> FloatArray:
-        """What scores of residuals y err by for queries that are at their origins, (n,) float32."""
+    def known(self, origins: FloatArray) -> FloatArray:
+        """What `asked` makes of queries that are at origins (n, dim)."""
         off = 0 if self.center is None else self.center
-        asked = origins * np.float32(2) if self.metric == "l2" else origins + off
+        return origins * np.float32(2) if self.metric == "l2" else origins + off
+
+    def _known_error(
+        self, y: FloatArray, known: FloatArray, columns: Mapping[str, Array]
+    ) -> FloatArray:
+        """What scores of residuals y err by for queries `known`, transformed: (n,) float32."""
         error = self.quantizer.expand(columns) - y
         if self.sketch is not None:
             error += self.sketch.expand(columns)
-        return inner_products(self.transform.apply_query(asked), error)
+        return inner_products(known, error)
+
+    def _drift(self, known: FloatArray, columns: Mapping[str, Array]) -> npt.NDArray[np.float16]:
+        """What rows' codes and their signs differ by along `known`, over its size and the spread.
+
+        (n,); signs stand for half a spread, scale * ratio.
+        """
+        spread = columns[str(self.quantizer.scale)] * columns[str(self.quantizer.ratio)]
+        coded = self.quantizer.expand(columns)
+        coded -= np.copysign((spread / np.float32(2))[:, None], coded)
+        apart = inner_products(known, coded)
+        return divide(divide(apart, row_norms(known)), spread).astype(np.float16)
 
     @property
     def _reweighed(self) -> bool:

@@ -20,7 +20,7 @@ _SHARED = 4096  # rows that two threads share, and merge what they found
 _FEW = 300
 _FITTED = 96  # rows that are fitted to, and queries of a batch
 _NUMBERS = ("", "2", "4x4", "4x8")  # that names take: bits, and codes of words
-_LISTS = "IVF64,EDEN4,Rerank(f16)", "IVF64,SQ8"  # more than a query looks into
+_LISTS = "IVF64,EDEN4,Rerank(f16)", "IVF64,SQ8,Rerank(f16)"  # more than a query looks into
 # Signs that bound a score, with those of a sketch, and that are one; bytes; rows in lists.
 _IN_FULL = ("EDEN4", "TQprod2", "EDEN1", "SQ8+QJL", *_LISTS)
 

@@ -8,11 +8,12 @@ import numpy.typing as npt
 
 from vqindex.kernels.cpu import program
 from vqindex.layouts.base import Column, FloatArray
+from vqindex.layouts.scalar import ScalarCodes
 from vqindex.quantizers.base import FittedQuantizer, Uneven
 from vqindex.quantizers.coarse import FittedCoarse
 from vqindex.transforms.base import FittedTransform
 
-BIAS = "bias"
+BIAS, DRIFT = "bias", "drift"
 MOST_NOISE = 0.25  # of a sketch, for the other signs to bound the score without its own
 FEWEST_SIGNS = 64  # dimensions from which a sum of signs is near enough to normal
 
@@ -26,20 +27,24 @@ class Scorer:
     fields   (segments, FIELDS) of every term
     bias     column of the bias, or program.NONE
     ratio    column of the signs' ratio, or program.NONE
+    drift    column of the drift, or program.NONE
     signs    segments whose signs bound a score, 0 where signs tell too little
     rated    those of them that the ratio belongs to: the quantizer's
     by_table whether codes are looked up, not multiplied
     error    spread of a score about its estimate from signs, over |q| * scale * ratio, where q is
              the rotated query or, with errors of each coordinate, what they make of it
+    spread   spread of the true score about that of the codes, over the same; 0 where none is known
     """
 
     fields: Fields
     bias: int
     ratio: int
+    drift: int
     signs: int
     rated: int
     by_table: bool
     error: float
+    spread: float
 
 
 def scorer(
@@ -60,6 +65,7 @@ def scorer(
         parts.append(term.layout.program(index, scale, operand))
         operand += term.layout.operand_bytes
     signs, error = _signs(parts, transform, quantizer, sketch)
+    spread = spread_of(transform, quantizer, sketch) if coarse is None else 0.0
     fields, rated = np.concatenate(parts), len(parts[0])
     if coarse is not None:
         more, at = coarse.layout.program(index, program.NONE, operand), signs or len(fields)
@@ -69,10 +75,12 @@ def scorer(
         fields,
         index.get(BIAS, program.NONE),
         index[quantizer.ratio] if quantizer.ratio else program.NONE,
+        index.get(DRIFT, program.NONE),
         signs,
         rated,
         bool((parts[0][:, program.BITS] >= program.NIBBLES).any()),
         error,
+        spread,
     )
 
 
@@ -100,6 +108,23 @@ def _signs(
     if noise > MOST_NOISE:
         return everything, error
     return len(parts[0]), error * float(np.sqrt(1 + noise))
+
+
+def spread_of(
+    transform: FittedTransform, quantizer: FittedQuantizer, sketch: FittedQuantizer | None
+) -> float:
+    """The error of scores by codes of one scale that are unbiased, their errors like normal ones.
+
+    See Scorer. Of distortion D their relative variance is D / (1 - D); scale * ratio / 2 is what
+    signs stand for, so that a coordinate is sqrt(2 / pi) of it.
+    """
+    left, is_even = quantizer.distortion, transform.isotropic and transform.dim_out >= FEWEST_SIGNS
+    unbiased = quantizer.scale is not None and np.isclose(quantizer.shrink, 1 - left)
+    is_plain = sketch is None and sign_errors(quantizer, None) is None
+    is_plain &= quantizer.ratio is not None or isinstance(quantizer.layout, ScalarCodes)
+    if not (unbiased and is_even and is_plain):
+        return 0.0
+    return float(np.sqrt(0.5 / np.pi * left / (1 - left)))
 
 
 def sign_errors(quantizer: FittedQuantizer, sketch: FittedQuantizer | None) -> FloatArray | None:

@@ -50,7 +50,7 @@ class Point:
 
     def __str__(self) -> str:
         taken = "" if self.microseconds is None else f", {self.microseconds:.1f} us a query"
-        chosen = ", ".join(f"{name}={value:g}" for name, value in self.settings.items())
+        chosen = ", ".join(f"{name}={_shown(value)}" for name, value in self.settings.items())
         found = f"recall {self.recall:.4f} +- {self.standard_error:.4f}"
         return f"{chosen or 'all rows in full'}: {found}{taken}"
 
@@ -83,7 +83,7 @@ class Tuning:
         for point in self.points:
             taken = "-" if point.microseconds is None else f"{point.microseconds:.1f}"
             lines.append(
-                "".join(f"{point.settings[name]:>12g}" for name in names)
+                "".join(f"{_shown(point.settings[name]):>12}" for name in names)
                 + f"{point.recall:>12.4f}{point.standard_error:>12.4f}{taken:>12}"
                 + ("  <- chosen" if point is self.chosen else "")
             )
@@ -114,8 +114,9 @@ def tune(
     threads  of a search, as in `Index.search`
 
     Chooses `nprobe`, `oversample` and `eps0`, as far as the index has them; `stages` stays, and
-    without it there is no `eps0`. Raises ValueError where no settings reach the target, naming the
-    best, or where there is no truth to be had; then the index is as it was.
+    without it there is no `eps0`. `oversample` is None where bounds tell which rows to score again.
+    Raises ValueError where no settings reach the target, naming the best, or where there is no
+    truth to be had; then the index is as it was.
     """
     if isinstance(recall, bool) or not isinstance(recall, int | float | np.floating):
         raise TypeError(f"recall must be a number, got {recall!r}.")
@@ -155,12 +156,14 @@ class _Trial:
         self._index, self._queries, self._truth = index, queries, truth
         self._k, self._target, self._single = k, target, single
         self._threads, self._tell, self._steps = threads, tell, 0
-        self.points: dict[tuple[float, ...], Point] = {}
+        self.points: dict[tuple[float | None, ...], Point] = {}
         known = index.settings
         lists = index.nlist if isinstance(index, IVFIndex) else None
         self._nprobes = ladder(lists or 1)
         most = sum(times * k < len(index) for times in OVERSAMPLE) + 1
-        self._oversamples = OVERSAMPLE[:most] if "oversample" in known else (1.0,)
+        self._oversamples: tuple[float | None, ...] = OVERSAMPLE[:most]
+        if index.is_bounded or "oversample" not in known:
+            self._oversamples = (None,)
         self._eps0s = EPS0 if known["stages"] == "on" else EPS0[-1:]
         axes = ("nprobe", lists), ("oversample", "oversample" in known)
         self._names = [name for name, there in axes if there]
@@ -224,6 +227,10 @@ class _Trial:
     def _step(self) -> None:
         self._steps += 1
         self._tell(self._steps)
+
+
+def _shown(value: float | None) -> str:
+    return "None" if value is None else f"{value:g}"
 
 
 def seconds(search: Callable[[Floats], Any], queries: Floats, single: bool) -> float:

@@ -97,7 +97,7 @@ def test_shares_are_products_of_bytes(metric, lists, d):
     a = np.random.default_rng(1).standard_normal((37, d)).astype(F32)
     t, scales = np.empty(a.shape, np.int8), np.empty(len(a), F32)
     encode.to_bytes(a, t, scales)
-    got = centroids.shares(a)
+    got = centroids.rough_shares(a)
     assert got.shape == (37, centroids.padded)
     assert centroids.padded % routing.PADDED == 0
     # A share is (raw + half) * gamma * scale, where gamma is the largest entry's 127th part.
@@ -109,6 +109,13 @@ def test_shares_are_products_of_bytes(metric, lists, d):
     step = np.abs(asked).max(axis=1, keepdims=True) / 127
     bound = (0.5 + 2.0**-10) * step * np.abs(origins).sum(axis=1)
     assert (np.abs(got[:, :lists] - asked @ origins.T) <= bound).all()
+    fine, blurs = centroids.met(a)
+    np.testing.assert_array_equal(fine, centroids.shares(a))
+    assert (np.abs(fine[:, :lists] - asked @ origins.T) <= bound / 200).all()
+    spread = np.sqrt(np.square(fine[:, :lists] - asked @ origins.T).mean(axis=1))
+    if d > 1:  # of the blur times the size of an origin
+        size = np.sqrt(np.square(origins).sum(axis=1).mean())
+        np.testing.assert_allclose(spread / size, blurs, rtol=0.5)
 
 
 @pytest.mark.parametrize("metric", METRICS)

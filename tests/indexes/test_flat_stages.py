@@ -5,6 +5,7 @@ import pytest
 
 import vqindex as vq
 from vqindex.indexes import scan
+from vqindex.indexes.stored import scores_of_blocks, stored
 from vqindex.kernels.cpu.bounds import row_bound
 from vqindex.kernels.cpu.simd import TILES
 from vqindex.kernels.reference.select import top_k, top_k_limited
@@ -107,9 +108,9 @@ def definition(index, q, eps0):
     """Scores (nq, n) of all rows, before alpha is added, their bounds, and alpha (nq, 1)."""
     rows = index._rows
     codes, scorer, operands = rows.codes, rows.codec.scorer, rows.codec.operands(q)
-    scores = scan.scores_of_blocks(codes, rows.codec, operands, 0, codes.nblocks).T
+    scores = scores_of_blocks(codes, rows.codec, operands, 0, codes.nblocks).T
     slack = np.float32(eps0 * scorer.error * operands.norms)
-    held, _ = scan.stored(codes, rows.model)
+    held, _ = stored(codes, rows.model)
     asked = operands.asked(scorer.signs, slack, packed=False)
     bounds = [[row_bound(held.at, i, asked, j) for i in range(codes.n)] for j in range(len(q))]
     return scores, np.float32(bounds), operands.alpha[:, None]

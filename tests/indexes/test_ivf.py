@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vqindex as vq
-from vqindex.indexes import scan
+from vqindex.indexes.stored import scores_of_blocks
 from vqindex.kernels.cpu import signs
 from vqindex.kernels.reference import routing
 from vqindex.kernels.reference.select import top_k
@@ -56,7 +56,7 @@ def scores_of_all(index, q):
     rows = index._rows
     codec, codes, centroids = rows.codec, rows.codes, rows.model.centroids
     operands, owners = codec.operands(q), rows.owners(rows.slots)
-    scores = scan.scores_of_blocks(codes, codec, operands, 0, codes.nblocks)[rows.slots].T
+    scores = scores_of_blocks(codes, codec, operands, 0, codes.nblocks)[rows.slots].T
     shares = centroids.shares(codec.asked(q))
     if codec.residual:
         scores = scores + shares[:, owners]

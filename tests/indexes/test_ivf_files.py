@@ -122,7 +122,7 @@ def test_what_a_file_holds():
     assert about == {
         "spec": "IVF6,EDEN2,Rerank(f16)", "metric": "l2", "seed": 3, "n": N - N // 5, "dim": D,
         "settings": {
-            "bits": None, "eps0": 3.5, "nprobe": 2, "oversample": 4.0, "stages": "on",
+            "bits": None, "eps0": 3.5, "nprobe": 2, "oversample": None, "stages": "on",
         },
         "fitted": True, "next_id": about["next_id"],
     }  # fmt: skip

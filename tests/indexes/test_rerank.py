@@ -146,7 +146,7 @@ def test_settings(coarse):
     index = filled(f"{coarse},Rerank(f16)")
     names = ["nprobe"] if "IVF" in coarse else []
     assert list(index.settings) == [*names, "eps0", "stages", "bits", "oversample"]
-    assert index.settings["oversample"] == 4.0
+    assert index.settings["oversample"] is None
     for error, message, value in (
         (ValueError, "oversample must be finite and at least 1, got 0.99", 0.99),
         (ValueError, "oversample must be finite and at least 1, got nan", np.nan),
@@ -160,6 +160,8 @@ def test_settings(coarse):
                 refused(oversample=value)
     index.configure(oversample=np.float32(8))
     assert index.settings["oversample"] == 8.0
+    index.configure(oversample=None)
+    assert index.settings["oversample"] is None
     for much in (1e9, 1e300, 1.7e308):
         same(index.search(vectors(3), 12, oversample=much), index.search(vectors(3), 12,
              oversample=N))  # fmt: skip

@@ -12,8 +12,10 @@ import pytest
 import vqindex as vq
 from tests.kernels.cases import empty, finished
 from vqindex.codes import Blocks
-from vqindex.indexes.scan import Questions, Scan, scores_of_blocks
+from vqindex.indexes.questions import Questions
+from vqindex.indexes.scan import Scan
 from vqindex.indexes.settings import Settings
+from vqindex.indexes.stored import scores_of_blocks
 from vqindex.kernels.cpu import records, search, signs
 from vqindex.kernels.cpu import rows as rows_
 from vqindex.kernels.cpu.program import BLOCK, SLAB, SLAB_ROWS

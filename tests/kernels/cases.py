@@ -259,8 +259,10 @@ def empty(nq, k, padded=None, spare=9):
     shape = nq, k + spare
     thresholds = np.full(padded or nq, np.nan, F32)
     thresholds[:nq] = -np.inf
-    arrays = np.full(shape, np.nan, F32), np.full(shape, 2**40), np.zeros(nq, np.int64), thresholds
-    return Held(Kept(*shape, *(array.ctypes.data for array in arrays)), *arrays)
+    counts, reads = np.zeros((2, nq), np.int64)
+    arrays = np.full(shape, np.nan, F32), np.full(shape, 2**40), counts, thresholds
+    places = (array.ctypes.data for array in (*arrays, reads))
+    return Held(Kept(*shape, *places), *arrays)
 
 
 def same(got, want):

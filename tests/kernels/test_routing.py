@@ -120,7 +120,7 @@ def chosen_of(lists):
     places = 2 * lists + 16
     scores, threshold = np.full(places, np.nan, F32), np.full(1, np.nan, F32)
     arrays = scores, np.full(places, 2**40), np.full(1, 77), threshold
-    return Held(Kept(1, places, *(a.ctypes.data for a in arrays)), *arrays)
+    return Held(Kept(1, places, *(a.ctypes.data for a in arrays), 0), *arrays)
 
 
 def numbers_of(held):
@@ -213,7 +213,7 @@ def test_what_rows_and_queries_prefer_is_the_same(lists, metric, seed):
     rng = np.random.default_rng(seed)
     centroids = Centroids.of(metric, rng.standard_normal((lists, 20)).astype(F32))
     row = rng.standard_normal((1, 20)).astype(F32)
-    shares = centroids.shares(row * F32(2 if metric == "l2" else 1))
+    shares = centroids.rough_shares(row * F32(2 if metric == "l2" else 1))
     sizes, none, held = np.ones(lists, np.int64), np.zeros(0, np.int64), chosen_of(lists)
     heads = np.arange(lists)
     at = records.Lists(

@@ -11,7 +11,7 @@ from vqindex.codec import ID
 from vqindex.codes import Codes
 from vqindex.errors import SpecError
 from vqindex.factory import parse
-from vqindex.indexes.scan import scores_of_blocks
+from vqindex.indexes.stored import scores_of_blocks
 from vqindex.kernels.cpu import program
 from vqindex.quantizers import QUANTIZERS
 from vqindex.sketches import QJL

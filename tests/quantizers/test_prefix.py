@@ -9,7 +9,7 @@ from vqindex.codec import ID
 from vqindex.codes import Codes
 from vqindex.errors import SpecError
 from vqindex.factory import parse
-from vqindex.indexes.scan import scores_of_blocks
+from vqindex.indexes.stored import scores_of_blocks
 from vqindex.layouts.joined import Joined
 from vqindex.layouts.offset import OffsetColumn
 from vqindex.quantizers import LloydMax, RaBitQ

@@ -15,7 +15,7 @@ from vqindex.errors import ReadOnlyError, ShapeError, SpecError
 from vqindex.indexes import state
 from vqindex.indexes.recipe import IndexRecipe
 from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import Plans, Scan, planned
+from vqindex.indexes.scan import Plans, Scan, is_bounded, planned
 from vqindex.indexes.settings import Settings
 from vqindex.indexes.within import within
 from vqindex.kernels.cpu.score import CHUNK
@@ -101,6 +101,12 @@ class Index:
     def settings(self) -> dict[str, Any]:
         """What `search` uses where it is told nothing else."""
         return {name: getattr(self._settings, name) for name in self._setting_names}
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether bounds of scores tell which rows are scored again, unless `oversample` does."""
+        on = self._settings.stages == "on"
+        return on and self._rows is not None and is_bounded(self._rows.model)
 
     @property
     def _setting_names(self) -> tuple[str, ...]:

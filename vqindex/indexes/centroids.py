@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.errors import CorruptFileError
-from vqindex.kernels.cpu import encode, operands, program, routing
+from vqindex.kernels.cpu import encode, lean, operands, program, routing
 from vqindex.kernels.cpu.records import Asked, Held
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
@@ -141,9 +141,25 @@ class Centroids:
 
     def shares(self, a: FloatArray) -> FloatArray:
         """<a, origin> of queries (n, dim) float32 as `Codec.asked` has them: (n, padded)."""
+        return self.met(a)[0]
+
+    def met(self, a: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The shares of queries, and their blurs (n,), see records.Asked."""
         t, scales = np.empty(a.shape, np.int8), np.empty(len(a), np.float32)
         encode.to_bytes(a, t, scales)
-        out = np.empty((len(a), self.padded), np.float32)
+        rough, fine = self._shares(t, scales), np.empty_like(t)
+        encode.to_fine_bytes(a, scales, t, fine)
+        scales /= np.float32(256)
+        return rough + self._shares(fine, scales), scales * lean.BLUR
+
+    def rough_shares(self, rows: FloatArray) -> FloatArray:
+        """`shares` of rows rounded to bytes."""
+        t, scales = np.empty(rows.shape, np.int8), np.empty(len(rows), np.float32)
+        encode.to_bytes(rows, t, scales)
+        return self._shares(t, scales)
+
+    def _shares(self, t: npt.NDArray[np.int8], scales: FloatArray) -> FloatArray:
+        out = np.empty((len(t), self.padded), np.float32)
         routing.shares(self._layout.pack(t)["rows"], scales, self.asked.at, out)
         return out
 
@@ -154,7 +170,7 @@ class Centroids:
         weights, offsets = self.weights[: self.lists], self.offsets[: self.lists]
         for start in range(0, len(rows), ROWS):
             part = slice(start, start + ROWS)
-            shares = self.shares(rows[part] * twice)
+            shares = self.rough_shares(rows[part] * twice)
             routing.prefer(shares, weights, offsets, out[part])
         return out
 

@@ -11,6 +11,8 @@ from vqindex.codec import ID, Codec
 from vqindex.indexes.centroids import Centroids
 from vqindex.indexes.recipe import IndexRecipe
 from vqindex.layouts.base import Array, Column, FloatArray
+from vqindex.lazy import lazy
+from vqindex.quantizers.base import row_norms
 
 FINER = "finer."  # before the names of columns that reranking reads
 
@@ -88,6 +90,15 @@ class Model:
     def at(self, bits: int | None) -> "Model":
         """What searches the same rows by the first bits of codes, or all; see Codec.at."""
         return replace(self, codec=self.codec.at(bits))
+
+    @lazy
+    def sizes(self) -> FloatArray:
+        """(lists, 2), see records.Stored."""
+        assert self.centroids is not None
+        origins = self.centroids.origins(np.arange(self.centroids.lists))
+        twice = 2 if self.codec.metric == "l2" else 1
+        both = row_norms(self.codec.known(origins)), twice * row_norms(origins)
+        return np.stack(both, axis=1).astype(np.float32)
 
     def encode(self, x: FloatArray, numbers: Ids | None) -> dict[str, Array]:
         """All columns but the ids of rows (n, dim), in lists (n,) where there are any."""

@@ -1,5 +1,6 @@
 """Find the best rows of the lists that each query prefers."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy.typing as npt
 from vqindex import threads as pool
 from vqindex.codes import masks_of
 from vqindex.indexes.lists import Lists
+from vqindex.indexes.questions import Questions
 from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import PROBE, Mask, Questions, Scan, edges
+from vqindex.indexes.scan import PROBE, Mask, Scan, edges
 from vqindex.indexes.settings import Settings
 from vqindex.kernels.cpu import grouped, probe, records, signs
 from vqindex.kernels.cpu.program import BLOCK, UNBOUND
@@ -35,8 +37,8 @@ class Probe(Scan):
     def _is_at_once(self, threads: int) -> bool:
         return self._chains is not None and not self._is_few(self._chains, None)
 
-    def _told(self, seen: tuple[int, int, int]) -> dict[str, int]:
-        return dict(zip(("lists", "bounded", "scored"), seen, strict=True))
+    def _told(self, seen: Sequence[int]) -> dict[str, int]:
+        return dict(zip(("lists", "bounded"), seen[:2], strict=True)) | super()._told(seen)
 
     def _run(
         self, asking: Questions, allowed: Mask | None, threads: int, answers: Answers
@@ -86,19 +88,19 @@ class Probe(Scan):
         return looked + way(asking.select(PROBE, asking.nq), masks, answers.after(PROBE))
 
     def _one_by_one(self, asking: Questions, masks: Masks | None, answers: Answers) -> Counts:
-        asked, looked = self._asked(asking), np.zeros(3, np.int64)
+        asked, looked = self._asked(asking), np.zeros(4, np.int64)
         kept = records.kept(asking.nq, asked.padded, self.k)
         probe.top_k_lists(*self._which(asked, masks, kept, looked))
-        self._answer(kept, asked, 0, asking, answers)
+        looked[3] = self._answer(kept, asked, 0, asking, answers)
         return looked
 
     def _together(self, asking: Questions, masks: Masks | None, answers: Answers) -> Counts:
-        asked, looked = self._asked(asking), np.zeros(3, np.int64)
+        asked, looked = self._asked(asking), np.zeros(4, np.int64)
         kept = records.kept(asking.nq, asked.padded, self.k + grouped.SPARE)
         room = records.room(asked, self.stored.segments)
         scratch = records.scratch(asked.row_bytes)
         grouped.top_k_grouped(*self._which(asked, masks, kept, looked), room, scratch)
-        self._answer(kept, asked, 0, asking, answers)
+        looked[3] = self._answer(kept, asked, 0, asking, answers)
         return looked
 
     def _which(

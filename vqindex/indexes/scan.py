@@ -11,8 +11,7 @@ by the first ones are scored again by those.
 """
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import ceil
 
@@ -20,30 +19,28 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex import threads as pool
-from vqindex.codec import ID, Codec
-from vqindex.codes import Blocks, Codes
+from vqindex.codes import Blocks
 from vqindex.indexes.model import Model
+from vqindex.indexes.questions import Questions, questions
 from vqindex.indexes.rows import Rows
-from vqindex.indexes.settings import Settings
+from vqindex.indexes.settings import OVERSAMPLE, Settings
 from vqindex.indexes.single import Desk
+from vqindex.indexes.stored import stored
 from vqindex.kernels.cpu import probe, records, score, search, select, signs, simd
 from vqindex.kernels.cpu import rows as rows_
+from vqindex.kernels.cpu.finer import write_down
 from vqindex.kernels.cpu.program import (
     BITS,
-    BLOCK,
     MIXED,
     NIBBLES,
-    UNBOUND,
-    bind,
     looked_words,
     table,
 )  # fmt: skip
-from vqindex.kernels.cpu.records import Answers, Asked, Held, Stored
+from vqindex.kernels.cpu.records import Answers, Asked, Finer, Held, Stored
 from vqindex.layouts.base import FloatArray
-from vqindex.layouts.operands import GROUP, Operands
+from vqindex.layouts.operands import GROUP
 from vqindex.memory import address, workspace
 from vqindex.progress import Progress
-from vqindex.scoring import Scorer
 
 BATCH = 8  # queries from which a decoded block is worth its decoding, where there are no bounds
 LISTED = 16  # a query reads listed rows when one row in so many passes its filter
@@ -51,6 +48,7 @@ SPARED = 64  # ... and, asked alone, where bounds spare all but a few rows anywa
 PROBE = 16  # queries that show whether signs spare enough
 DENSE = 0.0135  # rows that signs leave, of all, for each word: above it multiplying is cheaper
 DENSE_MIXED = 0.0015  # ... where bits are mixed: a row alone takes longer
+ROUNDED = (24 * np.pi) ** -0.5  # error of a score for a step of the query, over spread * sqrt(d)
 WIDEST = 1e18  # widths of a bound: as wide as any, and times the largest norm a float32
 QUERIES = 1024  # queries prepared at a time
 CANDIDATES = 1 << 22  # places for candidates at a time: at most some 200 MB a thread
@@ -59,68 +57,9 @@ SHARED_BLOCKS = 8192  # blocks from which one query is worth a second thread
 
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
 Filters = Mask | list[Mask | None] | None
 Plans = dict[tuple[int, Settings], "Scan"]
-
-
-@dataclass(frozen=True)
-class Questions:
-    """Prepared queries.
-
-    operands   what meets the codes
-    shares     (nq, lists padded): what each list adds to scores, where rows are in lists
-    finer      what meets the finer codes, if the best rows are scored again
-    """
-
-    operands: Operands
-    shares: FloatArray | None
-    finer: Operands | None
-
-    @property
-    def nq(self) -> int:
-        """Queries."""
-        return self.operands.nq
-
-    def select(self, start: int, stop: int) -> "Questions":
-        """Some of the queries; start is a multiple of sixteen."""
-        return Questions(
-            self.operands.select(start, stop),
-            None if self.shares is None else self.shares[start:stop],
-            None if self.finer is None else self.finer.select(start, stop),
-        )
-
-
-def questions(model: Model, queries: FloatArray) -> Questions:
-    """Queries (nq, d) float32, prepared."""
-    asked = model.codec.asked(queries)
-    shares = None if model.centroids is None else model.centroids.shares(asked)
-    finer = None if model.finer is None else model.finer.operands(queries)
-    return Questions(model.codec.operands(queries, asked), shares, finer)
-
-
-def stored(codes: Codes, model: Model) -> tuple[Held, Held | None]:
-    """Codes as searches take them, and the finer ones; made once for as long as addresses stay."""
-    scorer = model.codec.scorer
-    found: tuple[Held, Held | None] | None = codes.bound.get(scorer)
-    if found is None:
-        finer = None
-        if model.finer is not None:
-            finer = _held(model.finer.scorer, codes, model.width)
-        found = codes.bound[scorer] = _held(scorer, codes, 0), finer
-    return found
-
-
-def _held(scorer: Scorer, codes: Codes, first: int) -> Held:
-    """The codes of a scorer whose columns begin at column `first`."""
-    where = codes.addresses[first:]
-    bias, ratio = (table(where, column) for column in (scorer.bias, scorer.ratio))
-    program = bind(scorer.fields, where)
-    words = looked_words(program[: scorer.signs])
-    record = Stored(
-        address(program), len(program), bias, table(codes.addresses, codes.index[ID]), ratio,
-        scorer.signs, scorer.rated, words, UNBOUND,
-    )  # fmt: skip
-    return Held(record, program)
 
 
 def planned(plans: Plans, kind: "type[Scan]", rows: Rows, k: int, settings: Settings) -> "Scan":
@@ -145,9 +84,13 @@ class Scan:
         codec, scorer = self.model.codec, self.model.codec.scorer
         self.best = min(k, rows.n)
         self.k = self.best
-        if self.model.finer is not None:
-            self.k = ceil(min(k * settings.oversample, rows.n))
-        self._width = min(settings.eps0 * scorer.error, WIDEST)
+        self._at_once = is_bounded(self.model) and settings.oversample is None
+        self._at_once &= settings.stages == "on"
+        error = scorer.error or (scorer.spread if self._at_once else 0.0)  # of signs that are all
+        self._width = min(settings.eps0 * error, WIDEST)
+        self._reach = min(settings.eps0 * scorer.spread, WIDEST)
+        if self.model.finer is not None and not self._at_once:
+            self.k = ceil(min(k * (settings.oversample or OVERSAMPLE), rows.n))
         fields = scorer.fields[: scorer.signs]
         self._dense = DENSE_MIXED if scorer.fields[0, BITS] == MIXED else DENSE
         self._dense *= looked_words(fields[fields[:, BITS] < NIBBLES])
@@ -158,6 +101,15 @@ class Scan:
             self.stored = self.stored._replace(signs=0, words=0)
         if codec.residual and rows.lists is not None:
             self.stored = self.stored._replace(owners=address(rows.lists.owners))
+            if self.stored.signs and scorer.spread > 0 and settings.bits is None:
+                is_l2 = codec.metric == "l2"
+                step = min(settings.eps0, WIDEST) * ROUNDED * codec.transform.dim_out**0.5
+                widths = self._width, self._reach, step, 1 + is_l2, not is_l2
+                self._widths = np.array(widths, np.float32)
+                self.stored = self.stored._replace(
+                    drift=table(self.codes.addresses, scorer.drift),
+                    sizes=address(self.model.sizes), widths=address(self._widths),
+                )  # fmt: skip
         self._chains, self._n, self._nprobe = rows.lists, rows.n, settings.nprobe
         self._record: records.Lists | None = None  # of lists, where some are chosen
         self._local = threading.local()  # a desk for each thread
@@ -212,11 +164,13 @@ class Scan:
         whole = None if finer is None else finer.at._replace(signs=0, words=0)
         return Desk(
             self.model, self.stored, whole, self._record, self._nprobe, self.k, self.best,
-            self._width, self.rows.blocks(None),
+            self._width, self._reach if self._at_once else None, self.rows.blocks(None),
         )  # fmt: skip
 
-    def _told(self, seen: tuple[int, int, int]) -> dict[str, int]:
-        return {"scored": seen[2]}
+    def _told(self, seen: Sequence[int]) -> dict[str, int]:
+        """What was done, of lists and rows seen, rows scored, and scored again."""
+        again = {} if self.model.finer is None else {"rescored": seen[3]}
+        return {"scored": seen[2], **again}
 
     def run(
         self, queries: FloatArray, allowed: Mask | None, threads: int, answers: Answers
@@ -231,14 +185,14 @@ class Scan:
     def _run(
         self, asking: Questions, allowed: Mask | None, threads: int, answers: Answers
     ) -> dict[str, int]:
-        """How many rows were scored in full, for "scored"."""
+        """How much was done."""
         if allowed is not None and self._is_listed(int(np.count_nonzero(allowed)), asking.nq):
-            scored = self._listed(asking, self._slots(allowed), threads, answers)
+            done = self._listed(asking, self._slots(allowed), threads, answers)
         elif self.stored.signs or asking.nq >= BATCH:
-            scored = self._many(asking, self.rows.blocks(allowed), threads, answers)
+            done = self._many(asking, self.rows.blocks(allowed), threads, answers)
         else:
-            scored = self._listed(asking, self._slots(allowed), threads, answers)
-        return {"scored": scored}
+            done = self._listed(asking, self._slots(allowed), threads, answers)
+        return Scan._told(self, (0, 0, *done.tolist()))
 
     def _slots(self, allowed: Mask | None) -> Ids:
         """Slots of the rows that may be found."""
@@ -253,12 +207,25 @@ class Scan:
 
     def _asked(self, asking: Questions, packed: bool = False) -> Asked:
         slack = asking.operands.norms * np.float32(self._width)
-        asked = asking.operands.asked(self.stored.signs, slack, packed)
-        if asking.shares is None:
-            return asked
-        return asked._replace(shares=address(asking.shares), lists=asking.shares.shape[1])
+        asked: Asked = asking.operands.asked(self.stored.signs, slack, packed)
+        if asking.shares is not None and asking.blurs is not None:
+            asked = asked._replace(
+                shares=address(asking.shares), lists=asking.shares.shape[1],
+                blurs=address(asking.blurs),
+            )  # fmt: skip
+        return asked._replace(finer=self._finer(asking)) if self._at_once else asked
 
-    def _many(self, asking: Questions, blocks: Blocks, threads: int, answers: Answers) -> int:
+    def _finer(self, asking: Questions) -> int:
+        """The address of how rows are scored again as they are found."""
+        assert self._held[1] is not None
+        assert asking.finer is not None
+        finely = asking.finer.asked(0, asking.finer.norms, packed=False)
+        at, reach = workspace.take("finer", 8 * len(Finer._fields), 4 * finely.padded)
+        record = records.finer(self._held[1].at, finely, reach)
+        write_down(record, asking.operands.norms, np.float32(self._reach), at)
+        return at
+
+    def _many(self, asking: Questions, blocks: Blocks, threads: int, answers: Answers) -> Counts:
         """Queries are shared among threads when there are enough of them, else blocks."""
         nq = asking.nq
         parts = min(threads, nq // score.CHUNK)
@@ -267,7 +234,8 @@ class Scan:
                 partial(self._many, asking.select(a, b), blocks, 1, answers.after(a))
                 for a, b in edges(nq, parts, GROUP)
             ]
-            return sum(pool.run(tasks, threads))
+            done: Counts = np.sum(pool.run(tasks, threads), axis=0)
+            return done
         shared = SHARED_BLOCKS if nq == 1 else SHARED_BLOCKS // 128
         threads = min(threads, len(blocks.numbers) // shared)
         if self.stored.signs == 0 or (nq >= BATCH and simd.TILES and not self._by_table):
@@ -276,11 +244,13 @@ class Scan:
             return self._signed(asking, blocks, threads, answers)
         # Whichever way is taken, the answers are the same: see how much signs spare.
         probed = self._signed(asking.select(0, PROBE), blocks, threads, answers)
-        much = probed > self._dense * PROBE * self.rows.n
+        much = probed[0] > self._dense * PROBE * self.rows.n
         way = self._multiplied if much else self._signed
         return probed + way(asking.select(PROBE, nq), blocks, threads, answers.after(PROBE))
 
-    def _multiplied(self, asking: Questions, blocks: Blocks, threads: int, answers: Answers) -> int:
+    def _multiplied(
+        self, asking: Questions, blocks: Blocks, threads: int, answers: Answers
+    ) -> Counts:
         asked = self._asked(asking, packed=True)
 
         def part(here: Blocks) -> tuple[Held, int]:
@@ -293,7 +263,7 @@ class Scan:
 
         return self._best(part, blocks, threads, asked, asking, answers)
 
-    def _signed(self, asking: Questions, blocks: Blocks, threads: int, answers: Answers) -> int:
+    def _signed(self, asking: Questions, blocks: Blocks, threads: int, answers: Answers) -> Counts:
         asked = self._asked(asking)
         group = min(asking.nq, signs.GROUP)
 
@@ -316,61 +286,57 @@ class Scan:
         asked: Asked,
         asking: Questions,
         answers: Answers,
-    ) -> int:
-        """Answer from all blocks, a part of them on each thread; how many rows were scored."""
+    ) -> Counts:
+        """Answer from all blocks, a part of them on each thread.
+
+        Rows scored, and scored again.
+        """
         shares = [blocks] if threads < 2 else blocks.shared(threads)
         found = pool.run([partial(part, share) for share in shares], threads)
         kept = found[0][0]
         for other, _ in found[1:]:
             select.merge(kept.at, other.at, self.k, self.stored.ids)
-        self._answer(kept, asked, 0, asking, answers)
-        return sum(scored for _, scored in found)
+        again = self._answer(kept, asked, 0, asking, answers)
+        return np.array([sum(scored for _, scored in found), again])
 
-    def _listed(self, asking: Questions, slots: Ids, threads: int, answers: Answers) -> int:
+    def _listed(self, asking: Questions, slots: Ids, threads: int, answers: Answers) -> Counts:
         """Queries one by one on named rows, shared among threads."""
         asked = self._asked(asking)
 
-        def one(query: int) -> None:
+        def one(query: int) -> int:
             kept = records.kept(1, 1, self.k)
             rows_.top_k_rows(self.stored, slots, asked, query, self.k, kept.at)
-            self._answer(kept, asked, query, asking, answers.after(query))
+            return self._answer(kept, asked, query, asking, answers.after(query))
 
-        pool.run([partial(one, q) for q in range(asking.nq)], threads)
-        return len(slots) * asking.nq
+        again = pool.run([partial(one, q) for q in range(asking.nq)], threads)
+        return np.array([len(slots) * asking.nq, sum(again)])
 
     def _answer(
         self, kept: Held, asked: Asked, first: int, asking: Questions, answers: Answers
-    ) -> None:
-        """Write the best rows of the queries from `first` on, whose candidates are kept."""
+    ) -> int:
+        """Write the best rows of the queries from `first` on, whose candidates are kept.
+
+        How many were scored again.
+        """
         finer = self._held[1]
-        if finer is None or asking.finer is None:
-            rows_.answer(self.stored, asked, first, self.k, kept.at, answers)
-            return
+        if finer is None or asking.finer is None or self._at_once:
+            again: int = rows_.answer(self.stored, asked, first, self.k, kept.at, answers)
+            return again
         whole = finer.at._replace(signs=0, words=0)
         finely = asking.finer.asked(0, asking.finer.norms, packed=False)
         best = records.kept(kept.at.nq, kept.at.nq, self.best)
-        probe.rescore(whole, finely, first, kept.at, self.k, self.best, best.at)
+        again = probe.rescore(whole, finely, first, kept.at, self.k, self.best, best.at)
         rows_.answer(whole, finely, first, self.best, best.at, answers)
+        return again
+
+
+def is_bounded(model: Model) -> bool:
+    """Whether bounds of scores can tell which rows are to be scored by finer codes."""
+    scorer = model.codec.scorer
+    return model.finer is not None and scorer.signs > 0 and scorer.spread > 0
 
 
 def edges(n: int, parts: int, multiple: int) -> list[tuple[int, int]]:
     """Ranges of about n / parts, beginning at multiples."""
     step = -(-n // (max(parts, 1) * multiple)) * multiple
     return [(a, min(a + step, n)) for a in range(0, n, step)] if n else []
-
-
-def scores_of_blocks(
-    codes: Codes, codec: Codec, operands: Operands, first: int, last: int, column: int = 0
-) -> FloatArray:
-    """Scores of the slots of blocks first..last-1 with at most CHUNK queries, (slots, nq).
-
-    Without what their lists add. The codec's columns begin at `column`.
-    """
-    held = _held(codec.scorer, codes, column)
-    here: Stored = held.at._replace(signs=0, words=0)
-    asked = operands.asked(0, operands.norms, packed=True)
-    scratch = records.scratch(asked.row_bytes)
-    out = np.empty((last - first, BLOCK, score.CHUNK), np.float32)
-    search.score_blocks(here, np.arange(first, last), asked, scratch, out)
-    slots = min(last * BLOCK, codes.n) - first * BLOCK
-    return out.reshape(-1, score.CHUNK)[:slots, : operands.nq]

@@ -8,6 +8,8 @@ import numpy as np
 from vqindex.arrays import positive_int
 from vqindex.lazy import lazy
 
+OVERSAMPLE = 4.0  # where nothing else says when to stop
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -19,14 +21,16 @@ class Settings:
     stages      "on", or "off" to score every row in full
     bits        score rows by so many of the first bits of their codes, or None for all
     nprobe      lists that a query looks into
-    oversample  rows that are scored again by finer codes, for each that is wanted
+    oversample  rows that are scored again by finer codes, for each that is wanted; None for those
+                whose bounds, of `eps0` widths too, leave them a chance, or for OVERSAMPLE where
+                codes give no such bounds
     """
 
     eps0: float = 3.5
     stages: str = "on"
     bits: int | None = None
     nprobe: int = 32
-    oversample: float = 4.0
+    oversample: float | None = None
 
     @lazy
     def changed(self) -> dict[Any, "Settings"]:
@@ -40,6 +44,8 @@ class Settings:
             raise ValueError(f'stages must be "on" or "off", got {self.stages!r}.')
         for name in ("eps0", "oversample"):
             value = getattr(self, name)
+            if name == "oversample" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float | np.number):
                 raise TypeError(f"{name} must be a number, got {value!r}.")
             object.__setattr__(self, name, float(value))  # NumPy's floats are not JSON's
@@ -47,6 +53,6 @@ class Settings:
             raise ValueError(
                 f'eps0 must be finite and not negative, got {self.eps0}; stages="off" is without.'
             )
-        if not 1 <= self.oversample < np.inf:
+        if self.oversample is not None and not 1 <= self.oversample < np.inf:
             raise ValueError(f"oversample must be finite and at least 1, got {self.oversample}.")
         object.__setattr__(self, "nprobe", positive_int(self.nprobe, "nprobe"))

@@ -13,7 +13,7 @@ from vqindex.indexes.model import Model
 from vqindex.kernels.cpu import hadamard, records, routing, signs, single
 from vqindex.kernels.cpu.program import UNBOUND
 from vqindex.kernels.cpu.records import Asked, Stored
-from vqindex.kernels.cpu.single import LISTS, WHOLE, Making, Plan, Routes
+from vqindex.kernels.cpu.single import FINELY, FINER, LISTS, WHOLE, Making, Plan, Routes
 from vqindex.kernels.cpu.step import Step, Tables
 from vqindex.layouts.base import FloatArray
 from vqindex.memory import Workspace, address, aligned_zeros
@@ -27,23 +27,29 @@ class Desk:
     stored, whole    rows, and by their finer codes if the best are scored again
     lists            what kernels take of lists, `nprobe` of which a query looks into; None without
     k, best          rows kept, and wanted
+    width            what the norm of a query is multiplied by for the slack of signs
+    reach            and for that of scores, where rows are scored again as they are found
     """
 
     def __init__(
         self, model: Model, stored: Stored, whole: Stored | None, lists: records.Lists | None,
-        nprobe: int, k: int, best: int, width: float, blocks: Blocks,
+        nprobe: int, k: int, best: int, width: float, reach: float | None, blocks: Blocks,
     ) -> None:  # fmt: skip
-        self._blocks, self._width = blocks, np.float32(width)
+        self._blocks, self._widths = blocks, np.array([width, reach or 0], np.float32)
         self._space, self._held = Workspace(), list[Any]()  # what addresses point into
         asked, *made = self._made(model.codec, stored.signs)
-        finely: dict[int, Sequence[int]] = {}
+        finely: dict[int, Any] = {}
         if whole is not None and model.finer is not None:
             finely = dict(enumerate((whole, *self._made(model.finer, 0), self._kept(best)), WHOLE))
+            if reach is not None:
+                at = self._zeros(16, np.float32)
+                finely[FINER] = records.finer(whole, finely[FINELY], at)
         routed: dict[int, Sequence[int]] = {}
         if lists is not None and model.centroids is not None:
             asked = asked._replace(
-                shares=self._zeros(model.centroids.padded, np.float32), lists=model.centroids.padded
-            )
+                shares=self._zeros(model.centroids.padded, np.float32),
+                lists=model.centroids.padded, blurs=self._zeros(1, np.float32),
+            )  # fmt: skip
             routed = dict(enumerate(self._routed(lists, model.centroids), LISTS))
         count = len(blocks.numbers) if lists is None else lists.blocks
         slab = max(1, min(count, signs.SLAB_BLOCKS))
@@ -53,6 +59,8 @@ class Desk:
             records.sign_scratch(stored, 1, slab, self._space),
         )  # fmt: skip
         self._desk = single.desk(dict(enumerate(own)) | routed | finely)
+        if FINER in finely:
+            self._desk[single.ASKED, Asked._fields.index("finer")] = address(self._desk[FINER])
 
     def _routed(self, lists: records.Lists, centroids: Centroids) -> Iterator[Sequence[int]]:
         """What meets the origins of lists."""
@@ -60,7 +68,7 @@ class Desk:
         yield lists
         yield centroids.asked.at
         yield Routes(
-            width, self._zeros(width, np.int8), self._zeros(width, np.uint8),
+            width, self._zeros(width, np.int8), self._zeros(2 * width, np.uint8),
             self._zeros(routing.RAW, np.uint8),
         )  # fmt: skip
         yield records.chosen(lists.lists, self._space)
@@ -83,6 +91,7 @@ class Desk:
         dim, space = codec.dim, Workspace()
         room = codec.operands(np.zeros((1, dim), np.float32))
         asked = room.asked(looked, room.norms, packed=False, space=space)
+        asked = asked._replace(norms=self._zeros(1, np.float32))
         zeros = self._zeros(dim, np.float32)
         center = zeros if codec.center is None else address(codec.center)
         spread = asked.entries if room.is_float else self._zeros(room.row_bytes, np.float32)
@@ -98,13 +107,17 @@ class Desk:
 
     def answer(
         self, query: FloatArray, scores: FloatArray, ids: npt.NDArray[np.int64]
-    ) -> tuple[int, int, int] | None:
-        """Write the answers (1, >= best) of a query (1, dim); lists and rows seen, rows scored.
+    ) -> list[int] | None:
+        """Write the answers (1, >= best) of a query (1, dim).
+
+        Lists and rows seen, rows scored, and scored again.
 
         None where its norm is so odd that it is to be asked in another way.
         """
-        stats = np.zeros(3, np.int64)
+        stats = np.zeros(4, np.int64)
         blocks, masks = self._blocks
-        found = single.search_one(self._desk, query, blocks, masks, self._width, scores, ids, stats)
-        lists, rows, scored = stats.tolist()
-        return (lists, rows, scored) if found else None
+        found = single.search_one(
+            self._desk, query, blocks, masks, self._widths, scores, ids, stats
+        )
+        seen: list[int] = stats.tolist()
+        return seen if found else None

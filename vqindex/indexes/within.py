@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from vqindex.codec import ID
 from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import scores_of_blocks
+from vqindex.indexes.stored import scores_of_blocks
 from vqindex.kernels.cpu.program import BLOCK
 from vqindex.layouts.base import FloatArray
 from vqindex.results import shown

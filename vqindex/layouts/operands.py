@@ -93,13 +93,14 @@ class Operands:
         entries, seed = self.start, self.start + padded * row_bytes
         step = 4 * len(self.program) * padded
         packs = packed and not self.is_float
-        pack_at, tables_at, base, unit = space.take(
+        pack_at, tables_at, base, unit, middle, margin = space.take(
             "asked", padded * row_bytes if packs else 0, padded * width, 4 * signs * padded,
-            4 * signs * padded,
+            4 * signs * padded, 4 * padded, 4 * padded,
         )  # fmt: skip
         record = Asked(
             self.nq, padded, entries, row_bytes, pack_at if packs else entries, seed, seed + step,
             seed + 2 * step, address(self.alpha), tables_at, width, base, unit, program.UNBOUND, 0,
+            program.UNBOUND, middle, margin, address(self.norms),
         )  # fmt: skip
         if packs:
             operands.pack(record)

@@ -15,7 +15,7 @@ from vqindex.errors import BackendError, ReadOnlyError
 from vqindex.indexes.device import tensors
 from vqindex.indexes.device.codes import check_room
 from vqindex.indexes.device.jobs import Job, Jobs
-from vqindex.indexes.settings import Settings
+from vqindex.indexes.settings import OVERSAMPLE, Settings
 from vqindex.kernels.gpu import driver
 from vqindex.kernels.gpu.records import keep
 from vqindex.layouts.base import FloatArray
@@ -146,7 +146,8 @@ class DeviceIndex:
                   not checked for NaN and infinity: such a query finds nothing
         filter    as in Index.search
         nprobe    (setting) lists to look into, where rows are in lists
-        oversample (setting) rows that are scored again for each that is wanted, where some are
+        oversample (setting) rows that are scored again for each that is wanted, where some are;
+                  None for four
         threads   without effect: queries are prepared by one
         Raises ShapeError, DtypeError or NonFiniteError for queries, TypeError for a setting that
         is not known, BackendError for k, or for memory that is not there.
@@ -167,7 +168,7 @@ class DeviceIndex:
 
     def _made(self, queries: FloatArray, k: int, filter: Any, chosen: Settings) -> Iterator[Job]:
         filters = arrays.row_filters(filter, self._ids, len(queries))
-        rows = self._jobs.rows(k, chosen.oversample)
+        rows = self._jobs.rows(k, chosen.oversample or OVERSAMPLE)
         return self._jobs.of(queries, k, rows, filters, chosen.nprobe)
 
     def _made_of(self, rows: Any, k: int, filter: Any, chosen: Settings) -> Iterator[Job]:
@@ -175,7 +176,7 @@ class DeviceIndex:
         if self._jobs.maker is None:
             return self._made(rows.cpu().numpy(), k, filter, chosen)
         filters = arrays.row_filters(filter, self._ids, len(rows))
-        some = self._jobs.rows(k, chosen.oversample)
+        some = self._jobs.rows(k, chosen.oversample or OVERSAMPLE)
         return self._jobs.of_address(rows.data_ptr(), len(rows), k, some, filters)
 
     def _stats(self, queries: Any) -> dict[str, int]:

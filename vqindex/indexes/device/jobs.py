@@ -11,8 +11,8 @@ from vqindex.indexes.device.places import Allowed, Routes, bits, left
 from vqindex.indexes.device.search import DeviceSearch
 from vqindex.indexes.device.staging import Placed, Staging, placed, placed_each, staged
 from vqindex.indexes.model import Model
+from vqindex.indexes.questions import questions
 from vqindex.indexes.rows import Rows
-from vqindex.indexes.scan import questions
 from vqindex.kernels.gpu import topk
 from vqindex.kernels.gpu.driver import Device
 from vqindex.kernels.gpu.query import Making, query

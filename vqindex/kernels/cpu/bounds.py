@@ -2,9 +2,10 @@
 
     bound = sum over signed segments s of (base_s + unit_s * S_s) * factor_s + bias
 
-S is a row's exact total of table look-ups (see tables); factor is the segment's scale, times the
-ratio of the signs' own scale for the first `rated` segments. Each float32 step rounds once, in
-this order, so that one row or a block, one query or many, give the same bits.
+and, of rows in lists, lean * drift in the first bracket; see lean. S is a row's exact total of
+table look-ups (see tables); factor is the segment's scale, times the ratio of the signs' own scale
+for the first `rated` segments. Each float32 step rounds once, in this order, so that one row or a
+block, one query or many, give the same bits.
 
 A search that uses bounds gives a row the smaller of its score and its bound. So whatever the
 order of visit, leaving out rows whose bound is below the k-th best changes nothing.
@@ -14,7 +15,16 @@ import numpy as np
 
 from vqindex.kernels.cpu import lookups, simd, sparse, tables
 from vqindex.kernels.cpu.compile import inlined, kernel
-from vqindex.kernels.cpu.fields import block_at, field, float_at, half_at, segment_at, share_of
+from vqindex.kernels.cpu.fields import (
+    block_at,
+    field,
+    float_at,
+    half_at,
+    owner_of,
+    segment_at,
+    share_of,
+)
+from vqindex.kernels.cpu.lean import lean_of
 from vqindex.kernels.cpu.program import (
     BITS,
     BLOCK,
@@ -38,6 +48,20 @@ LANES = 4 * BLOCK  # bytes of one float32 for each row of a block
 def _estimate(sums, base, unit, factor):
     product = simd.multiply_float(unit, simd.to_float(sums))
     return simd.multiply_float(simd.add_float(base, product), factor)
+
+
+@inlined
+def _base(asked, query, slack):
+    """Of the first segment, for a slack of a list's own."""
+    margin = simd.load_float(asked.margin + 4 * query)
+    return simd.load_float(asked.middle + 4 * query) + max(margin, slack)
+
+
+@inlined
+def _leaned(sums, base, unit, lean, drift, factor):
+    product = simd.multiply_float(unit, simd.to_float(sums))
+    known = simd.multiply_float(lean, simd.load_halves(drift))
+    return simd.multiply_float(simd.add_float(simd.add_float(base, product), known), factor)
 
 
 @inlined
@@ -89,18 +113,29 @@ def run_bounds(stored, block, count, asked, query, spare, out):
         plane += 64 * field(segment, FIRST)
         rest_bytes = field(segment, REST_BYTES)
         codes = block_at(field(segment, REST), block, rest_bytes)
+        drift = _at(stored.drift if s == 0 else UNBOUND, block, 2)
+        owner, lean = np.int64(-1), simd.splat_float(np.float32(0))
         for b in range(count):
+            if s == 0 and stored.sizes != UNBOUND and owner_of(stored, block + b) != owner:
+                owner = owner_of(stored, block + b)
+                more, slack = lean_of(stored, asked, query, owner)
+                base, lean = simd.splat_float(_base(asked, query, slack)), simd.splat_float(more)
             if field(segment, BITS) >= OCTETS:
-                sums, more = _byte_sums(codes + b * BLOCK * rest_bytes, segment, look_up)
+                sums, rest = _byte_sums(codes + b * BLOCK * rest_bytes, segment, look_up)
             else:
-                sums, more = lookups.plane_sums(
+                sums, rest = lookups.plane_sums(
                     plane + b * BLOCK * row_bytes, 8 * row_bytes, words, look_up, spare
                 )
             low, high = _factors(
                 scale + LANES * b if scale != UNBOUND else scale,
                 ratio + LANES // 2 * b if ratio != UNBOUND else ratio,
             )
-            low, high = _estimate(sums, base, unit, low), _estimate(more, base, unit, high)
+            if drift != UNBOUND:
+                here = drift + LANES // 2 * b
+                low = _leaned(sums, base, unit, lean, here, low)
+                high = _leaned(rest, base, unit, lean, here + 32, high)
+            else:
+                low, high = _estimate(sums, base, unit, low), _estimate(rest, base, unit, high)
             _put(out + LANES * b, low, high, s == 0)
         look_up += lookups.TABLE_BYTES * words
 
@@ -182,13 +217,26 @@ def group_bounds(stored, block, indexes, factors, asked, query, some, sums_at, o
             lookups.group_sums(plane, 8 * row_bytes, words, look_up, table_bytes, some,
                                indexes, sums_at)  # fmt: skip
             indexes += lookups.INDEX_BYTES * words
-        here = 4 * (s * asked.padded + query)
+        here, drift = 4 * (s * asked.padded + query), np.int64(UNBOUND)
+        if s == 0:
+            drift = _at(stored.drift, block, 2)
         for i in range(some):
             sums, place = sums_at + LANES * i, here + 4 * i
             base = simd.splat_float(simd.load_float(asked.base + place))
             unit = simd.splat_float(simd.load_float(asked.unit + place))
-            low = _estimate(simd.load(sums), base, unit, simd.load(factors))
-            high = _estimate(simd.load(sums + 64), base, unit, simd.load(factors + 64))
+            lean = np.float32(0)
+            if s == 0 and stored.sizes != UNBOUND:
+                lean, slack = lean_of(stored, asked, query + i, owner_of(stored, block))
+                base = simd.splat_float(_base(asked, query + i, slack))
+            if drift != UNBOUND:
+                more = simd.splat_float(lean)
+                low = _leaned(simd.load(sums), base, unit, more, drift, simd.load(factors))
+                high = _leaned(
+                    simd.load(sums + 64), base, unit, more, drift + 32, simd.load(factors + 64)
+                )
+            else:
+                low = _estimate(simd.load(sums), base, unit, simd.load(factors))
+                high = _estimate(simd.load(sums + 64), base, unit, simd.load(factors + 64))
             _put(out + LANES * i, low, high, s == 0)
         factors += LANES
         look_up += lookups.TABLE_BYTES * words
@@ -217,8 +265,15 @@ def row_bound(stored, row, asked, query):
         if s < stored.rated and stored.ratio != UNBOUND:
             factor *= half_at(stored.ratio, row)
         here = 4 * (s * asked.padded + query)
-        product = simd.load_float(asked.unit + here) * total
-        bound += (simd.load_float(asked.base + here) + product) * factor
+        base = simd.load_float(asked.base + here)
+        lean = np.float32(0)
+        if s == 0 and stored.sizes != UNBOUND:
+            lean, slack = lean_of(stored, asked, query, owner_of(stored, block))
+            base = _base(asked, query, slack)
+        part = base + simd.load_float(asked.unit + here) * total
+        if s == 0 and stored.drift != UNBOUND:
+            part += lean * half_at(stored.drift, row)
+        bound += part * factor
         look_up += lookups.TABLE_BYTES * field(segment, WORDS)
     if stored.bias != UNBOUND:
         bound += float_at(stored.bias, row)

@@ -190,6 +190,29 @@ def row_to_bytes(row, dims, to):
     return scale
 
 
+@kernel
+def to_fine_bytes(values, scales, rows, out):
+    """Code what `to_bytes` leaves of values, in steps of scale / 256, as it codes values.
+
+    values (n, d) float32; scales, rows   as `to_bytes` wrote them; out (n, d) int8
+    """
+    dims = values.shape[1]
+    for i in range(values.shape[0]):
+        at = dims * i
+        row_to_fine_bytes(row_at(values, i), dims, scales[i], simd.address_of(rows) + at,
+                          simd.address_of(out) + at)  # fmt: skip
+
+
+@inlined
+def row_to_fine_bytes(row, dims, scale, octets, to):
+    """`to_fine_bytes` of one row."""
+    unit = scale if scale > 0 else np.float32(1)
+    for j in range(dims):
+        middle = np.float32(np.int8(simd.load_byte(octets + j))) + np.float32(0.5)
+        t = np.floor((simd.load_float(row + 4 * j) / unit - middle) * np.float32(256))
+        simd.store_byte(to + j, np.int64(min(max(t, np.float32(-128)), np.float32(127))))
+
+
 @inlined
 def row_at(array, i):
     return simd.address_of(array) + 4 * array.shape[1] * i

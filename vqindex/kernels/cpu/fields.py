@@ -16,12 +16,18 @@ def segment_at(program, s):
 
 
 @inlined
+def owner_of(stored, block):
+    """The list of a block."""
+    return np.int64(simd.load_int(stored.owners + 4 * block))
+
+
+@inlined
 def share_of(stored, asked, block, query):
     """What the list of a block adds to the scores of a query."""
     if stored.owners == UNBOUND:
         return np.float32(-0.0)  # x + -0.0 is x, of either zero
-    owner = np.int64(simd.load_int(stored.owners + 4 * block))
-    return simd.load_float(asked.shares + 4 * (query * asked.lists + owner))
+    at = query * asked.lists + owner_of(stored, block)
+    return simd.load_float(asked.shares + 4 * at)
 
 
 @inlined

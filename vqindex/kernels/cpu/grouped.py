@@ -10,12 +10,13 @@ import numpy as np
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.bounds import row_bound
 from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.finer import again, finer_at, reach_of
 from vqindex.kernels.cpu.probe import look_into
-from vqindex.kernels.cpu.program import BITS, BLOCK, BYTE_ROWS
+from vqindex.kernels.cpu.program import BITS, BLOCK, BYTE_ROWS, UNBOUND
 from vqindex.kernels.cpu.records import Asked
 from vqindex.kernels.cpu.routing import gather_one
 from vqindex.kernels.cpu.score import CHUNK, LINE
-from vqindex.kernels.cpu.search import decode, multiply
+from vqindex.kernels.cpu.search import decode, multiply, raise_row
 from vqindex.kernels.cpu.select import (
     count_of,
     push,
@@ -43,6 +44,7 @@ def top_k_grouped(
     blocks, masks = np.empty(lists.blocks, np.int64), np.empty(lists.blocks, np.uint32)
     starts, queries = _members(lists, asked, nprobe, allowed, chosen, k, blocks, masks, stats)
     thresholds = np.empty(room.padded, np.float32)
+    reaches = np.empty(room.padded, np.float32)
     simd.tiles_begin()
     for number in range(lists.lists):
         members = queries[starts[number] : starts[number + 1]]
@@ -50,16 +52,19 @@ def top_k_grouped(
             continue
         count = gather_one(lists, number, allowed, blocks, masks, np.int64(0))
         group = _packed(stored, asked, members, number, room)
-        for i in range(thresholds.size):
+        for i in range(thresholds.size if count > 0 else 0):
             some = i < members.size
             thresholds[i] = threshold_of(kept, members[i]) if some else np.float32(np.nan)
+            if some and asked.finer != UNBOUND:
+                finer = finer_at(asked.finer)
+                reaches[i] = reach_of(stored, asked, finer, members[i], blocks[0])
         for b in range(count):
             decode(stored, blocks[b], group, scratch)
             stats[2] += members.size * simd.count_bits(masks[b])
             for first in range(0, group.padded, CHUNK):
                 multiply(stored, blocks[b], group, first, scratch, scratch.tile)
-                _push_tile(stored, blocks[b], masks[b], members, first, thresholds, k + SPARE, kept,
-                           scratch.tile)  # fmt: skip
+                _push_tile(stored, blocks[b], masks[b], asked, members, first, thresholds, reaches,
+                           k + SPARE, kept, scratch.tile)  # fmt: skip
     simd.tiles_end()
     for query in range(asked.nq if stored.signs > 0 else 0):
         if not _bounded(stored, asked, query, k, kept):
@@ -141,12 +146,12 @@ def _packed(stored, asked, members, number, room):
     return Asked(
         count, padded, room.entries, row_bytes, room.packed, room.seed, room.half, room.gamma,
         room.alpha, room.tables, room.table_bytes, room.base, room.unit,
-        room.shares - 4 * number, np.int64(1),
+        room.shares - 4 * number, np.int64(1), np.int64(UNBOUND),
     )  # fmt: skip
 
 
 @inlined
-def _push_tile(stored, block, mask, members, first, thresholds, k, kept, tile):
+def _push_tile(stored, block, mask, asked, members, first, thresholds, reaches, k, kept, tile):
     """Keep the rows of a multiplied block whose scores reach the thresholds."""
     last = min(first + CHUNK, members.size)
     least = simd.address_of(thresholds)
@@ -154,6 +159,9 @@ def _push_tile(stored, block, mask, members, first, thresholds, k, kept, tile):
         if (mask >> np.uint32(r)) & np.uint32(1) == 0:
             continue
         row = block * BLOCK + r
+        if asked.finer != UNBOUND:
+            reach = simd.address_of(reaches) + 4 * first
+            raise_row(stored, row, reach, tile + LINE * r, last - first)
         for start in range(first, last, 16):
             at = tile + LINE * r + 4 * (start - first)
             hits = simd.at_least(simd.load(at), simd.load(least + 4 * start))
@@ -162,5 +170,9 @@ def _push_tile(stored, block, mask, members, first, thresholds, k, kept, tile):
                 hits &= hits - np.uint32(1)
                 place = start + np.int64(lane)
                 query, score = members[place], simd.load_float(at + 4 * np.int64(lane))
+                if asked.finer != UNBOUND:
+                    score = again(finer_at(asked.finer), row, score, asked, query, kept, query)
+                    if score < thresholds[place]:
+                        continue
                 push(kept, query, score, row, k, stored.ids)
                 thresholds[place] = threshold_of(kept, query)

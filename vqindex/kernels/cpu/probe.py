@@ -21,7 +21,7 @@ def top_k_lists(stored, lists, asked, nprobe, allowed, chosen, k, kept, highest,
 
     stored, lists, asked, chosen, kept, highest, scratch   see records; chosen is of one query
     allowed    see routing.gather
-    stats      (3,) int64: lists, rows and fully scored rows are added to it
+    stats      (>= 3,) int64: lists, rows and fully scored rows are added to it
     """
     blocks, masks = np.empty(lists.blocks, np.int64), np.empty(lists.blocks, np.uint32)
     for query in range(asked.nq):
@@ -78,9 +78,13 @@ def rescore(stored, asked, first, candidates, some, k, kept):
     stored, asked      of the finer codes
     first              the query of `asked` that is the first of the others
     candidates, kept   see records, of the same queries
+    returns            how many were scored
     """
+    scored = np.int64(0)
     for query in range(kept.nq):
         shrink(candidates, query, some, stored.ids)
         count = min(some, count_of(candidates, query))
         rows = rows_at(candidates, query)
         push_rows(stored, rows, count, asked, first + query, k, kept, query)
+        scored += count
+    return scored

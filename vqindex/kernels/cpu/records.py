@@ -29,6 +29,12 @@ class Stored(NamedTuple):
                       `rated` of them have the ratio as a factor
     words             words of the sign planes that are looked up
     owners            address of (blocks,) int32: the list of each block, UNBOUND for one list
+    drift             slab table of a float16 column, UNBOUND for none; see lean
+    sizes             address of (lists, 2) float32, UNBOUND where bounds are those of any list:
+                      |v| and what the blur of shares is multiplied by
+    widths            address of (5,) float32: of the errors of signs and of codes, each over the
+                      size of what they meet; of a step of the query; of a share and of alpha in
+                      <a, v>
     """
 
     program: int
@@ -40,6 +46,9 @@ class Stored(NamedTuple):
     rated: int
     words: int
     owners: int
+    drift: int = 0
+    sizes: int = 0
+    widths: int = 0
 
 
 class Asked(NamedTuple):
@@ -51,6 +60,11 @@ class Asked(NamedTuple):
     alpha              (nq,) float32, added to a query's scores at the end
     tables             (padded, table_bytes); base, unit: (signs, padded); see tables.prepare
     shares             (nq, lists) float32: what a list adds to the scores of its rows
+    finer              address of a Finer written down, UNBOUND where rows are scored once
+    middle, margin     (padded,) float32 each: base of the first segment without its slack, and the
+                       least slack
+    norms, blurs       (nq,) float32: sizes of queries, and what their shares may be off by, over
+                       the size of an origin
     """
 
     nq: int
@@ -68,6 +82,33 @@ class Asked(NamedTuple):
     unit: int
     shares: int
     lists: int
+    finer: int = 0
+    middle: int = 0
+    margin: int = 0
+    norms: int = 0
+    blurs: int = 0
+
+
+class Finer(NamedTuple):
+    """Finer codes and the queries that meet them, written down one int64 after another.
+
+    program .. bias    as in Stored
+    entries .. padded  as in Asked, of the same queries
+    alpha              (nq,) float32: what is added to a query's finer scores at the end
+    reach              (nq,) float32: what a row's scale is multiplied by to raise its score
+    """
+
+    program: int
+    segments: int
+    bias: int
+    entries: int
+    row_bytes: int
+    seed: int
+    half: int
+    gamma: int
+    padded: int
+    alpha: int
+    reach: int
 
 
 class Lists(NamedTuple):
@@ -98,6 +139,7 @@ class Kept(NamedTuple):
     scores, rows   (nq, capacity) float32, int64
     counts         (nq,) int64
     thresholds     (padded,) float32: NaN, which nothing reaches, beyond the last query
+    reads          (nq,) int64: rows scored by finer codes
     """
 
     nq: int
@@ -106,6 +148,7 @@ class Kept(NamedTuple):
     rows: int
     counts: int
     thresholds: int
+    reads: int
 
 
 class Answers(NamedTuple):
@@ -168,25 +211,33 @@ def kept(nq: int, padded: int, k: int) -> Held:
     """
     capacity = k + k // 4 + 8
     places, counts = nq * capacity, 12 * nq * capacity
-    array = np.empty(counts + 8 * nq + 4 * padded, np.uint8)
-    at = address(array)
-    record = Kept(nq, capacity, at + 8 * places, at, at + counts, at + counts + 8 * nq)
+    array = np.empty(counts + 16 * nq + 4 * padded, np.uint8)
+    at, after = address(array), address(array) + counts
+    record = Kept(nq, capacity, at + 8 * places, at, after, after + 16 * nq, after + 8 * nq)
     select.clear(record, padded)
     return Held(record, array)
+
+
+def finer(stored: Stored, asked: Asked, reach: int) -> Finer:
+    """The record of finer codes and their queries; reach, the address of (nq,) float32."""
+    return Finer(
+        stored.program, stored.segments, stored.bias, asked.entries, asked.row_bytes, asked.seed,
+        asked.half, asked.gamma, asked.padded, asked.alpha, reach,
+    )  # fmt: skip
 
 
 def highest(nq: int, k: int, space: Workspace | None = None) -> Kept:
     """A Kept of k + HIGHEST rows a query in a workspace, by default this thread's, to be filled."""
     wanted = k + HIGHEST
     capacity = wanted + min(3 * wanted, 256 + wanted // 4)
-    sizes = 4 * nq * capacity, 8 * nq * capacity, 8 * nq, 4 * nq
+    sizes = 4 * nq * capacity, 8 * nq * capacity, 8 * nq, 4 * nq, 8 * nq
     return Kept(nq, capacity, *(space or workspace).take("highest", *sizes))
 
 
 def chosen(lists: int, space: Workspace | None = None) -> Kept:
     """A Kept of one query in a workspace, by default this thread's, for routing.choose."""
     places = 2 * lists + 16
-    return Kept(1, places, *(space or workspace).take("chosen", 4 * places, 8 * places, 8, 4))
+    return Kept(1, places, *(space or workspace).take("chosen", 4 * places, 8 * places, 8, 4, 8))
 
 
 def room(asked: Asked, segments: int) -> Asked:

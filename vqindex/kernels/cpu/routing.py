@@ -42,7 +42,7 @@ def shares(rows, scales, origins, out):
                 for i in range(simd.TILE_QUERIES):
                     at = sums + _TILE * r + 64 * i
                     to = simd.address_of(out) + 4 * (row + r) * out.shape[1]
-                    _store_shares(at, origins, v + i, scales[row + r], to)
+                    _store_shares(at, origins, v + i, scales[row + r], to, False)
     simd.tiles_end()
     for row in range(tiled, n):
         to = simd.address_of(out) + 4 * row * out.shape[1]
@@ -60,15 +60,30 @@ def shares_of_one(levels, width, scale, origins, sums, to):
         packed, seed = origins.packed + 16 * v * width, origins.seed + 64 * v
         simd.dot_single(levels, width, packed, 16 * width, width // 4, seed, sums, RAW)
         for i in range(simd.SINGLE_QUERIES):
-            _store_shares(sums + 64 * i, origins, v + i, scale, to)
+            _store_shares(sums + 64 * i, origins, v + i, scale, to, False)
 
 
 @inlined
-def _store_shares(sums, origins, vector, scale, to):
+def fine_shares_of_one(levels, fine, width, scale, origins, sums, to):
+    """`shares_of_one`, with those of what its bytes leave of a query, see encode.to_fine_bytes."""
+    for v in range(0, origins.padded // 16, simd.SINGLE_QUERIES):
+        packed, seed = origins.packed + 16 * v * width, origins.seed + 64 * v
+        simd.dot_single(levels, width, packed, 16 * width, width // 4, seed, sums, RAW)
+        for i in range(simd.SINGLE_QUERIES):
+            _store_shares(sums + 64 * i, origins, v + i, scale, to, False)
+        simd.dot_single(fine, width, packed, 16 * width, width // 4, seed, sums, RAW)
+        for i in range(simd.SINGLE_QUERIES):
+            _store_shares(sums + 64 * i, origins, v + i, scale / np.float32(256), to, True)
+
+
+@inlined
+def _store_shares(sums, origins, vector, scale, to, adds):
     skip = 64 * vector
     total = simd.add_float(simd.to_float(simd.load(sums)), simd.load(origins.half + skip))
     total = simd.multiply_float(total, simd.load(origins.gamma + skip))
     total = simd.multiply_float(total, simd.splat_float(scale))
+    if adds:
+        total = simd.add_float(simd.load(to + skip), total)
     simd.store(to + skip, total)
 
 
@@ -81,7 +96,7 @@ def choose(lists, at, nprobe, chosen):
     """
     chosen = Kept(
         chosen.nq, min(chosen.capacity, 2 * nprobe + 16), chosen.scores, chosen.rows, chosen.counts,
-        chosen.thresholds,
+        chosen.thresholds, chosen.reads,
     )  # fmt: skip
     first = np.int64(0)
     simd.store_int64(chosen.counts, first)

@@ -3,12 +3,11 @@
 import numpy as np
 
 from vqindex.kernels.cpu import simd
-from vqindex.kernels.cpu.bounds import row_bound
 from vqindex.kernels.cpu.compile import inlined, kernel
-from vqindex.kernels.cpu.fields import share_of
+from vqindex.kernels.cpu.fields import owner_of, share_of
+from vqindex.kernels.cpu.finer import finer_at, offer, reach_of, spread_of
 from vqindex.kernels.cpu.program import BLOCK, UNBOUND
 from vqindex.kernels.cpu.score import CHUNK, LINE, decode_block, score_tile
-from vqindex.kernels.cpu.select import push, threshold_of
 
 
 @inlined
@@ -51,26 +50,35 @@ def score_blocks(stored, blocks, asked, scratch, out):
 
 
 @inlined
-def _push_tile(stored, block, mask, asked, first, chunk, k, kept, tile):
+def raise_row(stored, row, reach, scores, count):
+    """Make bounds of a row's scores, by which it is scored again; count is rounded up to 16.
+
+    reach, scores   addresses of float32
+    """
+    spread = simd.splat_float(spread_of(stored, row))
+    for at in range(0, 4 * count, 64):
+        more = simd.multiply_float(simd.load(reach + at), spread)
+        simd.store(scores + at, simd.add_float(simd.load(scores + at), more))
+
+
+@inlined
+def _push_tile(stored, block, mask, asked, first, chunk, reaches, k, kept, tile):
     """Keep the rows of a multiplied block whose scores, and bounds, reach the thresholds."""
     thresholds = kept.thresholds + 4 * first
     for r in range(BLOCK):
         if (mask >> np.uint32(r)) & np.uint32(1) == 0:
             continue
         row = block * BLOCK + r
+        if asked.finer != UNBOUND:
+            raise_row(stored, row, reaches + 4 * first, tile + LINE * r, chunk)
         for v in range(chunk // 16):
             at = tile + LINE * r + 64 * v
             hits = simd.at_least(simd.load(at), simd.load(thresholds + 64 * v))
             while hits != 0:
                 lane = simd.lowest_bit(hits)
                 hits &= hits - np.uint32(1)
-                query = first + 16 * v + lane
                 score = simd.load_float(at + 4 * lane)
-                if stored.signs > 0:
-                    score = min(score, row_bound(stored, row, asked, query))
-                    if score < threshold_of(kept, query):
-                        continue
-                push(kept, query, score, row, k, stored.ids)
+                offer(stored, row, score, asked, first + 16 * v + lane, k, kept)
 
 
 @kernel
@@ -80,14 +88,25 @@ def top_k_blocks(stored, blocks, masks, asked, k, kept, scratch):
     blocks, masks   (b,) int64, (b,) uint32: bit r of a mask says whether row r takes part
     stored, asked, kept, scratch   see records
     """
+    reaches, before = np.empty(asked.padded, np.float32), np.int64(-1)
     simd.tiles_begin()
     for i in range(blocks.size):
         block, mask = blocks[i], masks[i]
         if mask == 0:
             continue
+        owner = owner_of(stored, block) if stored.owners != UNBOUND else np.int64(0)
+        if asked.finer != UNBOUND and owner != before:
+            before = owner
+            for query in range(asked.nq):
+                finer = finer_at(asked.finer)
+                reaches[query] = reach_of(stored, asked, finer, query, block)
         decode(stored, block, asked, scratch)
         for first in range(0, asked.padded, CHUNK):
             chunk = min(np.int64(CHUNK), asked.padded - first)
             multiply(stored, block, asked, first, scratch, scratch.tile)
-            _push_tile(stored, block, mask, asked, first, chunk, k, kept, scratch.tile)
+            _push_tile(
+                stored, block, mask, asked, first, chunk, simd.address_of(reaches),
+                k, kept, scratch.tile,
+            )  # fmt: skip
+    reaches[0] = 0  # or Numba frees them before they are read
     simd.tiles_end()

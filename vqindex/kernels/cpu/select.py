@@ -88,6 +88,12 @@ def threshold_of(kept, query):
 
 
 @inlined
+def reads_of(kept, query):
+    """How many rows of a query were scored by finer codes."""
+    return simd.load_int64(kept.reads + 8 * query)
+
+
+@inlined
 def scores_at(kept, query):
     """Where a query's scores begin."""
     return kept.scores + 4 * query * kept.capacity
@@ -107,6 +113,7 @@ def clear(kept, padded):
         simd.store_float(kept.thresholds + 4 * query, least)
     for query in range(kept.nq):
         simd.store_int64(kept.counts + 8 * query, np.int64(0))
+        simd.store_int64(kept.reads + 8 * query, np.int64(0))
 
 
 @kernel
@@ -141,6 +148,7 @@ def merge(kept, others, k, ids):
     """Add the candidates of the same queries that another search kept."""
     for query in range(kept.nq):
         scores, rows = scores_at(others, query), rows_at(others, query)
+        simd.store_int64(kept.reads + 8 * query, reads_of(kept, query) + reads_of(others, query))
         for i in range(count_of(others, query)):
             if score_of(scores, i) >= threshold_of(kept, query):
                 push(kept, query, score_of(scores, i), row_of(rows, i), k, ids)

@@ -14,11 +14,21 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
-from vqindex.kernels.cpu.encode import dot, is_odd, normalize_row, row_to_bytes, square_norm
+from vqindex.kernels.cpu.encode import (
+    dot,
+    is_odd,
+    normalize_row,
+    row_to_bytes,
+    row_to_fine_bytes,
+    square_norm,
+)
+from vqindex.kernels.cpu.finer import finer_at
+from vqindex.kernels.cpu.lean import BLUR
 from vqindex.kernels.cpu.operands import quantize_one
 from vqindex.kernels.cpu.probe import rescore, top_k_lists
+from vqindex.kernels.cpu.program import UNBOUND
 from vqindex.kernels.cpu.records import Answers, Asked, Kept, Lists, SignScratch, Stored
-from vqindex.kernels.cpu.routing import shares_of_one
+from vqindex.kernels.cpu.routing import fine_shares_of_one
 from vqindex.kernels.cpu.rows import answer
 from vqindex.kernels.cpu.select import clear
 from vqindex.kernels.cpu.signs import top_k_signs
@@ -64,7 +74,7 @@ class Routes(NamedTuple):
     """How a query meets the origins of lists.
 
     width      bytes of a row of `routing.shares`, whose first dim are written
-    octets     address of (width,) int8; levels of as much again
+    octets     address of (width,) int8; levels, two such rows
     sums       address of routing.RAW bytes
     """
 
@@ -91,7 +101,8 @@ class Plan(NamedTuple):
 PLAN, STORED, ASKED, MAKING, STEP, TABLES, KEPT, HIGHEST, SCRATCH = range(9)
 LISTS, ORIGINS, ROUTES, CHOSEN = range(9, 13)
 WHOLE, FINELY, MAKING_FINELY, FINER_STEP, FINER_TABLES, BEST = range(13, 19)
-RECORDS, FIELDS = 19, 16  # of a desk, and places of a record
+FINER = 19  # a finer.Finer for the query's record, where rows are scored again as they are found
+RECORDS, FIELDS = 20, 24  # of a desk, and places of a record
 
 
 def desk(records: Mapping[int, Sequence[int]]) -> npt.NDArray[np.int64]:
@@ -109,12 +120,12 @@ def _plan(row):
 
 @inlined
 def _stored(row):
-    return Stored(*to_fixed_tuple(row, 9))
+    return Stored(*to_fixed_tuple(row, 12))
 
 
 @inlined
 def _asked(row):
-    return Asked(*to_fixed_tuple(row, 15))
+    return Asked(*to_fixed_tuple(row, 20))
 
 
 @inlined
@@ -134,7 +145,7 @@ def _tables(row):
 
 @inlined
 def _kept(row):
-    return Kept(*to_fixed_tuple(row, 6))
+    return Kept(*to_fixed_tuple(row, 7))
 
 
 @inlined
@@ -153,41 +164,49 @@ def _routes(row):
 
 
 @kernel
-def search_one(desk, query, blocks, masks, width, scores, ids, stats):
+def search_one(desk, query, blocks, masks, widths, scores, ids, stats):
     """Search for one query; whether it was, which it is not where its norm is odd or too large.
 
     desk            (RECORDS, FIELDS) int64
     query           (1, dim) float32
     blocks, masks   the blocks and rows to look at, as signs.top_k_signs takes them, without lists
-    width           float32: what the norm of a query is multiplied by for its slack
-    scores, ids     (>= best,), written; stats (3,) int64, see probe.top_k_lists
+    widths          (2,) float32: what the norm of a query is multiplied by for the slack of signs,
+                    and for the reach of rows that are scored again as they are found
+    scores, ids     (>= best,), written
+    stats           (4,) int64, see probe.top_k_lists; rows scored by finer codes
     """
     plan, stored, asked = _plan(desk[PLAN]), _stored(desk[STORED]), _asked(desk[ASKED])
     making, kept = _making(desk[MAKING]), _kept(desk[KEPT])
     highest, scratch = _kept(desk[HIGHEST]), _scratch(desk[SCRATCH])
     row, answers = simd.address_of(query), _to(scores, ids)
     step, tables = _step(desk[STEP]), _tables(desk[TABLES])
-    if not _made(making, step, tables, asked, stored.signs, row, width):
+    if not _made(making, step, tables, asked, stored.signs, row, widths[0]):
         return False
+    whole, finely = _stored(desk[WHOLE]), _asked(desk[FINELY])
+    if plan.is_finer:
+        finer_step, finer_tables = _step(desk[FINER_STEP]), _tables(desk[FINER_TABLES])
+        makes_finely, none = _making(desk[MAKING_FINELY]), np.int64(0)
+        if not _made(makes_finely, finer_step, finer_tables, finely, none, row, widths[0]):
+            return False
+    if asked.finer != UNBOUND:
+        norm = simd.load_float(asked.norms)
+        simd.store_float(finer_at(asked.finer).reach, norm * widths[1])
     clear(kept, asked.padded)
     lists = _lists(desk[LISTS])
     if lists.lists > 0:
-        _meet_lists(making, _asked(desk[ORIGINS]), _routes(desk[ROUTES]), asked.shares)
+        scale = _meet_lists(making, _asked(desk[ORIGINS]), _routes(desk[ROUTES]), asked.shares)
+        simd.store_float(asked.blurs, scale * BLUR)
         top_k_lists(stored, lists, asked, plan.nprobe, plan.allowed, _kept(desk[CHOSEN]), plan.k,
                     kept, highest, scratch, stats)  # fmt: skip
     else:
         stats[2] += top_k_signs(stored, blocks, masks, asked, plan.k, kept, highest, scratch)
-    if plan.is_finer:
-        whole, finely, best = _stored(desk[WHOLE]), _asked(desk[FINELY]), _kept(desk[BEST])
-        making, step = _making(desk[MAKING_FINELY]), _step(desk[FINER_STEP])
-        tables = _tables(desk[FINER_TABLES])
-        if not _made(making, step, tables, finely, np.int64(0), row, width):
-            return False
+    if plan.is_finer and asked.finer == UNBOUND:
+        best = _kept(desk[BEST])
         clear(best, finely.padded)
-        rescore(whole, finely, np.int64(0), kept, plan.k, plan.best, best)
+        stats[3] += rescore(whole, finely, np.int64(0), kept, plan.k, plan.best, best)
         answer(whole, finely, np.int64(0), plan.best, best, answers)
     else:
-        answer(stored, asked, np.int64(0), plan.k, kept, answers)
+        stats[3] += answer(stored, asked, np.int64(0), plan.k, kept, answers)
     return True
 
 
@@ -209,6 +228,7 @@ def _made(making, step, tables, asked, signs, query, width):
                      asked.half, asked.gamma, asked.padded)  # fmt: skip
     if signs > 0:
         norm = np.sqrt(square_norm(making.turned, making.dim))
+        simd.store_float(asked.norms, norm)
         prepare_one(asked, making.program, signs, norm * width, np.int64(0))
     return True
 
@@ -238,8 +258,13 @@ def _measured(making, alpha, query):
 
 @inlined
 def _meet_lists(making, origins, routes, shares):
-    """Centroids.shares of one query."""
+    """Centroids.met of one query; the step that it is rounded by."""
     scale = row_to_bytes(making.measured, making.dim, routes.octets)
     for at in range(0, routes.width, 64):
         simd.store(routes.levels + at, simd.to_row_bytes(simd.load(routes.octets + at)))
-    shares_of_one(routes.levels, routes.width, scale, origins, routes.sums, shares)
+    fine = routes.levels + routes.width
+    row_to_fine_bytes(making.measured, making.dim, scale, routes.octets, fine)
+    for at in range(0, routes.width, 64):
+        simd.store(fine + at, simd.to_row_bytes(simd.load(fine + at)))
+    fine_shares_of_one(routes.levels, fine, routes.width, scale, origins, routes.sums, shares)
+    return scale / np.float32(256)

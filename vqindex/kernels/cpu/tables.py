@@ -82,6 +82,8 @@ def prepare_one(asked, program, signs, slack, q):
         else:
             middle, step, margin = _sums(start, field(segment, WEIGHTS), words, gamma, at)
         if s == 0:
+            simd.store_float(asked.middle + 4 * q, middle * gamma)
+            simd.store_float(asked.margin + 4 * q, margin)
             margin = max(margin, slack)
         simd.store_float(asked.base + here, middle * gamma + margin)
         simd.store_float(asked.unit + here, step)
