@@ -80,11 +80,12 @@ def ladders(n: int, d: int) -> tuple[Ladders, Ladders]:
     """Likewise with lists, the power of two of them nearest to sqrt(n), and their settings."""
     lists = 2 ** max(0, round(math.log2(max(n, 1)) / 2))
     plain: list[Parameters] = [{"nprobe": 2**i} for i in range(lists.bit_length())]
-    twice, four = ([{**one, "oversample": more} for one in plain] for more in (2, 4))
+    narrow: list[Parameters] = [{**one, "eps0": 2.5} for one in plain]
+    four: list[Parameters] = [{**one, "oversample": 4} for one in plain]
     ours: Ladders = {
         f"IVF{lists},EDEN4": plain,
-        f"IVF{lists},EDEN4,Rerank(f16)": twice,
-        f"IVF{lists},EDEN2,Rerank(f16)": four,
+        f"IVF{lists},EDEN4,Rerank(f16)": narrow,
+        f"IVF{lists},EDEN2,Rerank(f16)": narrow,
     }
     theirs: Ladders = {f"IVF{lists},Flat": plain}
     if d % 2 == 0:

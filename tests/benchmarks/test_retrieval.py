@@ -16,7 +16,7 @@ def test_exact_search_loses_nothing_and_a_bit_a_dimension_does(record):
     exact, half, bit, reranked = record["rows"]
     indexes = [row["index"] for row in record["rows"]]
     assert indexes == ["exact", "F16", "EDEN1", "EDEN1,Rerank(f16)"]
-    assert bit["recall"] < reranked["recall"] < half["recall"] < exact["recall"]
+    assert bit["recall"] < reranked["recall"] <= half["recall"] < exact["recall"]
     assert record["settings"] == {"k": 10, "seed": 0, "questions": 58}
     assert (exact["bytes_per_row"], exact["recall"]) == (1536, 1)
     for name in retrieval.FIGURES:

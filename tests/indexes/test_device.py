@@ -219,7 +219,7 @@ def test_what_cannot_go_to_a_gpu():
 def test_rows_that_are_scored_again():
     index = filled("EDEN1,Rerank(f16)")
     copy = on_gpu(index)
-    assert copy.settings == {"oversample": 4.0}
+    assert copy.settings == {"oversample": None}
     assert copy.nbytes["codes"] > on_gpu(filled("EDEN1")).nbytes["codes"] + 2 * index.dim * len(
         index
     )

@@ -140,7 +140,11 @@ def test_each_kernel_is_compiled_once():
     run_back(x, x, np.repeat(one, 2, axis=0))
     cpu.matmul(x, cpu.pad(np.zeros((1, 4, 4), np.float32)), x.copy())
     for kernel in (cpu.rotate, cpu.unrotate, cpu.matmul):
-        assert len(kernel.signatures) == 1
+        kinds = {
+            tuple(getattr(part, "ndim", part) for part in signature)  # writable or not
+            for signature in kernel.signatures
+        }
+        assert len(kinds) == 1
 
 
 @pytest.mark.parametrize("order", [1, 2, 8])

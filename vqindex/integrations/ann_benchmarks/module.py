@@ -52,7 +52,7 @@ class VQIndex:
         index.add(X)
         self._index = index
 
-    def set_query_arguments(self, *values: float) -> None:
+    def set_query_arguments(self, *values: float | None) -> None:
         """Search with so many lists, and candidates for each row wanted, from now on.
 
         values  one for each of ARGUMENTS that the index has
