@@ -116,8 +116,7 @@ class Codec:
             columns += self.coarse.columns
         if self._biased:
             columns.append(Column(BIAS, np.dtype(np.float32)))
-        kept = self._kept.columns if self._kept else ()
-        return (*columns, *kept, Column(ID, np.dtype(np.int64)))
+        return (*columns, *self.kept_columns, Column(ID, np.dtype(np.int64)))
 
     @property
     def _from_origins(self) -> bool:
@@ -222,8 +221,12 @@ class Codec:
 
     def kept(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """The columns that hold originals, as they are."""
-        names = [column.name for column in self._kept.columns] if self._kept else []
-        return {name: columns[name] for name in names}
+        return {column.name: columns[column.name] for column in self.kept_columns}
+
+    @property
+    def kept_columns(self) -> tuple[Column, ...]:
+        """Those that hold originals."""
+        return self._kept.columns if self._kept else ()
 
     @lazy
     def steps(self) -> tuple[Step, Tables] | None:

@@ -26,7 +26,7 @@ from vqindex.indexes.model import Model
 from vqindex.indexes.rows import Rows
 from vqindex.indexes.settings import Settings
 from vqindex.indexes.single import Desk
-from vqindex.kernels.cpu import probe, records, score, search, select, signs, simd
+from vqindex.kernels.cpu import distinct, probe, records, score, search, select, signs, simd
 from vqindex.kernels.cpu import rows as rows_
 from vqindex.kernels.cpu.program import (
     BITS,
@@ -98,15 +98,11 @@ def questions(model: Model, queries: FloatArray) -> Questions:
     return Questions(model.codec.operands(queries, asked), shares, finer)
 
 
-def stored(codes: Codes, model: Model) -> tuple[Held, Held | None]:
-    """Codes as searches take them, and the finer ones; made once for as long as addresses stay."""
-    scorer = model.codec.scorer
-    found: tuple[Held, Held | None] | None = codes.bound.get(scorer)
+def stored(codes: Codes, scorer: Scorer, first: int) -> Held:
+    """Codes as searches take them, see _held; made once for as long as addresses stay."""
+    found: Held | None = codes.bound.get(scorer)
     if found is None:
-        finer = None
-        if model.finer is not None:
-            finer = _held(model.finer.scorer, codes, model.width)
-        found = codes.bound[scorer] = _held(scorer, codes, 0), finer
+        found = codes.bound[scorer] = _held(scorer, codes, first)
     return found
 
 
@@ -136,24 +132,30 @@ def planned(plans: Plans, kind: "type[Scan]", rows: Rows, k: int, settings: Sett
 class Scan:
     """Searches of the rows of an index: codes bound to addresses, and how it is done.
 
-    k      rows kept of each query
-    best   rows wanted: fewer than k where those kept are scored again
+    k      rows kept of each query, or copies of them
+    some   rows kept: fewer than k where they have copies
+    best   rows wanted: fewer than those where they are scored again
     """
 
     def __init__(self, rows: Rows, k: int, settings: Settings) -> None:
         self.rows, self.codes, self.model = rows, rows.codes, rows.model.at(settings.bits)
         codec, scorer = self.model.codec, self.model.codec.scorer
         self.best = min(k, rows.n)
-        self.k = self.best
+        self.some = self.best
         if self.model.finer is not None:
-            self.k = ceil(min(k * settings.oversample, rows.n))
+            self.some = ceil(min(k * settings.oversample, rows.n))
+        self.k = self.some * self.model.copies
         self._width = min(settings.eps0 * scorer.error, WIDEST)
         fields = scorer.fields[: scorer.signs]
         self._dense = DENSE_MIXED if scorer.fields[0, BITS] == MIXED else DENSE
         self._dense *= looked_words(fields[fields[:, BITS] < NIBBLES])
         self._by_table = scorer.by_table
-        self._held = stored(self.codes, self.model)
-        self.stored: Stored = self._held[0].at
+        self._held = stored(self.codes, scorer, 0)
+        self._finer: Held | None = None
+        if self.model.finer is not None:
+            whole = self.codes if rows.once is None else rows.once
+            self._finer = stored(whole, self.model.finer.scorer, self.model.width)
+        self.stored: Stored = self._held.at
         if settings.stages == "off":
             self.stored = self.stored._replace(signs=0, words=0)
         if codec.residual and rows.lists is not None:
@@ -163,6 +165,7 @@ class Scan:
         self._local = threading.local()  # a desk for each thread
         finer = self.model.finer
         self._in_steps = codec.steps is not None and (finer is None or finer.steps is not None)
+        self._in_steps &= rows.once is None
 
     @property
     def is_current(self) -> bool:
@@ -208,7 +211,7 @@ class Scan:
         return desk
 
     def _new_desk(self) -> Desk:
-        finer = self._held[1]
+        finer = self._finer
         whole = None if finer is None else finer.at._replace(signs=0, words=0)
         return Desk(
             self.model, self.stored, whole, self._record, self._nprobe, self.k, self.best,
@@ -225,6 +228,8 @@ class Scan:
 
         allowed   (n,) bool, the rows that may be found, or None for all
         """
+        if allowed is not None:
+            allowed = self.rows.of_slots(allowed)
         with workspace:
             return self._run(questions(self.model, queries), allowed, threads, answers)
 
@@ -342,14 +347,18 @@ class Scan:
         self, kept: Held, asked: Asked, first: int, asking: Questions, answers: Answers
     ) -> None:
         """Write the best rows of the queries from `first` on, whose candidates are kept."""
-        finer = self._held[1]
+        finer, once = self._finer, self.rows.once is not None
+        if once:
+            distinct.distinct(kept.at, self.k, self.some, self.stored.ids)
         if finer is None or asking.finer is None:
-            rows_.answer(self.stored, asked, first, self.k, kept.at, answers)
+            rows_.answer(self.stored, asked, first, self.some, kept.at, answers)
             return
+        if once:
+            distinct.rename(kept.at, self.stored.ids, self.rows.ids.table)
         whole = finer.at._replace(signs=0, words=0)
         finely = asking.finer.asked(0, asking.finer.norms, packed=False)
         best = records.kept(kept.at.nq, kept.at.nq, self.best)
-        probe.rescore(whole, finely, first, kept.at, self.k, self.best, best.at)
+        probe.rescore(whole, finely, first, kept.at, self.some, self.best, best.at)
         rows_.answer(whole, finely, first, self.best, best.at, answers)
 
 

@@ -58,6 +58,11 @@ class DeviceIndex:
                     f"there is no kernel for a GPU that scores rows again, as {index.spec} does: "
                     "make the index without its Rerank part."
                 )
+            if rows.once is not None:
+                raise BackendError(
+                    f"there is no kernel for a GPU that knows rows in several lists, as those of "
+                    f"{index.spec} are: make the index without spill."
+                )
             self._ids, self._dim = rows.id_column, rows.dim
             self._jobs = Jobs(gpu, rows, model, pool.default_threads())
         self._index, self._settings, self._gpu = index, index._settings, gpu
