@@ -88,10 +88,11 @@ def restore(
     _same_names(own, lists.arrays() if lists else (), "arrays of lists")
     slots = n if lists is None else lists.blocks * BLOCK
     codes = _codes(model.columns, part(contents.arrays, "codes."), slots, writable)
-    once = _codes(model.once, part(contents.arrays, "once."), n, writable)
-    return Rows.restore(
-        recipe, dim, fitted, model, codes, lists, once if model.once else None, about["next_id"]
-    ), about["settings"]
+    alone = part(contents.arrays, "once.")
+    once = _codes(model.once, alone, n, writable) if model.once or alone else None
+    return Rows.restore(recipe, dim, fitted, model, codes, lists, once, about["next_id"]), about[
+        "settings"
+    ]
 
 
 def _codes(columns: Sequence[Column], arrays: Mapping[str, Array], n: int, writable: bool) -> Codes:
