@@ -165,7 +165,6 @@ class Scan:
         self._local = threading.local()  # a desk for each thread
         finer = self.model.finer
         self._in_steps = codec.steps is not None and (finer is None or finer.steps is not None)
-        self._in_steps &= rows.once is None
 
     @property
     def is_current(self) -> bool:
@@ -214,8 +213,8 @@ class Scan:
         finer = self._finer
         whole = None if finer is None else finer.at._replace(signs=0, words=0)
         return Desk(
-            self.model, self.stored, whole, self._record, self._nprobe, self.k, self.best,
-            self._width, self.rows.blocks(None),
+            self.model, self.stored, whole, self._record, self._nprobe, self.k, self.some,
+            self.best, self.rows.ids.table, self._width, self.rows.blocks(None),
         )  # fmt: skip
 
     def _told(self, seen: tuple[int, int, int]) -> dict[str, int]:
@@ -354,7 +353,8 @@ class Scan:
             rows_.answer(self.stored, asked, first, self.some, kept.at, answers)
             return
         if once:
-            distinct.rename(kept.at, self.stored.ids, self.rows.ids.table)
+            table = self.rows.ids.table
+            distinct.rename(kept.at, self.stored.ids, address(table), len(table))
         whole = finer.at._replace(signs=0, words=0)
         finely = asking.finer.asked(0, asking.finer.norms, packed=False)
         best = records.kept(kept.at.nq, kept.at.nq, self.best)

@@ -5,7 +5,7 @@ import numpy as np
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import kernel
 from vqindex.kernels.cpu.fields import int64_at
-from vqindex.kernels.cpu.ids import slot_of
+from vqindex.kernels.cpu.ids import home, slot_of
 from vqindex.kernels.cpu.select import (
     count_of,
     put,
@@ -46,15 +46,18 @@ def distinct(kept, k, some, ids):
 
 
 @kernel
-def rename(kept, ids, table):
-    """Put the rows of candidates' ids in their places, as a hash table has them.
+def rename(kept, ids, table, capacity):
+    """Put the rows of candidates' ids, as a hash table has them all, in their places.
 
-    table   see ids; without entries where ids are rows
+    table   address of (capacity, 2) int64, see ids; where it has no slots, ids are rows
     """
     for query in range(kept.nq):
         scores, rows = scores_at(kept, query), rows_at(kept, query)
         for i in range(count_of(kept, query)):
             row = int64_at(ids, row_of(rows, i))
-            if table.shape[0] > 0:
-                row = table[slot_of(table, row), 1]
+            if capacity > 0:
+                slot = home(row, capacity - 1)
+                while simd.load_int64(table + 16 * slot) != row:
+                    slot = (slot + 1) & (capacity - 1)
+                row = simd.load_int64(table + 16 * slot + 8)
             put(scores, rows, i, score_of(scores, i), row)
