@@ -88,7 +88,7 @@ class Held:
 
     @property
     def stored(self) -> Stored:
-        record: Stored = stored(self.rows.codes, self.rows.model)[0].at
+        record: Stored = stored(self.rows.codes, self.rows.model.codec.scorer).at
         return record
 
     def asked(self) -> tuple[Asked, Scratch, Any]:

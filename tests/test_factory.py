@@ -95,6 +95,7 @@ def test_every_spec_makes_itself_again(quantizer, metric):
         ),
         ("IVF,EDEN4", "IVF,EDEN4"),
         ("IVF65536,F32", "IVF65536,F32"),
+        ("IVF8(spill=1),EDEN4", "IVF8(spill=1),EDEN4"),
         ("EDEN4,Rerank(F32)", "EDEN4,Rerank(f32)"),
         (
             "IVF8,PQ8x4(center=no),Rerank(RQ8x4(groups=2,beam=2))",
@@ -273,7 +274,7 @@ def test_an_unknown_spec_is_answered_with_what_is_known(spec):
         ("IVF65537,EDEN4", "nlist must be an integer from 1 to 65,536, got 65537"),
         ("IVF8x2,EDEN4", "IVF takes a number of lists or none, got 'IVF8x2' in 'IVF8x2,EDEN4'"),
         ("IVF8.5,EDEN4", "IVF takes a number of lists or none, got 'IVF8.5'"),
-        ("IVF8(seed=3),EDEN4", r"IVF takes a number of lists or none, got 'IVF8\(seed=3\)'"),
+        ("IVF8(seed=3),EDEN4", r"IVF has no option 'seed'; it has spill\."),
         ("IVF8,EDEN9", "bits must be 1 to 8, got 9"),
         ("EDEN4,Rerank", r"Rerank takes a codec, such as Rerank\(f16\), got 'Rerank'"),
         ("EDEN4,Rerank(EDEN8", "Rerank takes a codec"),

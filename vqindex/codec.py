@@ -120,8 +120,7 @@ class Codec:
             columns.append(Column(BIAS, np.dtype(np.float32)))
         if self._drifts:
             columns.append(Column(DRIFT, np.dtype(np.float16)))
-        kept = self._kept.columns if self._kept else ()
-        return (*columns, *kept, Column(ID, np.dtype(np.int64)))
+        return (*columns, *self.kept_columns, Column(ID, np.dtype(np.int64)))
 
     @property
     def _drifts(self) -> bool:
@@ -250,8 +249,12 @@ class Codec:
 
     def kept(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """The columns that hold originals, as they are."""
-        names = [column.name for column in self._kept.columns] if self._kept else []
-        return {name: columns[name] for name in names}
+        return {column.name: columns[column.name] for column in self.kept_columns}
+
+    @property
+    def kept_columns(self) -> tuple[Column, ...]:
+        """Those that hold originals."""
+        return self._kept.columns if self._kept else ()
 
     @lazy
     def steps(self) -> tuple[Step, Tables] | None:

@@ -10,7 +10,7 @@
 Coarse codes are taken off rows before the transform, which fits what they leave, as do lists; they
 stand where lists do.
 
-A part takes options in brackets: `EDEN4(center=no)`, `QJL64(projection=gaussian)`. QJL without a
+A part takes options in brackets: `EDEN4(center=no)`, `IVF1024(spill=1)`. QJL without a
 number has a bit for each dimension, and `TQprod<b>` is `TQ<b - 1>+QJL`. The `spec` of an index
 makes such an index again.
 """
@@ -114,9 +114,10 @@ def _is_transform(part: str, spec: str) -> bool:
 
 def _lists(part: str, spec: str) -> InvertedFile:
     name, number, options = _match(part, spec)
-    if name != "IVF" or options or not (number is None or isinstance(number, int)):
+    if name != "IVF" or not (number is None or isinstance(number, int)):
         raise SpecError(f"IVF takes a number of lists or none, got {part!r} in {spec!r}.")
-    return InvertedFile(number)
+    lists: InvertedFile = _made(InvertedFile, name, number, options)
+    return lists
 
 
 def _rerank(part: str, spec: str) -> Quantizer:

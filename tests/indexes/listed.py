@@ -20,7 +20,8 @@ def vectors(n, seed=0):
 
 
 def fitted(spec="EDEN4", metric="l2"):
-    return vq.index_factory(f"IVF{NLIST},{spec}", metric=metric).fit(vectors(400, seed=7))
+    whole = spec if spec.startswith("IVF") else f"IVF{NLIST},{spec}"
+    return vq.index_factory(whole, metric=metric).fit(vectors(400, seed=7))
 
 
 def same(got, want):

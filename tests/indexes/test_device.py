@@ -214,6 +214,8 @@ def test_what_cannot_go_to_a_gpu():
         on_gpu(filled("NUQ4"))
     with pytest.raises(BackendError, match=r"not as EDEN1,Rerank\(EDEN8\) has them"):
         on_gpu(filled("EDEN1,Rerank(EDEN8)"))
+    with pytest.raises(BackendError, match="knows rows in several lists"):
+        on_gpu(filled("IVF4(spill=1),EDEN4,Rerank(f16)"))
 
 
 def test_rows_that_are_scored_again():

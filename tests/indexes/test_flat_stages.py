@@ -110,7 +110,7 @@ def definition(index, q, eps0):
     codes, scorer, operands = rows.codes, rows.codec.scorer, rows.codec.operands(q)
     scores = scores_of_blocks(codes, rows.codec, operands, 0, codes.nblocks).T
     slack = np.float32(eps0 * scorer.error * operands.norms)
-    held, _ = stored(codes, rows.model)
+    held = stored(codes, scorer)
     asked = operands.asked(scorer.signs, slack, packed=False)
     bounds = [[row_bound(held.at, i, asked, j) for i in range(codes.n)] for j in range(len(q))]
     return scores, np.float32(bounds), operands.alpha[:, None]

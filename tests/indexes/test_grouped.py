@@ -38,7 +38,7 @@ def together(monkeypatch):
 
     def dense(self, *arguments):
         init(self, *arguments)
-        self._dense = -1
+        self._words = 1e9
 
     monkeypatch.setattr(Probe, "__init__", dense)
     return asked

@@ -140,7 +140,8 @@ def test_the_widest_bounds_are_a_search_by_the_finer_codes(spec):
 
 
 def test_codes_without_such_bounds_are_scored_again_so_many_times_k():
-    for spec in ("PQ36x4", "Coarse16,EDEN4", "SAQ4", "TQ4", "IVF24,TQ4", "LVQ4"):
+    plain = "PQ36x4", "Coarse16,EDEN4", "SAQ4", "TQ4", "IVF24,TQ4", "LVQ4"
+    for spec in (*plain, "IVF24(spill=1),EDEN4", "IVF24(spill=2),EDEN1"):
         index, q = filled(f"{spec},Rerank(f32)"), vectors(NQ, seed=1)
         assert not index.is_bounded
         same(index.search(q, 10), index.search(q, 10, oversample=4.0))

@@ -137,7 +137,7 @@ class Index:
     @property
     def bytes_per_row(self) -> int:
         """What each further row costs: codes, factors, kept original and id."""
-        return 0 if self._rows is None else self._rows.codes.row_bytes
+        return 0 if self._rows is None else self._rows.row_bytes
 
     @property
     def nbytes(self) -> dict[str, int]:
@@ -146,7 +146,7 @@ class Index:
             return {"codes": 0, "model": 0, "id_map": 0, "total": 0}
         with self._lock.read():
             parts = {
-                "codes": self._rows.codes.nbytes,
+                "codes": self._rows.nbytes,
                 "model": self._rows.model.nbytes,
                 "id_map": self._rows.ids.nbytes,
             }

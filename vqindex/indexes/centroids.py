@@ -27,12 +27,13 @@ from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import prepare
 from vqindex.lazy import lazy
 from vqindex.memory import address, aligned_zeros
-from vqindex.quantizers.base import divide, row_norms, square_norms
+from vqindex.quantizers.base import divide, inner_products, row_norms, square_norms
 from vqindex.transforms.base import stored
 
 ROWS = 1024  # that meet all origins at a time
 SAMPLE = 128  # rows for each list that origins are learned from, at most
 ITERATIONS = 10  # of Lloyd's: more change lists little
+LAMBDA = 1.0  # of spilled lists: up to 3, no other one looks at fewer rows for the same recall
 STRAIN = 1 << 20  # parts of the spread in which strain is counted
 MOST_STRAIN = 1024.0  # of a row: one row far away is no drift
 MOST_SQUARE = 2.0**126  # of an origin's norm: centring and rounding have lengthened rows a little
@@ -173,6 +174,38 @@ class Centroids:
             shares = self.rough_shares(rows[part] * twice)
             routing.prefer(shares, weights, offsets, out[part])
         return out
+
+    def assign_all(self, rows: FloatArray, spill: int) -> Ints:
+        """The lists that each centred row goes to, (n, 1 + spill), that of `assign` first.
+
+        A query misses a row where what its list's origin leaves of it, r, points along the query.
+        So each further list has an origin that leaves little of the row, least of all along r:
+        that of the least |r'|^2 + LAMBDA <r', r / |r|>^2, with a term for each list before it.
+
+        Source: Sun et al., SOAR: Improved indexing for approximate nearest neighbor search, 2023.
+        """
+        numbers = self.assign(rows)
+        if not spill:
+            return numbers[:, None]
+        out = np.empty((len(rows), 1 + spill), np.int64)
+        out[:, 0] = numbers
+        squares = square_norms(self.origins(np.arange(self.lists)))
+        for start in range(0, len(rows), ROWS):
+            self._spill(rows[start : start + ROWS], squares, out[start : start + ROWS])
+        return out
+
+    def _spill(self, rows: FloatArray, squares: FloatArray, out: Ints) -> None:
+        """Write the further lists of some rows, whose first ones are there."""
+        every = np.arange(len(rows))
+        loss = squares - self.rough_shares(rows * np.float32(2))[:, : self.lists]
+        for more in range(1, out.shape[1]):
+            r = rows - self.origins(out[:, more - 1])
+            r = divide(r, row_norms(r)[:, None])
+            along = self.rough_shares(r)[:, : self.lists]
+            along -= inner_products(rows, r)[:, None]
+            loss += np.float32(LAMBDA) * along * along
+            loss[every, out[:, more - 1]] = np.inf
+            out[:, more] = loss.argmin(axis=1)
 
     def measured(self, rows: FloatArray, origins: FloatArray) -> "Centroids":
         """The same, with the spread of rows (n, dim) about their origins (n, dim)."""

@@ -57,6 +57,11 @@ class IdMap:
         """Bytes of the table."""
         return 0 if self._table is None else self._table.nbytes
 
+    @property
+    def table(self) -> Ints:
+        """What kernels take, see kernels.cpu.ids; without entries where id i is row i."""
+        return np.empty((0, 2), np.int64) if self._table is None else self._table
+
     def next_ids(self, m: int) -> Ints:
         """Ids (m,) for m new rows: consecutive from `next_id`, so none is ever used again.
 

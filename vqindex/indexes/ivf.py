@@ -21,10 +21,12 @@ class IVFIndex(Index):
     """An inverted file: rows are shared among lists of near ones, and coded from their centroids.
 
     nlist       how many lists, or None: 4 sqrt(n) of the n rows that they are fitted to
+    spill       how many further lists each row is put in, 0 to 7: searches look into fewer lists,
+                and there are as many more codes, but no more originals nor codes to rerank by
     The other arguments are those of FlatIndex.
 
     A search looks into `nprobe` lists, and into more where those hold fewer than k rows that pass
-    its filter.
+    its filter; of a row that is found in several, the best score counts.
     """
 
     _names: ClassVar[tuple[str, ...]] = ("nprobe", "eps0", "stages")
@@ -42,8 +44,9 @@ class IVFIndex(Index):
         rerank: Quantizer | None = None,
         seed: int = 0,
         coarse: Coarse | None = None,
+        spill: int = 0,
     ) -> None:
-        parts: dict[str, Any] = {"lists": InvertedFile(nlist), "rerank": rerank}
+        parts: dict[str, Any] = {"lists": InvertedFile(nlist, spill), "rerank": rerank}
         super().__init__(recipe(metric, transform, quantizer, sketch, keep, seed, coarse, **parts))
 
     @property

@@ -111,13 +111,20 @@ class Lists:
             block = int(self.nexts[block])
         return np.array(blocks, np.int64)
 
-    def grown(self, numbers: Ints, strain: int | None = None) -> "tuple[Lists, Ints]":
-        """These lists with more rows, of lists `numbers` (m,), and the slots (m,) they are given.
+    def places(self, number: int) -> Ints:
+        """The slots of a list's rows, (size,)."""
+        blocks = self.chain(number)[::-1]
+        return (blocks[:, None] * BLOCK + _INSIDE).ravel()[: int(self.sizes[number])]
 
-        strain   of rows that were not there when the lists were fitted
+    def grown(self, numbers: Ints, strain: int | None = None) -> "tuple[Lists, Ints]":
+        """These lists with more rows, of lists `numbers`, and the slots that they are given.
+
+        numbers   (m,), or (m, copies) of rows that several lists have; slots have their shape
+        strain    of rows that were not there when the lists were fitted
 
         Slots of a list ascend, in new blocks that follow each other.
         """
+        shape, rows, numbers = numbers.shape, len(numbers), numbers.ravel()
         order = np.argsort(numbers, kind="stable")
         more = np.bincount(numbers, minlength=self.count)
         have, need = -(-self.sizes // BLOCK), -(-(self.sizes + more) // BLOCK)
@@ -127,7 +134,7 @@ class Lists:
         blocks = np.arange(self.blocks, self.blocks + len(owners))
         nexts = np.where(blocks > base[owners], blocks - 1, self.heads[owners])
         added, strained = self.later
-        later = self.later if strain is None else (added + len(numbers), strained + strain)
+        later = self.later if strain is None else (added + rows, strained + strain)
         grown = Lists(
             self.sizes + more, np.where(fresh > 0, base + fresh - 1, self.heads),
             np.concatenate([self.nexts, nexts]),
@@ -141,7 +148,7 @@ class Lists:
         block = np.where(turn < 0, self.heads[sorted_], base[sorted_] + turn)
         slots = np.empty(len(order), np.int64)
         slots[order] = block * BLOCK + place % BLOCK
-        return grown, slots
+        return grown, slots.reshape(shape)
 
     def without(self, slots: Ints) -> "tuple[Lists, Moves]":
         """These lists without the rows of some slots (m,), all different, and what is moved."""
@@ -150,8 +157,8 @@ class Lists:
         slots = slots[np.argsort(self.owners[slots // BLOCK], kind="stable")]
         numbers, starts = np.unique(self.owners[slots // BLOCK], return_index=True)
         for number, those in zip(numbers, np.split(slots, starts[1:]), strict=False):  # or no list
-            chain, size = self.chain(number)[::-1], int(sizes[number])
-            places = (chain[:, None] * BLOCK + _INSIDE).ravel()[:size]
+            places = self.places(number)
+            size, chain = len(places), places[::BLOCK] // BLOCK
             gone = np.flatnonzero(np.isin(places, those))
             to, come = plan_removal(gone, size)
             targets.append(places[to])

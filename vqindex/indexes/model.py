@@ -16,6 +16,8 @@ from vqindex.quantizers.base import row_norms
 
 FINER = "finer."  # before the names of columns that reranking reads
 
+LISTS = "lists"  # the column of the lists that a row is in
+
 Ids = npt.NDArray[np.int64]
 
 
@@ -27,6 +29,7 @@ class Model:
     codec: Codec
     centroids: Centroids | None = None
     finer: Codec | None = None
+    spill: int = 0
 
     @classmethod
     def fit(
@@ -49,7 +52,7 @@ class Model:
         if recipe.lists is not None and not recipe.residual and sample is not None:
             nearest(codec.centred(sample))
         finer = recipe.finer.fit(sample, dim, queries) if recipe.finer else None
-        return cls(codec, centroids, finer)
+        return cls(codec, centroids, finer, recipe.lists.spill if recipe.lists else 0)
 
     def arrays(self) -> dict[str, Array]:
         """What a file must hold to make this again beside the recipe."""
@@ -69,17 +72,33 @@ class Model:
             centroids = Centroids.restore(recipe.codec.metric, part(arrays, "centroids."), dim)
         codec = recipe.codec.restore(part(arrays, "model."), dim, recipe.residual)
         finer = recipe.finer.restore(part(arrays, "finer."), dim) if recipe.finer else None
-        return cls(codec, centroids, finer)
+        return cls(codec, centroids, finer, recipe.lists.spill if recipe.lists else 0)
+
+    @property
+    def copies(self) -> int:
+        """How many lists each row is in, and coded for; 1 without lists."""
+        return 1 if self.centroids is None else min(1 + self.spill, self.centroids.lists)
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Every column of a row."""
-        return (*self.codec.columns, *self.finer_columns)
+        """Every column of a row, or of a copy where there are several."""
+        if self.copies == 1:
+            return (*self.codec.columns, *self.finer_columns)
+        return tuple(c for c in self.codec.columns if c not in self.codec.kept_columns)
+
+    @property
+    def once(self) -> tuple[Column, ...]:
+        """Those that a row of several copies has but once; none where it has one."""
+        if self.copies == 1:
+            return ()
+        lists = Column(LISTS, np.dtype(np.int32), self.copies)
+        own = Column(ID, np.dtype(np.int64))
+        return (*self.finer_columns, *self.codec.kept_columns, own, lists)
 
     @property
     def width(self) -> int:
-        """Columns before those of the finer codec."""
-        return len(self.codec.columns)
+        """Columns before those of the finer codec, where those are."""
+        return len(self.codec.columns) if self.copies == 1 else 0
 
     @property
     def finer_columns(self) -> tuple[Column, ...]:
@@ -100,15 +119,24 @@ class Model:
         both = row_norms(self.codec.known(origins)), twice * row_norms(origins)
         return np.stack(both, axis=1).astype(np.float32)
 
-    def encode(self, x: FloatArray, numbers: Ids | None) -> dict[str, Array]:
-        """All columns but the ids of rows (n, dim), in lists (n,) where there are any."""
-        origins = None
-        if numbers is not None and self.centroids is not None and self.codec.residual:
-            origins = self.centroids.origins(numbers)
-        columns = self.codec.encode(x, origins)
+    def encode(self, x: FloatArray, numbers: Ids | None) -> list[dict[str, Array]]:
+        """All columns but the ids of rows (n, dim), in lists (n, copies) where there are any.
+
+        Those of each copy; the first has what is held once as well.
+        """
+        each: list[Ids | None] = [None] if numbers is None else list(numbers.T)
+        encoded = [self.codec.encode(x, self._origins(own)) for own in each]
         if self.finer is not None:
-            columns |= {FINER + name: array for name, array in self.finer.encode(x).items()}
-        return columns
+            encoded[0] |= {FINER + name: array for name, array in self.finer.encode(x).items()}
+        if numbers is not None:
+            encoded[0][LISTS] = numbers
+        return encoded
+
+    def _origins(self, numbers: Ids | None) -> FloatArray | None:
+        """What rows of some lists are coded from."""
+        if numbers is None or self.centroids is None or not self.codec.residual:
+            return None
+        return self.centroids.origins(numbers)
 
     def reconstruct(self, columns: dict[str, Array], numbers: Ids | None) -> FloatArray:
         """Rows, (n, dim) float32: originals where they are kept, else by the finest codes."""
@@ -116,10 +144,7 @@ class Model:
             cut = len(FINER)
             own = {name[cut:]: a for name, a in columns.items() if name.startswith(FINER)}
             return self.finer.decode(own)
-        origins = None
-        if numbers is not None and self.centroids is not None and self.codec.residual:
-            origins = self.centroids.origins(numbers)
-        return self.codec.reconstruct(columns, origins)
+        return self.codec.reconstruct(columns, self._origins(numbers))
 
     @property
     def nbytes(self) -> int:

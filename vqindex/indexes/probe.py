@@ -21,6 +21,9 @@ from vqindex.layouts.operands import GROUP
 from vqindex.memory import address
 
 GROUPED = 8  # queries that look into a list from which decoding it for all is cheaper
+# ns that looking into lists together spares of each row scored, and bounded, a word of signs; and
+# what it costs a query, of rows scored once or again while they are found.
+SCORED, BOUNDED, ONCE, TWICE = 100.0, 0.12, 8e3, 20e3
 
 Masks = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.int64]
@@ -83,7 +86,8 @@ class Probe(Scan):
         if not self.stored.signs:
             return self._together(asking, masks, answers)
         looked = self._one_by_one(asking.select(0, PROBE), masks, answers)
-        much = looked[2] > self._dense * looked[1]
+        spared = SCORED * self._single * looked[2] + BOUNDED * self._words * looked[1]
+        much = spared > PROBE * (TWICE if self._at_once else ONCE)
         way = self._together if much else self._one_by_one
         return looked + way(asking.select(PROBE, asking.nq), masks, answers.after(PROBE))
 

@@ -1,21 +1,25 @@
 """What an index is made of, before it has seen a row: a codec, lists, and codes to rerank with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
 from vqindex.errors import SpecError
 from vqindex.layouts.base import FloatArray
 from vqindex.quantizers.base import Quantizer
+from vqindex.quantizers.options import spelled, whole
 from vqindex.quantizers.originals import Originals, to_half
 from vqindex.recipe import Recipe
 from vqindex.transforms import default_transform
+from vqindex.transforms.base import Number
 from vqindex.transforms.identity import Identity
 
 ROWS_EACH = 32  # rows for each list that fitting waits for
 AUTO_ROWS = 65_536  # ... where the number of lists is left open
 MOST_LISTS = 65_536
+MOST_SPILL = 7  # further lists of a row
 
 
 @final
@@ -24,22 +28,31 @@ class InvertedFile:
     """Lists of an index: nlist, or None for 4 sqrt(n) of the n rows that they are fitted to.
 
     Those are 1,024 where `fit` is not called, for fitting then waits for 65,536 rows.
+
+    spill   further lists that each row is put in
     """
 
     nlist: int | None = None
+    spill: int = 0
+
+    options: ClassVar[tuple[str, ...]] = ("spill",)
 
     def __post_init__(self) -> None:
-        lists = self.nlist
-        if lists is None:
-            return
-        whole = isinstance(lists, int | np.integer) and not isinstance(lists, bool)
-        if not whole or not 1 <= lists <= MOST_LISTS:
+        lists, spill = self.nlist, self.spill
+        if lists is not None and not (_is_whole(lists) and 1 <= lists <= MOST_LISTS):
             raise SpecError(f"nlist must be an integer from 1 to {MOST_LISTS:,}, got {lists!r}.")
+        if not (_is_whole(spill) and 0 <= spill <= MOST_SPILL):
+            raise SpecError(f"spill must be an integer from 0 to {MOST_SPILL}, got {spill!r}.")
 
     @property
     def spec(self) -> str:
         """The factory string."""
-        return "IVF" if self.nlist is None else f"IVF{self.nlist}"
+        return spelled("IVF" if self.nlist is None else f"IVF{self.nlist}", spill=(self.spill, 0))
+
+    @classmethod
+    def from_spec(cls, name: str, number: Number, options: Mapping[str, object]) -> "InvertedFile":
+        """The recipe of `IVF` or `IVF<nlist>`."""
+        return cls(number, **whole(options, "spill"))  # type: ignore[arg-type]
 
     @property
     def sample_size(self) -> int:
@@ -102,6 +115,10 @@ class IndexRecipe:
     def residual(self) -> bool:
         """Whether rows are coded from the origins of their lists: where that makes codes finer."""
         return self.lists is not None and not isinstance(self.codec.quantizer, Originals)
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 def _short(quantizer: Quantizer) -> str:

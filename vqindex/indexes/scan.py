@@ -26,7 +26,7 @@ from vqindex.indexes.rows import Rows
 from vqindex.indexes.settings import OVERSAMPLE, Settings
 from vqindex.indexes.single import Desk
 from vqindex.indexes.stored import stored
-from vqindex.kernels.cpu import probe, records, score, search, select, signs, simd
+from vqindex.kernels.cpu import distinct, probe, records, score, search, select, signs, simd
 from vqindex.kernels.cpu import rows as rows_
 from vqindex.kernels.cpu.finer import write_down
 from vqindex.kernels.cpu.program import (
@@ -47,7 +47,7 @@ LISTED = 16  # a query reads listed rows when one row in so many passes its filt
 SPARED = 64  # ... and, asked alone, where bounds spare all but a few rows anyway
 PROBE = 16  # queries that show whether signs spare enough
 DENSE = 0.0135  # rows that signs leave, of all, for each word: above it multiplying is cheaper
-DENSE_MIXED = 0.0015  # ... where bits are mixed: a row alone takes longer
+MIXED_SINGLE = 9  # times as long as others takes a row alone whose bits are mixed
 ROUNDED = (24 * np.pi) ** -0.5  # error of a score for a step of the query, over spread * sqrt(d)
 WIDEST = 1e18  # widths of a bound: as wide as any, and times the largest norm a float32
 QUERIES = 1024  # queries prepared at a time
@@ -75,28 +75,34 @@ def planned(plans: Plans, kind: "type[Scan]", rows: Rows, k: int, settings: Sett
 class Scan:
     """Searches of the rows of an index: codes bound to addresses, and how it is done.
 
-    k      rows kept of each query
-    best   rows wanted: fewer than k where those kept are scored again
+    k      rows kept of each query, or copies of them
+    some   rows kept: fewer than k where they have copies
+    best   rows wanted: fewer than those where they are scored again
     """
 
     def __init__(self, rows: Rows, k: int, settings: Settings) -> None:
         self.rows, self.codes, self.model = rows, rows.codes, rows.model.at(settings.bits)
         codec, scorer = self.model.codec, self.model.codec.scorer
         self.best = min(k, rows.n)
-        self.k = self.best
+        self.some = self.best
         self._at_once = is_bounded(self.model) and settings.oversample is None
         self._at_once &= settings.stages == "on"
         error = scorer.error or (scorer.spread if self._at_once else 0.0)  # of signs that are all
         self._width = min(settings.eps0 * error, WIDEST)
         self._reach = min(settings.eps0 * scorer.spread, WIDEST)
         if self.model.finer is not None and not self._at_once:
-            self.k = ceil(min(k * (settings.oversample or OVERSAMPLE), rows.n))
+            self.some = ceil(min(k * (settings.oversample or OVERSAMPLE), rows.n))
+        self.k = self.some * self.model.copies
         fields = scorer.fields[: scorer.signs]
-        self._dense = DENSE_MIXED if scorer.fields[0, BITS] == MIXED else DENSE
-        self._dense *= looked_words(fields[fields[:, BITS] < NIBBLES])
+        self._words = looked_words(fields[fields[:, BITS] < NIBBLES])
+        self._single = MIXED_SINGLE if scorer.fields[0, BITS] == MIXED else 1
         self._by_table = scorer.by_table
-        self._held = stored(self.codes, self.model)
-        self.stored: Stored = self._held[0].at
+        self._held = stored(self.codes, scorer)
+        self._whole: Held | None = None
+        if self.model.finer is not None:
+            whole = self.codes if rows.once is None else rows.once
+            self._whole = stored(whole, self.model.finer.scorer, self.model.width)
+        self.stored: Stored = self._held.at
         if settings.stages == "off":
             self.stored = self.stored._replace(signs=0, words=0)
         if codec.residual and rows.lists is not None:
@@ -160,11 +166,12 @@ class Scan:
         return desk
 
     def _new_desk(self) -> Desk:
-        finer = self._held[1]
+        finer = self._whole
         whole = None if finer is None else finer.at._replace(signs=0, words=0)
         return Desk(
-            self.model, self.stored, whole, self._record, self._nprobe, self.k, self.best,
-            self._width, self._reach if self._at_once else None, self.rows.blocks(None),
+            self.model, self.stored, whole, self._record, self._nprobe, self.k, self.some,
+            self.best, self.rows.ids.table, self._width, self._reach if self._at_once else None,
+            self.rows.blocks(None),
         )  # fmt: skip
 
     def _told(self, seen: Sequence[int]) -> dict[str, int]:
@@ -179,6 +186,8 @@ class Scan:
 
         allowed   (n,) bool, the rows that may be found, or None for all
         """
+        if allowed is not None:
+            allowed = self.rows.of_slots(allowed)
         with workspace:
             return self._run(questions(self.model, queries), allowed, threads, answers)
 
@@ -217,11 +226,11 @@ class Scan:
 
     def _finer(self, asking: Questions) -> int:
         """The address of how rows are scored again as they are found."""
-        assert self._held[1] is not None
+        assert self._whole is not None
         assert asking.finer is not None
         finely = asking.finer.asked(0, asking.finer.norms, packed=False)
         at, reach = workspace.take("finer", 8 * len(Finer._fields), 4 * finely.padded)
-        record = records.finer(self._held[1].at, finely, reach)
+        record = records.finer(self._whole.at, finely, reach)
         write_down(record, asking.operands.norms, np.float32(self._reach), at)
         return at
 
@@ -244,7 +253,7 @@ class Scan:
             return self._signed(asking, blocks, threads, answers)
         # Whichever way is taken, the answers are the same: see how much signs spare.
         probed = self._signed(asking.select(0, PROBE), blocks, threads, answers)
-        much = probed[0] > self._dense * PROBE * self.rows.n
+        much = self._single * probed[0] > DENSE * self._words * PROBE * self.rows.n
         way = self._multiplied if much else self._signed
         return probed + way(asking.select(PROBE, nq), blocks, threads, answers.after(PROBE))
 
@@ -318,22 +327,31 @@ class Scan:
 
         How many were scored again.
         """
-        finer = self._held[1]
+        finer, has_copies = self._whole, self.rows.once is not None
+        if has_copies:
+            distinct.distinct(kept.at, self.k, self.some, self.stored.ids)
         if finer is None or asking.finer is None or self._at_once:
-            again: int = rows_.answer(self.stored, asked, first, self.k, kept.at, answers)
+            again: int = rows_.answer(self.stored, asked, first, self.some, kept.at, answers)
             return again
+        if has_copies:
+            names = self.rows.ids.table
+            distinct.rename(kept.at, self.stored.ids, address(names), len(names))
         whole = finer.at._replace(signs=0, words=0)
         finely = asking.finer.asked(0, asking.finer.norms, packed=False)
         best = records.kept(kept.at.nq, kept.at.nq, self.best)
-        again = probe.rescore(whole, finely, first, kept.at, self.k, self.best, best.at)
+        again = probe.rescore(whole, finely, first, kept.at, self.some, self.best, best.at)
         rows_.answer(whole, finely, first, self.best, best.at, answers)
         return again
 
 
 def is_bounded(model: Model) -> bool:
-    """Whether bounds of scores can tell which rows are to be scored by finer codes."""
+    """Whether bounds of scores can tell which rows are to be scored by finer codes.
+
+    Those of a row's copies differ, and each might have it scored.
+    """
     scorer = model.codec.scorer
-    return model.finer is not None and scorer.signs > 0 and scorer.spread > 0
+    told = model.finer is not None and model.copies == 1
+    return told and scorer.signs > 0 and scorer.spread > 0
 
 
 def edges(n: int, parts: int, multiple: int) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ class Settings:
     nprobe      lists that a query looks into
     oversample  rows that are scored again by finer codes, for each that is wanted; None for those
                 whose bounds, of `eps0` widths too, leave them a chance, or for OVERSAMPLE where
-                codes give no such bounds
+                codes give no such bounds, or rows lie in several lists
     """
 
     eps0: float = 3.5

@@ -18,6 +18,8 @@ from vqindex.kernels.cpu.step import Step, Tables
 from vqindex.layouts.base import FloatArray
 from vqindex.memory import Workspace, address, aligned_zeros
 
+Ints = npt.NDArray[np.int64]
+
 _METRICS = {"ip": single.DOT, "cosine": single.COSINE, "l2": single.SQUARE}
 
 
@@ -27,16 +29,18 @@ class Desk:
     stored, whole    rows, and by their finer codes if the best are scored again
     lists            what kernels take of lists, `nprobe` of which a query looks into; None without
     k, best          rows kept, and wanted
+    some, table      rows kept but for their copies, and the table of ids (IdMap.table)
     width            what the norm of a query is multiplied by for the slack of signs
     reach            and for that of scores, where rows are scored again as they are found
     """
 
     def __init__(
         self, model: Model, stored: Stored, whole: Stored | None, lists: records.Lists | None,
-        nprobe: int, k: int, best: int, width: float, reach: float | None, blocks: Blocks,
+        nprobe: int, k: int, some: int, best: int, table: Ints, width: float, reach: float | None,
+        blocks: Blocks,
     ) -> None:  # fmt: skip
         self._blocks, self._widths = blocks, np.array([width, reach or 0], np.float32)
-        self._space, self._held = Workspace(), list[Any]()  # what addresses point into
+        self._space, self._held = Workspace(), list[Any]([table])  # what addresses point into
         asked, *made = self._made(model.codec, stored.signs)
         finely: dict[int, Any] = {}
         if whole is not None and model.finer is not None:
@@ -54,7 +58,8 @@ class Desk:
         count = len(blocks.numbers) if lists is None else lists.blocks
         slab = max(1, min(count, signs.SLAB_BLOCKS))
         own: tuple[Sequence[int], ...] = (
-            Plan(nprobe, k, best, bool(finely), UNBOUND), stored, asked, *made, self._kept(k),
+            Plan(nprobe, k, best, bool(finely), UNBOUND, some, address(table), len(table)),
+            stored, asked, *made, self._kept(k),
             records.highest(1, k, self._space),
             records.sign_scratch(stored, 1, slab, self._space),
         )  # fmt: skip

@@ -2,12 +2,13 @@
 
     model.<name>   what the codec learned, or drew at random
     codes.<name>   a column's blocks, (groups, width, interleave)
+    once.<name>    likewise, of what rows in several lists have but once
 
 Everything read is held against what the recipe says before a kernel may see an address of it.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from vqindex import container
@@ -18,7 +19,7 @@ from vqindex.indexes.model import Model, part
 from vqindex.indexes.recipe import IndexRecipe
 from vqindex.indexes.rows import Rows
 from vqindex.kernels.cpu.program import BLOCK
-from vqindex.layouts.base import Array
+from vqindex.layouts.base import Array, Column
 
 T = TypeVar("T")
 
@@ -41,10 +42,10 @@ def dump(
         arrays |= rows.model.arrays()
         if rows.lists is not None:
             arrays |= {f"lists.{name}": array for name, array in rows.lists.arrays().items()}
-        for column in rows.codes.columns:
-            shape = column.groups(rows.codes.nblocks)
-            parts = rows.codes.chunks(column.name)
-            arrays[f"codes.{column.name}"] = container.Chunks(column.dtype, shape, parts)
+        for start, codes in {"codes.": rows.codes, "once.": rows.once or Codes(())}.items():
+            for column in codes.columns:
+                shape, parts = column.groups(codes.nblocks), codes.chunks(column.name)
+                arrays[start + column.name] = container.Chunks(column.dtype, shape, parts)
     return arrays, {"index": json.dumps(about, sort_keys=True)}
 
 
@@ -82,30 +83,35 @@ def restore(
     lists, own = None, part(contents.arrays, "lists.")
     if model.centroids is not None:
         lists = Lists.restore(own, model.centroids.lists)
-        if lists.n != n:
+        if lists.n != n * model.copies:
             raise CorruptFileError(f"an index of {n} rows has lists of {lists.n}.")
     _same_names(own, lists.arrays() if lists else (), "arrays of lists")
-    arrays = part(contents.arrays, "codes.")
-    _same_names(arrays, (column.name for column in model.columns), "columns")
-    blocks = -(-n // BLOCK) if lists is None else lists.blocks
-    for column in model.columns:
-        array = arrays[column.name]
-        if array.dtype != column.dtype or array.shape != column.groups(blocks):
-            raise CorruptFileError(
-                f"column {column.name} must be {column.dtype} {column.groups(blocks)}, "
-                f"got {array.dtype} {array.shape}."
-            )
-    slots = n if lists is None else blocks * BLOCK
-    codes = Codes.adopt(model.columns, slots, arrays, writable)
-    return Rows.restore(recipe, dim, fitted, model, codes, lists, about["next_id"]), about[
+    slots = n if lists is None else lists.blocks * BLOCK
+    codes = _codes(model.columns, part(contents.arrays, "codes."), slots, writable)
+    alone = part(contents.arrays, "once.")
+    once = _codes(model.once, alone, n, writable) if model.once or alone else None
+    return Rows.restore(recipe, dim, fitted, model, codes, lists, once, about["next_id"]), about[
         "settings"
     ]
+
+
+def _codes(columns: Sequence[Column], arrays: Mapping[str, Array], n: int, writable: bool) -> Codes:
+    """The codes of n rows that a file holds."""
+    _same_names(arrays, (column.name for column in columns), "columns")
+    for column in columns:
+        array, shape = arrays[column.name], column.groups(-(-n // BLOCK))
+        if array.dtype != column.dtype or array.shape != shape:
+            raise CorruptFileError(
+                f"column {column.name} must be {column.dtype} {shape}, "
+                f"got {array.dtype} {array.shape}."
+            )
+    return Codes.adopt(columns, n, arrays, writable)
 
 
 def _model(recipe: IndexRecipe, dim: int, arrays: Mapping[str, Array]) -> Model:
     with _as_corrupt("the model does not fit the index's spec"):
         model = Model.restore(recipe, dim, arrays)
-    own = [name for name in arrays if not name.startswith(("codes.", "lists."))]
+    own = [name for name in arrays if not name.startswith(("codes.", "lists.", "once."))]
     _same_names(own, model.arrays(), "arrays of a model")
     return model
 

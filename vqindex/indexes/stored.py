@@ -4,7 +4,6 @@ import numpy as np
 
 from vqindex.codec import ID, Codec
 from vqindex.codes import Codes
-from vqindex.indexes.model import Model
 from vqindex.kernels.cpu import records, score, search
 from vqindex.kernels.cpu.program import BLOCK, UNBOUND, bind, looked_words, table
 from vqindex.kernels.cpu.records import Held, Stored
@@ -14,15 +13,11 @@ from vqindex.memory import address
 from vqindex.scoring import Scorer
 
 
-def stored(codes: Codes, model: Model) -> tuple[Held, Held | None]:
-    """Codes as searches take them, and the finer ones; made once for as long as addresses stay."""
-    scorer = model.codec.scorer
-    found: tuple[Held, Held | None] | None = codes.bound.get(scorer)
+def stored(codes: Codes, scorer: Scorer, first: int = 0) -> Held:
+    """Codes as searches take them, see _held; made once for as long as addresses stay."""
+    found: Held | None = codes.bound.get(scorer)
     if found is None:
-        finer = None
-        if model.finer is not None:
-            finer = _held(model.finer.scorer, codes, model.width)
-        found = codes.bound[scorer] = _held(scorer, codes, 0), finer
+        found = codes.bound[scorer] = _held(scorer, codes, first)
     return found
 
 

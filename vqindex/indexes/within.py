@@ -29,6 +29,11 @@ def within(
         return [(np.empty(0, np.float32), np.empty(0, np.int64))] * len(queries)
     model, codes, slots = rows.model, rows.codes, rows.slots
     codec, first = (model.codec, 0) if model.finer is None else (model.finer, model.width)
+    masks = filters if isinstance(filters, list) else [filters] * len(queries)
+    if rows.once is not None and model.finer is not None:
+        codes, slots = rows.once, np.arange(rows.n)
+    else:
+        masks = [None if mask is None else rows.of_slots(mask) for mask in masks]
     operands, ids = codec.operands(queries), codes.column(ID)
     shares = None
     if codec.residual and model.centroids is not None:
@@ -44,8 +49,7 @@ def within(
             scores += shares[rows.owners(here)][:, : len(queries)]
         distances, _ = shown(scores + operands.alpha, metric)
         for i in range(len(queries)):
-            allowed = filters[i] if isinstance(filters, list) else filters
-            near = distances[:, i] <= radius
+            near, allowed = distances[:, i] <= radius, masks[i]
             if allowed is not None:
                 near &= allowed[low:high]
             found[i].append((distances[near, i], ids[here[near]]))
@@ -53,8 +57,9 @@ def within(
 
 
 def _in_order(parts: list[Found]) -> Found:
-    """Nearest first, ties by lower id."""
+    """Nearest first, ties by lower id; of several copies of a row the nearest."""
     distances = np.concatenate([p[0] for p in parts])
     ids = np.concatenate([p[1] for p in parts])
     order = np.lexsort((ids, distances))
+    order = order[np.sort(np.unique(ids[order], return_index=True)[1])]
     return distances[order], ids[order]

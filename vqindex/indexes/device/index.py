@@ -53,6 +53,11 @@ class DeviceIndex:
             if rows is None or rows.n == 0:
                 raise BackendError("an index needs rows before it goes to a GPU: add them first.")
             model = rows.model.at(index._settings.bits)
+            if rows.once is not None:
+                raise BackendError(
+                    f"there is no kernel for a GPU that knows rows in several lists, as those of "
+                    f"{index.spec} are: make the index without spill."
+                )
             self._ids, self._dim = rows.id_column, rows.dim
             self._jobs = Jobs(gpu, rows, model, pool.default_threads())
         self._index, self._settings, self._gpu = index, index._settings, gpu

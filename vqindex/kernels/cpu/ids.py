@@ -23,7 +23,7 @@ def home(id_, mask):
 
 
 @inlined
-def _slot(table, id_):
+def slot_of(table, id_):
     """The slot of an id, or the free one where it would go."""
     mask = table.shape[0] - 1
     slot = home(id_, mask)
@@ -36,7 +36,7 @@ def _slot(table, id_):
 def find(table, ids, rows):
     """Write the row of each id, -1 where it is missing; ids, rows (m,) int64."""
     for i in range(ids.size):
-        rows[i] = table[_slot(table, ids[i]), 1]
+        rows[i] = table[slot_of(table, ids[i]), 1]
 
 
 @kernel
@@ -46,7 +46,7 @@ def insert(table, ids, first_row):
     Returns how many were inserted.
     """
     for i in range(ids.size):
-        slot = _slot(table, ids[i])
+        slot = slot_of(table, ids[i])
         if table[slot, 0] >= 0:
             return i
         table[slot, 0], table[slot, 1] = ids[i], first_row + i
@@ -57,7 +57,7 @@ def insert(table, ids, first_row):
 def assign(table, ids, rows):
     """Change the rows of those of ids (m,) int64 that are there; rows (m,) int64."""
     for i in range(ids.size):
-        slot = _slot(table, ids[i])
+        slot = slot_of(table, ids[i])
         if table[slot, 0] >= 0:
             table[slot, 1] = rows[i]
 
@@ -68,7 +68,7 @@ def remove(table, ids):
     mask = table.shape[0] - 1
     removed = 0
     for i in range(ids.size):
-        hole = _slot(table, ids[i])
+        hole = slot_of(table, ids[i])
         if table[hole, 0] < 0:
             continue
         slot = (hole + 1) & mask
@@ -88,5 +88,5 @@ def copy(table, other):
     """Insert the entries of one table into another, which has none of them."""
     for i in range(table.shape[0]):
         if table[i, 0] >= 0:
-            slot = _slot(other, table[i, 0])
+            slot = slot_of(other, table[i, 0])
             other[slot, 0], other[slot, 1] = table[i, 0], table[i, 1]

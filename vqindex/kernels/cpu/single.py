@@ -14,6 +14,7 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.distinct import distinct, rename
 from vqindex.kernels.cpu.encode import (
     dot,
     is_odd,
@@ -88,6 +89,8 @@ class Plan(NamedTuple):
     """How many lists to look into, rows kept, rows wanted, and whether there are finer codes.
 
     allowed   see routing.gather
+    some      rows kept, k of them with their copies
+    table     address of the hash table of what rows have once, see distinct.rename, and `capacity`
     """
 
     nprobe: int
@@ -95,6 +98,9 @@ class Plan(NamedTuple):
     best: int
     is_finer: int
     allowed: int
+    some: int
+    table: int
+    capacity: int
 
 
 # Where the records of a desk are: of lists, zeros without any, and of finer codes, likewise.
@@ -115,7 +121,7 @@ def desk(records: Mapping[int, Sequence[int]]) -> npt.NDArray[np.int64]:
 
 @inlined
 def _plan(row):
-    return Plan(*to_fixed_tuple(row, 5))
+    return Plan(*to_fixed_tuple(row, 8))
 
 
 @inlined
@@ -200,13 +206,17 @@ def search_one(desk, query, blocks, masks, widths, scores, ids, stats):
                     kept, highest, scratch, stats)  # fmt: skip
     else:
         stats[2] += top_k_signs(stored, blocks, masks, asked, plan.k, kept, highest, scratch)
+    if plan.some < plan.k:
+        distinct(kept, plan.k, plan.some, stored.ids)
+        if plan.is_finer:
+            rename(kept, stored.ids, plan.table, plan.capacity)
     if plan.is_finer and asked.finer == UNBOUND:
         best = _kept(desk[BEST])
         clear(best, finely.padded)
-        stats[3] += rescore(whole, finely, np.int64(0), kept, plan.k, plan.best, best)
+        stats[3] += rescore(whole, finely, np.int64(0), kept, plan.some, plan.best, best)
         answer(whole, finely, np.int64(0), plan.best, best, answers)
     else:
-        stats[3] += answer(stored, asked, np.int64(0), plan.k, kept, answers)
+        stats[3] += answer(stored, asked, np.int64(0), plan.some, kept, answers)
     return True
 
 
