@@ -125,9 +125,10 @@ class Codec:
     @property
     def _drifts(self) -> bool:
         """Whether estimates from signs are told what they err by along a row's origin."""
-        if not self.residual or self.coarse is not None or self.quantizer.ratio is None:
+        whole = getattr(self.quantizer, "whole", self.quantizer)  # columns are those of all bits
+        if not self.residual or self.coarse is not None or whole.ratio is None:
             return False
-        return spread_of(self.transform, self.quantizer, self.sketch) > 0
+        return spread_of(self.transform, whole, self.sketch) > 0
 
     @property
     def _from_origins(self) -> bool:

@@ -11,7 +11,7 @@ from vqindex.layouts.base import Column, FloatArray
 from vqindex.layouts.scalar import ScalarCodes
 from vqindex.quantizers.base import FittedQuantizer, Uneven
 from vqindex.quantizers.coarse import FittedCoarse
-from vqindex.transforms.base import FittedTransform
+from vqindex.transforms.base import FittedTransform, Orthogonal
 
 BIAS, DRIFT = "bias", "drift"
 MOST_NOISE = 0.25  # of a sketch, for the other signs to bound the score without its own
@@ -118,7 +118,8 @@ def spread_of(
     See Scorer. Of distortion D their relative variance is D / (1 - D); scale * ratio / 2 is what
     signs stand for, so that a coordinate is sqrt(2 / pi) of it.
     """
-    left, is_even = quantizer.distortion, transform.isotropic and transform.dim_out >= FEWEST_SIGNS
+    left, is_even = quantizer.distortion, isinstance(transform, Orthogonal) and transform.isotropic
+    is_even &= transform.dim_out >= FEWEST_SIGNS
     unbiased = quantizer.scale is not None and np.isclose(quantizer.shrink, 1 - left)
     is_plain = sketch is None and sign_errors(quantizer, None) is None
     is_plain &= quantizer.ratio is not None or isinstance(quantizer.layout, ScalarCodes)

@@ -139,6 +139,30 @@ def test_the_widest_bounds_are_a_search_by_the_finer_codes(spec):
     assert found.stats["rescored"] >= 10 * NQ
 
 
+@pytest.mark.parametrize("spec", ["IVF24,TQ4", "IVF24,EDEN4(scale=biased)", "IVF24,EDEN4", "EDEN4"])
+def test_first_bits_are_scored_again_by_the_same_finer_codes(spec):
+    """Whatever columns codes of so many bits would have."""
+    index, exact, q = filled(f"{spec},Rerank(f32)"), filled("F32"), vectors(NQ, seed=1)
+    every = {"nprobe": 24} if "IVF" in spec else {}
+    for bits in (1, 2, 4):
+        found = index.search(q, 10, bits=bits, oversample=N, **every)
+        np.testing.assert_array_equal(found.scores, exact.search(q, 10).scores)
+        same(index.search(q[3], 10, bits=bits, **every), index.search(q, 10, bits=bits, **every), 3)
+
+
+@pytest.mark.parametrize("learned", ["LeanVec64", "Calibrated"])
+def test_bounds_hold_where_transforms_keep_no_products(learned):
+    """They do not say what such a transform loses: then rows are scored again by number."""
+    for spec in (f"{learned},EDEN4", f"{learned},IVF24,EDEN4"):
+        index, q = filled(f"{spec},Rerank(f32)"), vectors(NQ, seed=1)
+        assert not index.is_bounded
+        every = {"nprobe": 24} if "IVF" in spec else {}
+        found = index.search(q, 10, **every)
+        want = index.search(q, 10, stages="off", **every)
+        assert np.mean([len({*a} & {*b}) for a, b in zip(found.ids, want.ids, strict=True)]) > 9.9
+        assert found.stats["rescored"] == 40 * NQ
+
+
 def test_codes_without_such_bounds_are_scored_again_so_many_times_k():
     plain = "PQ36x4", "Coarse16,EDEN4", "SAQ4", "TQ4", "IVF24,TQ4", "LVQ4"
     for spec in (*plain, "IVF24(spill=1),EDEN4", "IVF24(spill=2),EDEN1"):

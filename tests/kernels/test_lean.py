@@ -38,8 +38,8 @@ def both(queries, origins, share, alpha, widths=WIDTHS, drifts=True, blur=1e-4):
     empty = dict.fromkeys(Asked._fields, 0)
     asked = Asked(**empty | {"nq": nq, "lists": lists, "norms": at[0], "blurs": at[1],
                              "gamma": at[2], "shares": at[3], "alpha": at[4]})  # fmt: skip
-    stored = Stored(**dict.fromkeys(Stored._fields, 0) | {"sizes": at[5], "widths": at[6],
-                                                          "drift": int(drifts)})  # fmt: skip
+    known = {"segments": 1, "sizes": at[5], "widths": at[6], "drift": int(drifts)}
+    stored = Stored(**dict.fromkeys(Stored._fields, 0) | known)
     out = np.full((nq, lists, 3), np.nan, F32)
     leaned(stored, asked, out)
     kept = kept.astype(np.float64)
@@ -87,7 +87,8 @@ def test_queries_at_an_origin_leave_what_they_are_rounded_by():
     own = got[np.arange(5), np.arange(5)]
     np.testing.assert_allclose(own[:, 0], along, rtol=1e-6)
     lost = along * 2.0**-11  # to the rounding of |a|^2 and <a, v> to float32
-    for found, least in ((own[:, 1], steps + 2.0**-10 * along), (own[:, 2], steps)):
+    signs = steps * np.sqrt(np.pi / 2)
+    for found, least in ((own[:, 1], signs + 2.0**-10 * along), (own[:, 2], steps)):
         assert (found >= least * (1 - 1e-6)).all()
         assert (found <= least + lost).all()
     apart = ~np.eye(5, dtype=bool)

@@ -105,8 +105,9 @@ class Index:
     @property
     def is_bounded(self) -> bool:
         """Whether bounds of scores tell which rows are scored again, unless `oversample` does."""
-        on = self._settings.stages == "on"
-        return on and self._rows is not None and is_bounded(self._rows.model)
+        if self._rows is None or self._settings.stages == "off" or self._settings.bits is not None:
+            return False
+        return is_bounded(self._rows.model)
 
     @property
     def _setting_names(self) -> tuple[str, ...]:

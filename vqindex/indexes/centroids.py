@@ -36,7 +36,7 @@ ITERATIONS = 10  # of Lloyd's: more change lists little
 LAMBDA = 1.0  # of spilled lists: up to 3, no other one looks at fewer rows for the same recall
 STRAIN = 1 << 20  # parts of the spread in which strain is counted
 MOST_STRAIN = 1024.0  # of a row: one row far away is no drift
-MOST_SQUARE = 2.0**126  # of an origin's norm: centring and rounding have lengthened rows a little
+MOST_SQUARE = 2.0**124  # of an origin's norm: centring and rounding have lengthened rows a little
 
 Ints = npt.NDArray[np.int64]
 

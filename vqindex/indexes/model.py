@@ -108,7 +108,8 @@ class Model:
 
     def at(self, bits: int | None) -> "Model":
         """What searches the same rows by the first bits of codes, or all; see Codec.at."""
-        return replace(self, codec=self.codec.at(bits))
+        codec = self.codec.at(bits)
+        return self if codec is self.codec else replace(self, codec=codec)
 
     @lazy
     def sizes(self) -> FloatArray:

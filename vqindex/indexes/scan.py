@@ -41,6 +41,7 @@ from vqindex.layouts.base import FloatArray
 from vqindex.layouts.operands import GROUP
 from vqindex.memory import address, workspace
 from vqindex.progress import Progress
+from vqindex.transforms.base import Orthogonal
 
 BATCH = 8  # queries from which a decoded block is worth its decoding, where there are no bounds
 LISTED = 16  # a query reads listed rows when one row in so many passes its filter
@@ -49,6 +50,7 @@ PROBE = 16  # queries that show whether signs spare enough
 DENSE = 0.0135  # rows that signs leave, of all, for each word: above it multiplying is cheaper
 MIXED_SINGLE = 9  # times as long as others takes a row alone whose bits are mixed
 ROUNDED = (24 * np.pi) ** -0.5  # error of a score for a step of the query, over spread * sqrt(d)
+FINER = 16  # times as much error have codes whose scores bound those of finer ones
 WIDEST = 1e18  # widths of a bound: as wide as any, and times the largest norm a float32
 QUERIES = 1024  # queries prepared at a time
 CANDIDATES = 1 << 22  # places for candidates at a time: at most some 200 MB a thread
@@ -86,7 +88,7 @@ class Scan:
         self.best = min(k, rows.n)
         self.some = self.best
         self._at_once = is_bounded(self.model) and settings.oversample is None
-        self._at_once &= settings.stages == "on"
+        self._at_once &= settings.stages == "on" and settings.bits is None
         error = scorer.error or (scorer.spread if self._at_once else 0.0)  # of signs that are all
         self._width = min(settings.eps0 * error, WIDEST)
         self._reach = min(settings.eps0 * scorer.spread, WIDEST)
@@ -101,7 +103,7 @@ class Scan:
         self._whole: Held | None = None
         if self.model.finer is not None:
             whole = self.codes if rows.once is None else rows.once
-            self._whole = stored(whole, self.model.finer.scorer, self.model.width)
+            self._whole = stored(whole, self.model.finer.scorer, rows.model.width)
         self.stored: Stored = self._held.at
         if settings.stages == "off":
             self.stored = self.stored._replace(signs=0, words=0)
@@ -347,11 +349,13 @@ class Scan:
 def is_bounded(model: Model) -> bool:
     """Whether bounds of scores can tell which rows are to be scored by finer codes.
 
-    Those of a row's copies differ, and each might have it scored.
+    Not where these err themselves, nor of a row's copies, each of which might have it scored.
     """
-    scorer = model.codec.scorer
-    told = model.finer is not None and model.copies == 1
-    return told and scorer.signs > 0 and scorer.spread > 0
+    codec, finer = model.codec, model.finer
+    if finer is None or model.copies > 1 or not codec.scorer.signs or not codec.scorer.spread:
+        return False
+    exact = isinstance(finer.transform, Orthogonal) and finer.sketch is None
+    return exact and FINER * finer.quantizer.distortion <= codec.quantizer.distortion
 
 
 def edges(n: int, parts: int, multiple: int) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ SIGNS, CODES, ROUND, SHARE, ALPHA = range(0, 20, 4)
 BLUR = np.float32(12**-0.5)  # of a step that queries are rounded by
 _HALF = 2.0**-10  # what drifts of up to 2 are rounded by
 _MOST, _WIDEST = 2.0, 1e36
+_STEP = np.sqrt(np.pi / 2)  # error of signs for a step of the query, over that of codes
 
 
 @inlined
@@ -28,7 +29,7 @@ def lean_of(stored, asked, query, owner):
     if stored.drift != UNBOUND:
         t = min(max(met / (along * along), 0.0), _MOST) if along > 0 else 0.0
     left = _width(stored, CODES) * (t - 1.0) * along
-    square = _square(stored, asked, query, owner, t, met, along, SIGNS) + left * left
+    square = _square(stored, asked, query, owner, t, met, along, SIGNS, _STEP) + left * left
     slack = np.sqrt(square)
     if stored.drift != UNBOUND:
         slack += _HALF * t * along
@@ -40,7 +41,7 @@ def reach_of_list(stored, asked, query, owner):
     """What the spread of a list's rows is multiplied by to raise their scores to bounds."""
     along = np.float64(simd.load_float(stored.sizes + 8 * owner))
     met = _met(stored, asked, query, owner)
-    square = _square(stored, asked, query, owner, 1.0, met, along, CODES)
+    square = _square(stored, asked, query, owner, 1.0, met, along, CODES, 1.0)
     return np.float32(min(np.sqrt(square), _WIDEST))
 
 
@@ -64,10 +65,13 @@ def _met(stored, asked, query, owner):
 
 
 @inlined
-def _square(stored, asked, query, owner, t, met, along, which):
+def _square(stored, asked, query, owner, t, met, along, which, step):
     """|a - t v|^2, but for what shares are blurred by, and the query's rounding; times widths."""
     norm = np.float64(simd.load_float(asked.norms + 4 * query))
     apart = max(norm * norm - 2.0 * t * met + t * t * along * along, 0.0)
     apart += 8.0 * t * _blur(stored, asked, query, owner)
-    rounded = np.float64(simd.load_float(asked.gamma + 4 * query)) * _width(stored, ROUND)
+    largest = np.float32(0)
+    for s in range(stored.segments):
+        largest = max(largest, simd.load_float(asked.gamma + 4 * (s * asked.padded + query)))
+    rounded = np.float64(largest) * _width(stored, ROUND) * step
     return apart * _width(stored, which) * _width(stored, which) + rounded * rounded

@@ -22,17 +22,19 @@ def lean(
 ) -> tuple[Floats, Floats]:  # fmt: skip
     """What drifts are multiplied by, t |v|, and the slack of estimates from signs.
 
-        slack^2 = signs^2 (|a - t v|^2 + 8 t blur) + (codes (t - 1) |v|)^2 + (step gamma)^2
+        slack^2 = signs^2 (|a - t v|^2 + 8 t blur) + (codes (t - 1) |v|)^2 + pi/2 (step gamma)^2
 
     and what rounds drifts beside it; t = <a, v> / |v|^2 from 0 to 2, or 1 without drifts.
 
-    norm, met, along, blur, gamma   |a|, <a, v>, |v|, what <a, v> is blurred by, a step of a
+    norm, met, along, blur, gamma   |a|, <a, v>, |v|, what <a, v> is blurred by, the largest step
+                                    of a
     """
     t = np.ones(np.broadcast(norm, met, along).shape)
     if drifts:
         t = np.clip(np.divide(met, along**2, out=np.zeros_like(t), where=along > 0), 0, 2)
     square = _apart(norm, met, along, blur, t) * widths.signs**2
-    slack = np.sqrt(square + (widths.codes * (t - 1) * along) ** 2 + (gamma * widths.step) ** 2)
+    rounded = np.pi / 2 * (gamma * widths.step) ** 2
+    slack = np.sqrt(square + (widths.codes * (t - 1) * along) ** 2 + rounded)
     return t * along, np.minimum(slack + drifts * 2.0**-10 * t * along, 1e36)
 
 
