@@ -14,7 +14,7 @@ HEADER = (
 )  # fmt: skip
 INTRO = """\
 Each library's best at the same recall: its fastest point that finds as much, "-" where none of the
-settings measured does (`python -m benchmarks run flat` and `run lists`, kept in
+settings measured does (`python -m benchmarks run full` and `run million`, kept in
 `benchmarks/results/run.jsonl`; `python -m benchmarks report` draws them all):
 """
 
