@@ -116,8 +116,9 @@ def test_blocks_may_come_in_any_order_and_in_several_calls(nq):
 
 
 @pytest.mark.parametrize("nq", [1, 2, 3, 15, 16, 17, 31, 32, 33])
-def test_no_more_than_the_given_buffers_are_written(nq):
-    case, k = Case("a sketch", 700), 5
+@pytest.mark.parametrize("name", ["a sketch", "tables of 4 bits", "tables of 8 bits", "signs"])
+def test_no_more_than_the_given_buffers_are_written(name, nq):
+    case, k = Case(name, 700), 5
     asked, sizes = case.asked(case.prepare(nq), 3.0), []
 
     class Guarded(Workspace):

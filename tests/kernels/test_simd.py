@@ -146,6 +146,16 @@ def test_lookup256():
         assert out.tobytes() == table[index].tobytes()
 
 
+def test_lookup_ints():
+    rng = np.random.default_rng(0)
+    table, x = rng.integers(-(2**31), 2**31, 17, np.int32), rng.integers(0, 2**32, 16, np.uint32)
+    find = compiled("lookup_ints", "svs", "v")
+    for bit in range(29):
+        out = np.empty(16, np.int32)
+        find(table[1:].ctypes.data, x.ctypes.data, bit, out.ctypes.data)
+        assert (out == table[1:][(x >> np.uint32(bit)) & 15]).all()
+
+
 def test_store_nibbles():
     rng = np.random.default_rng(0)
     for words in integers(np.uint8, OCTETS, 256, rng):
@@ -190,7 +200,7 @@ def test_every_operation_is_tested():
         "dot_narrow", "dot_single",
         "dot_float_tile", "product_tile", "product_row", "prefetch", "tiles_begin", "tiles_end",
         "stack", "store_byte", "load_fours", "load_eights", "load_head",
-        "lookup256", "load_octets", "gather", "look_up_tile", "look_up_narrow",
+        "lookup256", "lookup_ints", "load_octets", "gather", "look_up_tile", "look_up_narrow",
     }  # fmt: skip
     kind = type(simd.load)
     exported = {name for name in simd.__all__ if isinstance(getattr(simd, name), kind)}

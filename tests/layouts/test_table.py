@@ -52,7 +52,6 @@ def test_tables_are_spread_as_codes_lie(layout):
     tables = np.random.default_rng(0).random((2, layout.parts, layout.size), np.float32)
     spread = layout.spread(tables.reshape(2, -1))
     assert spread.shape == (2, layout.operand_bytes)
-    assert not spread[:, 256 * layout.words :].any()
     found = spread[:, : 256 * layout.words].copy()
     for j in range(layout.parts):
         start = 256 * j

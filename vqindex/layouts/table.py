@@ -80,16 +80,19 @@ class TableCodes:
         return fields
 
     def spread(self, values: FloatArray) -> FloatArray:
-        """See Layout: tables (nq, parts * size), then zeros for as much again three times.
+        """See Layout: tables (nq, parts * size), and behind them what is not read.
 
         Those of a word's 4-bit codes come in the order of look-ups: of low halves, of high halves.
         """
-        tables = np.zeros((len(values), 256 * self.words), np.float32)
-        tables[:, : values.shape[1]] = values
+        n, size = len(values), 256 * self.words
+        if values.shape[1] < size:
+            values = np.pad(values, ((0, 0), (0, size - values.shape[1])))
+        out = np.empty((n, self.operand_bytes), np.float32)
         if self.bits == 4:
-            tables = tables.reshape(len(values), -1, 8, 2, 16).swapaxes(2, 3)
-        out = np.zeros((len(values), self.operand_bytes), np.float32)
-        out[:, : 256 * self.words] = tables.reshape(len(values), -1)
+            tables = values.reshape(n, self.words, 8, 2, 16)
+            out[:, :size].reshape(n, self.words, 2, 8, 16)[:] = tables.swapaxes(2, 3)
+        else:
+            out[:, :size] = values
         return out
 
     def pack(self, codes: npt.NDArray[np.uint8]) -> dict[str, Array]:

@@ -22,6 +22,7 @@ from vqindex.kernels.cpu.select import (
     shrink,
     threshold_of,
 )
+from vqindex.kernels.cpu.whole import is_whole
 
 AHEAD = 8  # rows whose codes are on their way while one is scored
 _WAITING = 64  # rows that may be scored by finer codes before they are
@@ -142,7 +143,7 @@ def answer(stored, asked, first, k, kept, answers):
     alpha, reads = asked.alpha, np.int64(0)
     if asked.finer != UNBOUND:
         alpha = finer_at(asked.finer).alpha
-    if stored.signs > 0:
+    if stored.signs > 0 and not is_whole(stored, asked):
         unlimit(stored, asked, first, k, kept)
     finish(kept, k, stored.ids, alpha + 4 * first, answers)
     for query in range(kept.nq):

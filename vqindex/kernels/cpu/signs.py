@@ -18,6 +18,7 @@ from vqindex.kernels.cpu.bounds import (
     store_indexes,
 )
 from vqindex.kernels.cpu.compile import inlined, kernel
+from vqindex.kernels.cpu.fastscan import FEW, scan_one, scan_some
 from vqindex.kernels.cpu.fields import block_at, int64_at, share_of
 from vqindex.kernels.cpu.lookups import TOGETHER
 from vqindex.kernels.cpu.program import BLOCK, SLAB, UNBOUND
@@ -33,6 +34,7 @@ from vqindex.kernels.cpu.select import (
     shrink,
     threshold_of,
 )
+from vqindex.kernels.cpu.whole import is_whole
 
 GROUP = 32  # queries whose bounds are kept at a time
 SLAB_BLOCKS = 4096  # bounded at a time
@@ -49,6 +51,8 @@ def top_k_one(stored, blocks, masks, count, asked, query, k, kept, highest, scra
 
     Arguments as those of `top_k_signs`.
     """
+    if k <= FEW and is_whole(stored, asked):
+        return scan_one(stored, blocks, masks, count, asked, query, k, kept, highest, scratch)
     scored = np.int64(0)
     for top in range(0, count, scratch.slab):
         here = min(scratch.slab, count - top)
@@ -82,6 +86,11 @@ def top_k_signs(stored, blocks, masks, asked, k, kept, highest, scratch):
     scored = np.int64(0)
     for first in range(0, asked.nq, GROUP):
         count = min(np.int64(GROUP), asked.nq - first)
+        if k <= FEW and is_whole(stored, asked):
+            scored += scan_some(
+                stored, blocks, masks, asked, first, count, k, kept, highest, scratch
+            )
+            continue
         for top in range(0, blocks.size, scratch.slab):
             here = min(scratch.slab, blocks.size - top)
             for slot in range(count):

@@ -200,6 +200,28 @@ def raw_words(plane, segment, row, entries):
 
 
 @inlined
+def word_sums(plane, group, words, entries):
+    """The sums of a block's rows, looked up by their 4-bit codes: two vectors of int32.
+
+    plane, group   address of the first word of eight rows, and how far on the next eight are
+    """
+    low = high = simd.splat(np.int32(0))
+    for _ in range(words):
+        a, b = simd.load(plane), simd.load(plane + group)
+        c, d = simd.load(plane + 2 * group), simd.load(plane + 3 * group)
+        for first in range(2):  # four bytes of sixteen rows
+            x = simd.odd_lanes(a, b) if first else simd.even_lanes(a, b)
+            y = simd.odd_lanes(c, d) if first else simd.even_lanes(c, d)
+            for code in range(8):
+                table = entries + 4 * (128 * (code & 1) + 16 * (4 * first + (code >> 1)))
+                bit = np.int32(4 * code)
+                low = simd.add(low, simd.lookup_ints(table, x, bit))
+                high = simd.add(high, simd.lookup_ints(table, y, bit))
+        plane, entries = plane + 64, entries + 1024
+    return low, high
+
+
+@inlined
 def raw_octets(codes, segment, row, entries):
     """The sum of one row's entries, looked up by its 8-bit codes."""
     total = np.int64(0)

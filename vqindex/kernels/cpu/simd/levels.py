@@ -22,6 +22,7 @@ from vqindex.kernels.cpu.simd.core import (
     operation,
     pick,
     read,
+    spread,
     vec,
     vector,
     write,
@@ -110,6 +111,21 @@ def lookup256(b, table, index):
     name = "llvm.x86.avx512.vpermi2var.qi.512"
     low, high = (call(b, name, BYTES, parts[i], index, parts[i + 1]) for i in (0, 2))
     return b.bitcast(b.select(b.icmp_signed("<", index, const(I8, 64, 0)), high, low), INTS)
+
+
+@operation(vector, address, vector, types.int32)
+def lookup_ints(b, table, x, bit):
+    """Lane j is table[(x_j >> bit) % 16], of sixteen int32 of memory."""
+    index = b.lshr(x, spread(b, bit, 16))
+    if WIDE:
+        return call(b, "llvm.x86.avx512.permvar.si.512", INTS, read(b, table, INTS), index)
+    index = b.and_(index, const(I32, 16, 15))
+    found = ir.Constant(INTS, ir.Undefined)
+    for lane in range(16):
+        at = ir.Constant(I32, lane)
+        offset = b.shl(b.zext(b.extract_element(index, at), I64), ir.Constant(I64, 2))
+        found = b.insert_element(found, read(b, b.add(table, offset), I32), at)
+    return found
 
 
 @operation(vector, vector, vector)
