@@ -101,6 +101,7 @@ def tables(layout, i, operands, at, asked):
     """
     nq = len(asked)
     places = layout.spread(np.arange(1, layout.dims + 1, dtype=np.float32)[None])[0]
+    places = places[: 256 * layout.words]
     places = np.argsort(np.where(places > 0, places, np.inf), kind="stable")[: layout.dims]
     whole = operands.entries[:nq, at : at + layout.operand_bytes].view(np.int32)
     steps, unit = whole[:, places], operands.gamma[i, :nq, None].astype(np.float64)
