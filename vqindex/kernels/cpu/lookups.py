@@ -20,7 +20,7 @@ from vqindex.kernels.cpu.program import BLOCK
 TABLE_BYTES = 256  # of a word
 INDEX_BYTES = 16 * BLOCK  # of a word of a block
 TOGETHER = 8 if simd.WIDE else 4  # queries
-_AHEAD = 2048  # bytes of a plane asked for ahead of its scan
+_AHEAD = 4096  # bytes of a plane asked for ahead of its scan
 _OCTETS = 512  # codes whose totals fit in 16 bits: 127 each
 _FLUSH = 32  # words whose totals fit in 16 bits: 16 * 127 each
 
