@@ -2,6 +2,8 @@
 
 Once many wait, those of highest bound are scored and raise it for the others. 4-bit codes of a
 block's 32 rows are scored together, which takes no longer than one of them by itself.
+
+waiting   a records.Kept; its `reads` are how many rows of a block are scored rather than wait
 """
 
 import numpy as np
@@ -15,6 +17,7 @@ from vqindex.kernels.cpu.select import (
     count_of,
     push,
     put,
+    reads_of,
     row_of,
     rows_at,
     score_of,
@@ -34,6 +37,7 @@ def none_waits(waiting, slot, kept, query):
     """Empty a query's room; what rows must reach to enter it."""
     least = threshold_of(kept, query)
     simd.store_int64(waiting.counts + 8 * slot, np.int64(0))
+    simd.store_int64(waiting.reads + 8 * slot, np.int64(_MANY))
     simd.store_float(waiting.thresholds + 4 * slot, least)
     return least
 
@@ -45,7 +49,7 @@ def meet(stored, block, hits, asked, query, slot, k, kept, waiting, lines):
     hits    bit r is set for row r
     lines   address of the block's 32 bounds
     """
-    if simd.count_bits(hits) >= _MANY:
+    if simd.count_bits(hits) >= reads_of(waiting, slot):
         return _crowd(stored, block, hits, asked, query, slot, k, kept, waiting, lines)
     _let_wait(waiting, slot, block, hits, lines)
     if count_of(waiting, slot) <= waiting.capacity - BLOCK:
@@ -89,12 +93,14 @@ def _make_room(stored, asked, query, slot, k, kept, waiting, lines):
 def settle(stored, asked, query, slot, k, kept, waiting, room, lines):
     """Score waiting rows, those of highest bound first, until no more than `room` reach the k-th.
 
+    Where most had to be scored, rows that come later are not made to wait.
+
     returns how many were scored
     """
     count, least, scored = count_of(waiting, slot), threshold_of(waiting, slot), np.int64(0)
     scores, rows = scores_at(waiting, slot), rows_at(waiting, slot)
     while count > room:
-        some = _to_front(scores, rows, count, k)
+        some = _to_front(scores, rows, count, k) if scored == 0 else count
         _push_waiting(stored, scores, rows, some, asked, query, k, kept, lines)
         shrink(kept, query, k, stored.ids)
         scored += some
@@ -106,6 +112,8 @@ def settle(stored, asked, query, slot, k, kept, waiting, room, lines):
         count = left
     simd.store_int64(waiting.counts + 8 * slot, count)
     simd.store_float(waiting.thresholds + 4 * slot, least)
+    if 2 * scored > waiting.capacity:
+        simd.store_int64(waiting.reads + 8 * slot, np.int64(1))
     return scored
 
 
