@@ -26,6 +26,7 @@ COLUMNS = (
     ("index", "index"),
     ("bits", "bits"),
     ("codes", "code_bits"),
+    ("model", "model"),
     ("error", "error"),
     ("+-", "error_se"),
     ("bound", "bound"),
@@ -48,6 +49,7 @@ ON_A_SET = (
     ("index", "index"),
     ("bytes/row", "bytes_per_row"),
     ("bits", "bits"),
+    ("model", "model"),
     ("R@{k}", "recall"),
     ("rows/s", "rows_per_s"),
     ("fit s", "fit_s"),
@@ -74,6 +76,15 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """What is added to a code, and to which; both are among the codes."""
+
+    what: str
+    without: str
+    added: str
+
+
+@dataclass(frozen=True)
 class Cases:
     """What distortion.toml holds."""
 
@@ -81,6 +92,7 @@ class Cases:
     sets: Settings
     codes: list[Code]
     peers: list[System]
+    gains: list[Gain] = field(default_factory=list)
 
 
 def read_cases(only: Sequence[str] | None = None, skip_slow: bool = False) -> Cases:
@@ -95,7 +107,14 @@ def read_cases(only: Sequence[str] | None = None, skip_slow: bool = False) -> Ca
         Settings(**text["sets"]),
         [c for c in kept if isinstance(c, Code) and not (skip_slow and c.system.slow)],
         [p for p in kept if isinstance(p, System) and not (skip_slow and p.slow)],
+        [Gain(line["what"], line["without"], line["with"]) for line in text["gains"]],
     )
+
+
+def _measured(cases: Cases) -> list[Gain]:
+    """The gains of which both codes are measured."""
+    specs = {code.spec for code in cases.codes}
+    return [gain for gain in cases.gains if {gain.without, gain.added} <= specs]
 
 
 def _code(line: dict[str, Any]) -> Code:
@@ -127,6 +146,7 @@ def run(
     return {
         "sizes": {name: asdict(sizes) for name, sizes in cases.sizes.items()},
         "settings": asdict(cases.sets) | {"seed": seed, "level": level},
+        "gains": [asdict(gain) for gain in _measured(cases)],
         "rows": rows,
         "sets": found,
     }
@@ -149,7 +169,10 @@ def row_of(code: Code, sizes: Sizes) -> dict[str, Any]:
 
 
 def report(record: dict[str, Any]) -> str:
-    """The record as a table of our codes, then of all systems on each set."""
+    """The record as a table of our codes, of what additions bring, and of all systems on each set.
+
+    Where coding was stopped there is no recall but, in brackets, how long it would have taken.
+    """
     k = record["settings"]["k"]
     columns, rows = [*COLUMNS], [dict(row) for row in record["rows"]]
     for i, found in enumerate(record["sets"]):
@@ -160,12 +183,40 @@ def report(record: dict[str, Any]) -> str:
     rows = [dict.fromkeys(key for _, key in columns) | row for row in rows]
     sizes = next(iter(record["sizes"].values()))
     parts = [f"Vectors at random, {sizes['dim']} dimensions\n" + table.render(columns, rows)]
+    if record.get("gains"):
+        parts.append("What is added, one by one\n" + _gains(record))
     on_a_set = [(heading.format(k=k), key) for heading, key in ON_A_SET]
     for found in record["sets"]:
         about = found["dataset"]
         title = f"{about['name']}: {about['n']:,} x {about['d']}, {about['metric']}"
-        parts.append(f"{title}\n{table.render(on_a_set, found['rows'])}")
+        systems = [{"model": None} | row | _reached(row, about["n"]) for row in found["rows"]]
+        parts.append(f"{title}\n{table.render(on_a_set, systems)}")
     return "\n\n".join(parts)
+
+
+def _reached(row: dict[str, Any], n: int) -> dict[str, Any]:
+    """The recall of a system, or the seconds that coding all n rows would have taken it."""
+    if row["recall"] is None:
+        return {"recall": f"({n / row['rows_per_s']:,.0f} s)"}
+    return {"recall": row["recall"]}
+
+
+def _gains(record: dict[str, Any]) -> str:
+    """Error, and bytes and recall on each set, without and with what is added."""
+    columns = [("added", "what"), ("to", "without"), ("which makes", "added")]
+    lines, k = [dict(gain) for gain in record["gains"]], record["settings"]["k"]
+    measured = [("error", "error", record["rows"])]
+    for found in record["sets"]:
+        ours = [row for row in found["rows"] if row["library"] == "vqindex"]
+        for heading, key in (("bytes", "bytes_per_row"), (f"R@{k}", "recall")):
+            measured.append((f"{heading} {_short(found)}", key, ours))
+    for i, (heading, key, rows) in enumerate(measured):
+        columns += [(heading, f"without {i}"), ("with", f"with {i}")]
+        values = {row["index"]: row[key] for row in rows}
+        for line in lines:
+            line[f"without {i}"] = values.get(line["without"])
+            line[f"with {i}"] = values.get(line["added"])
+    return table.render(columns, lines)
 
 
 def _short(found: dict[str, Any]) -> str:

@@ -6,8 +6,11 @@ What a codec learns, it learns from Gaussian rows that are not measured.
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import numpy as np
@@ -27,7 +30,7 @@ class Sizes:
     dim      of all vectors
     sample   Gaussian rows that codecs learn from
     rows     others, of which the error is measured
-    seeds    rotations, each with new vectors to score; 0 for no scores
+    seeds    rotations, or of what learns fits, each with new vectors to score; 0 for no scores
     queries  of each seed
     pairs    rows of each query, at inner product rho with it
     """
@@ -64,8 +67,16 @@ def bits(index: FlatIndex, dim: int) -> tuple[float, float]:
     return 8 * whole / dim, 8 * code_bytes / dim
 
 
+def model_bytes(save: Callable[[Path], object]) -> int | None:
+    """Of the file that `save` writes of a fitted index without rows; None if there is no file."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        save(path)
+        return path.stat().st_size if path.is_file() else None
+
+
 def coded(spec: str, sizes: Sizes) -> dict[str, Any]:
-    """Bits, error of Gaussian rows, seconds of fitting and rows coded a second.
+    """Bits, error of Gaussian rows, bytes of the model, seconds of fitting, rows coded a second.
 
     One row is coded before time is taken: what `warmup` does not compile is compiled then.
     """
@@ -75,6 +86,7 @@ def coded(spec: str, sizes: Sizes) -> dict[str, Any]:
     start = time.perf_counter()
     index.fit(sample)
     fit_s = time.perf_counter() - start
+    model = model_bytes(index.save)
     index.add(x[:1], threads=1)
     start = time.perf_counter()
     ids = index.add(x, threads=1)
@@ -86,6 +98,7 @@ def coded(spec: str, sizes: Sizes) -> dict[str, Any]:
         "code_bits": codes,
         "error": error.value,
         "error_se": error.error,
+        "model": model,
         "fit_s": fit_s,
         "rows_per_s": len(x) / add_s,
     }

@@ -80,17 +80,22 @@ def _rise(recall: Any) -> Any:
 
 
 def marks_of(rows: list[dict[str, Any]]) -> list[Mark]:
-    """A mark of each row of a set: a family has one look, and other libraries' are hollow."""
+    """A mark of each row of a set: a family has one look, and other libraries' are hollow.
+
+    Of those, the parameters of the build are left out.
+    """
     looks: dict[str, tuple[str, str]] = {}
     marks = []
     for row in rows:
         ours = row["library"] == "vqindex"
-        group = family(row["index"]) if ours else f"{row['library']} {family(row['index'])}"
+        index, name = row["index"], row["spec"]
+        if not ours:
+            index, name = (f"{row['library']} {text.partition('(')[0]}" for text in (index, name))
+        group = family(index)
         i = len(looks)
         color, marker = looks.setdefault(
             group, (_COLORS[i % len(_COLORS)], _MARKERS[i % len(_MARKERS)])
         )
-        name = row["spec"] if ours else f"{row['library']} {row['spec']}"
         marks.append(
             Mark(row["bytes_per_row"], row["recall"], name, group.strip(), color, marker, not ours)
         )

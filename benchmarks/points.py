@@ -6,12 +6,12 @@ the same first rows of a set, and are asked all queries in one call.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from benchmarks.fidelity import ID_BYTES
+from benchmarks.fidelity import ID_BYTES, model_bytes
 from benchmarks.systems import competitor, for_dimension
 from vqindex.datasets import Dataset
 from vqindex.evaluate import Competitor, recall
@@ -23,13 +23,15 @@ PROBE = 50  # this part of the rows is coded first, and tells how long all will 
 class System:
     """A library's index: {d} in its factory string is the dimension of a set.
 
-    fit   rows that it learns from, those of the settings if None
-    slow  whether it takes long
+    fit        rows that it learns from, those of the settings if None
+    patience   seconds that its rows may take to be coded, those of the settings if None
+    slow       whether it takes long
     """
 
     library: str
     spec: str
     fit: int | None = None
+    patience: float | None = None
     slow: bool = False
 
     @property
@@ -50,6 +52,11 @@ class Settings:
     fit: int
     patience: float
 
+    def of(self, system: System) -> "Settings":
+        """Those of a system that may have its own."""
+        own = {name: getattr(system, name) for name in ("fit", "patience")}
+        return replace(self, **{name: value for name, value in own.items() if value is not None})
+
 
 def run(
     systems: Sequence[System],
@@ -66,7 +73,7 @@ def run(
     for system, made in _made(systems, dataset, seed, level, tell):
         tell(f"{dataset.name}: {system.label}")
         try:
-            line = measure(made, base, dataset, settings, system.fit)
+            line = measure(made, base, dataset, settings.of(system))
         except RuntimeError as error:  # FAISS's only one
             if system.library == "vqindex":
                 raise
@@ -105,17 +112,17 @@ def _made(
         yield system, made
 
 
-def measure(
-    system: Competitor, base: Any, dataset: Dataset, settings: Settings, fit: int | None = None
-) -> dict[str, Any]:
+def measure(system: Competitor, base: Any, dataset: Dataset, settings: Settings) -> dict[str, Any]:
     """Fit a system, add the rows of a set, ask its queries; no recall where coding takes too long.
 
-    Bytes a row and bits a dimension are without the id, which peers do not keep.
+    Bytes a row and bits a dimension are without the id, which peers do not keep, and without the
+    model: that is what the library's file of an index without rows takes.
     """
     probe = max(1, dataset.n // PROBE)
     queries = np.ascontiguousarray(dataset.queries, np.float32)
     with system.threads(1):
-        fit_s = _seconds(lambda: system.fit(base[: fit or settings.fit]))
+        fit_s = _seconds(lambda: system.fit(base[: settings.fit]))
+        model = model_bytes(system.save)
         coded, add_s = probe, _seconds(lambda: system.add(base[:probe]))
         recalled = None
         if add_s * dataset.n / probe <= settings.patience:
@@ -127,6 +134,7 @@ def measure(
     return {
         "bytes_per_row": size,
         "bits": 8 * size / dataset.d,
+        "model": model,
         "recall": recalled,
         "rows_per_s": coded / add_s,
         "fit_s": fit_s,

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from benchmarks import distortion
-from benchmarks.distortion import Code
+from benchmarks.distortion import Code, Gain
 from benchmarks.fidelity import Sizes
 from benchmarks.points import Settings
 from benchmarks.systems import for_dimension
@@ -63,6 +63,17 @@ def test_every_case_can_be_measured():
             index_factory(for_dimension(code.spec, d))
 
 
+def test_what_is_added_is_measured_with_and_without():
+    cases = distortion.read_cases()
+    specs = [code.spec for code in cases.codes]
+    assert all(gain.without in specs and gain.added in specs for gain in cases.gains)
+    assert len(set(specs)) == len(specs)
+
+
+def test_every_code_has_a_bias():
+    assert all(sizes.seeds >= 2 for sizes in distortion.read_cases().sizes.values())
+
+
 def test_every_code_of_the_library_is_a_case():
     specs = [code.spec.split(",")[-1] for code in distortion.read_cases().codes]
     for name in [*(name for kind in QUANTIZERS for name in kind.names), "QJL", "TQprod"]:
@@ -95,6 +106,7 @@ def record(monkeypatch, capsys):
         Settings(k=10, fit=1024, patience=1000.0),
         [Code("EDEN2", reported={"error": 0.117}), Code("F32")],
         [],
+        [Gain("bits", "EDEN2", "F32"), Gain("more", "EDEN2", "EDEN4")],
     )
     monkeypatch.setattr(distortion, "warmup", lambda: None)
     monkeypatch.setattr(distortion, "read_cases", lambda only, skip_slow: cases)
@@ -114,15 +126,33 @@ def test_a_record(record, capsys):
 
 
 def test_a_report(record):
-    codes, on_a_set = distortion.report(record).split("\n\n")
+    codes, gains, on_a_set = distortion.report(record).split("\n\n")
     heading, columns, _, first, second = codes.splitlines()
     assert heading == "Vectors at random, 64 dimensions"
-    assert columns.split()[:4] == ["index", "bits", "codes", "error"]
+    assert columns.split()[:5] == ["index", "bits", "codes", "model", "error"]
     assert columns.endswith("R@10 synthetic")
     assert first.split()[:3] == ["EDEN2", "2.750", "2.000"]
     assert second.split()[0] == "F32"
     assert second.endswith("1.000")
     title, columns, _, first, _ = on_a_set.splitlines()
     assert title.endswith("1,500 x 64, cosine")
-    assert columns.split()[:5] == ["library", "index", "bytes/row", "bits", "R@10"]
+    assert columns.split()[:6] == ["library", "index", "bytes/row", "bits", "model", "R@10"]
     assert first.split()[:4] == ["vqindex", "EDEN2", "22", "2.750"]
+    heading, columns, _, line = gains.splitlines()  # EDEN4 is not measured
+    assert heading == "What is added, one by one"
+    assert line.split()[:3] == ["bits", "EDEN2", "F32"]
+    assert line.split()[4:7] == ["0.000", "22", "256"]
+
+
+def test_a_report_of_what_was_stopped(record):
+    (found,) = record["sets"]
+    found["rows"][0] |= {"recall": None, "rows_per_s": 3.0}
+    text = distortion.report(record).split("\n\n")[-1]
+    assert "(500 s)" in text.splitlines()[3]
+
+
+def test_records_of_old_have_reports(record):
+    del record["gains"]
+    for row in [*record["rows"], *record["sets"][0]["rows"]]:
+        del row["model"]
+    assert len(distortion.report(record).split("\n\n")) == 2

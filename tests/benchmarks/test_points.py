@@ -40,6 +40,25 @@ def test_specs_are_those_of_the_dimension(dataset):
     assert row["bytes_per_row"] == 8
 
 
+def test_models_are_apart_from_rows(dataset):
+    """Files of indexes without rows: a rotation's 64 x 64 numbers, and what files take anyway."""
+    pytest.importorskip("faiss")
+    systems = [System("vqindex", "Haar,EDEN2"), System("vqindex", "F32"), System("FAISS", "PQ4x8")]
+    rotated, plain, words = (row["model"] for row in run(systems, dataset)[0])
+    assert 4 * 64 * 64 < rotated < 4 * 64 * 64 + 8192
+    assert plain < 4096
+    assert 4 * 256 * 64 <= words < 4 * 256 * 64 + 4096
+
+
+def test_a_system_may_have_its_own_patience(dataset):
+    stopped, done = run(
+        [System("vqindex", "EDEN2"), System("vqindex", "EDEN2", patience=1000.0)],
+        dataset, Settings(10, 1200, 0.0),
+    )[0]  # fmt: skip
+    assert stopped["recall"] is None
+    assert done["recall"] > 0
+
+
 @pytest.mark.parametrize(("own", "fitted"), [(None, 1200), (300, 300)])
 def test_systems_learn_from_the_first_rows(dataset, monkeypatch, own, fitted):
     from vqindex.evaluate import Ours

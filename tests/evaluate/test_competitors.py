@@ -134,3 +134,6 @@ def test_faiss_builds_as_its_name_says():
     assert faiss.downcast_index(system._index).hnsw.efConstruction == 77
     with pytest.raises(ValueError, match="efSomething=3 is none of"):
         Faiss("HNSW8(efSomething=3)", "l2").fit(np.eye(8, dtype=np.float32))
+    sums = Faiss("LSQ2x2_Nqint8(train_iters=3,encode_ils_iters=2)", "l2")
+    sums.fit(np.eye(8, dtype=np.float32))
+    assert (sums._index.lsq.train_iters, sums._index.lsq.encode_ils_iters) == (3, 2)

@@ -17,7 +17,7 @@ from vqindex.indexes.base import Index
 _ID_BYTES = 8
 _LINK_BYTES = 4  # in FAISS's graphs
 _NORM_ONE = 1e-5  # that squared norms may be off
-_FAISS_BUILT = re.compile(r"(.+)\((\w+)=(\d+)\)")
+_FAISS_BUILT = re.compile(r"(.+)\((\w+=\d+(?:,\w+=\d+)*)\)")
 _FAISS_NAMES = {"oversample": "k_factor_rf", "ef": "efSearch"}
 
 Floats = NDArray[np.float32]
@@ -172,8 +172,8 @@ class Ours(OwnThreads):
 class Faiss:
     """An index of FAISS, from its own factory string; cosine is inner product of unit vectors.
 
-    A parameter of the build may follow in brackets, as in HNSW32(efConstruction=200), by its name
-    in FAISS's ParameterSpace. Raises ImportError without faiss.
+    Parameters of the build may follow in brackets, as in HNSW32(efConstruction=200), by their names
+    in FAISS's ParameterSpace or in its LocalSearchQuantizer. Raises ImportError without faiss.
     """
 
     library = "FAISS"
@@ -212,8 +212,12 @@ class Faiss:
         kind = l2 if self._metric == "l2" else ip
         found = _FAISS_BUILT.fullmatch(self.name)
         self._index = self._faiss.index_factory(x.shape[1], found[1] if found else self.name, kind)
-        if found:
-            self.configure(**{found[2]: int(found[3])})
+        codes = getattr(self._index, "lsq", None)
+        for name, value in (text.split("=") for text in found[2].split(",")) if found else ():
+            if hasattr(codes, name):
+                setattr(codes, name, int(value))
+            else:
+                self.configure(**{name: int(value)})
         self._index.train(x)
 
     def _measured(self, x: Floats) -> Floats:
