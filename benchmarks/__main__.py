@@ -66,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
     )
     retrieval.add_argument("--only", nargs="+", metavar="NAME", help="only indexes named so")
     commands.add_parser(
+        "costs", parents=[common, data], help="the ways of a search timed, and what chooses them"
+    )
+    commands.add_parser(
         "filters", parents=[common, data], help="what filters cost, by the share of rows allowed"
     )
     store = commands.add_parser(
@@ -137,7 +140,7 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
         record = module.run(chosen.only) if chosen.command == "gpu" else module.run()
         yield record, module.report(record)
         return
-    from benchmarks import bounds, data, distortion, filters, retrieval, store
+    from benchmarks import data, distortion, retrieval, store
 
     known = retrieval if chosen.command == "retrieval" else data
     names = chosen.dataset or known.default_names()
@@ -157,7 +160,7 @@ def figures(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
             record = store.run(dataset, rounds=chosen.rounds)
             text = store.report(record)
         else:
-            module = filters if chosen.command == "filters" else bounds
+            module = importlib.import_module(f"benchmarks.{chosen.command}")
             record = module.run(dataset, seed=chosen.seed)
             text = module.report(record)
         yield {"dataset": data.describe(dataset)} | record, f"{dataset}\n{text}\n"

@@ -25,6 +25,9 @@ WIDE = 4  # dimensions from which the first words are rows as they lie, not far 
 CHUNK = 1 << 14  # rows of one task, or more, for a problem has CHUNKS at most
 CHUNKS = 8
 SETTLED = 1e-5  # share of the error that an iteration must take off to be worth another
+QUARTER = 4  # one row in so many takes words most of the way, unless it has fewer than
+FEW_ROWS = 16  # ... for each word
+REST = 10  # iterations of all rows after that
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,17 @@ def codebooks(
     heavy = np.zeros(columns.shape[2], np.float32)
     heavy[: len(chosen)] = 1 if weights is None else weights[chosen]
     lloyd = _Lloyd(columns, heavy, k)
+    part = len(chosen) // QUARTER // clusters.ROWS * clusters.ROWS
+    if words is None and part >= FEW_ROWS * k:
+        first = _Lloyd(np.ascontiguousarray(columns[:, :, :part]), heavy[:part], k)
+        first.begin(rng, min(part, SEED_ROWS * k))
+        first.iterate(iterations, spherical)
+        words, iterations = first.words[:, :k], min(iterations, REST)
     if words is None:
         lloyd.begin(rng, min(len(chosen), SEED_ROWS * k))
     else:
         lloyd.words[:, :k] = words
-    for _ in range(iterations):
-        lloyd.assign()
-        lloyd.update(spherical)
+    lloyd.iterate(iterations, spherical)
     lloyd.assign()
     return Clusters(
         np.ascontiguousarray(lloyd.words[:, :k]), lloyd.masses[:, :k], lloyd.errors, lloyd.squares
@@ -175,6 +182,14 @@ class _Lloyd:
 
         tasks = [partial(choose, problem) for problem in range(len(self.words))]
         pool.run(tasks, pool.default_threads())
+
+    def iterate(self, turns: int, spherical: bool) -> None:
+        """Move words to the means of their rows, so many times or until that changes little."""
+        for _ in range(turns):
+            self.assign()
+            if not self._active:
+                break
+            self.update(spherical)
 
     def assign(self) -> None:
         """Find the nearest words of all rows, the masses of words and the errors they leave."""

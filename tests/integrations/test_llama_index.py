@@ -1,7 +1,6 @@
 """LlamaIndex's simple store as the measure, and its own filter function."""
 
 import asyncio
-import pickle
 import threading
 
 import numpy as np
@@ -11,7 +10,6 @@ pytest.importorskip(
     "llama_index.core", reason='LlamaIndex is missing: pip install "vqindex[llama-index]"'
 )
 
-import fsspec
 from hypothesis import given
 from hypothesis import strategies as st
 from llama_index.core import MockEmbedding, StorageContext, VectorStoreIndex
@@ -35,7 +33,6 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.core.vector_stores.utils import build_metadata_filter_fn, node_to_metadata_dict
 
-from vqindex.errors import ReadOnlyError
 from vqindex.integrations.llama_index import VQVectorStore
 
 
@@ -277,36 +274,6 @@ def test_other_metrics(metric):
     np.testing.assert_allclose(found.similarities, -np.sort(-want), rtol=1e-5, atol=1e-6)
 
 
-def test_a_folder_is_made_again_from_a_dict(tmp_path):
-    store = VQVectorStore(tmp_path / "nodes", "l2", originals="f16")
-    store.add(nodes())
-    want = store.query(VectorStoreQuery(QUERY, similarity_top_k=5))
-    told = store.to_dict()
-    store.client.close()
-    again = VQVectorStore.from_dict(told)
-    assert again.to_dict() == told
-    assert (again.client.metric, again.client.originals) == ("l2", "f16")
-    assert again.query(VectorStoreQuery(QUERY, similarity_top_k=5)).ids == want.ids
-    again.client.close()
-
-
-def test_persist_makes_a_copy(tmp_path):
-    store, folder = VQVectorStore(metric="l2"), tmp_path / "copy"
-    store.add(nodes())
-    store.persist(str(folder))
-    store.delete("d1")
-    store.add([node for node in nodes() if node.node_id == "n1"])
-    store.persist(str(folder))  # over the first
-    again = VQVectorStore.from_persist_path(str(folder))
-    query = VectorStoreQuery(QUERY, similarity_top_k=80)
-    assert again.query(query) == store.query(query)
-    assert again.get_nodes(["n1"]) == store.get_nodes(["n1"])
-    again.delete_nodes(["n0"])
-    again.persist(str(folder))  # is there already
-    again.client.close()
-    assert len(VQVectorStore(folder, options={"read_only": True}).client) == len(store.client) - 1
-
-
 def test_what_a_filter_lets_pass_is_remembered_by_all_of_it(both):
     ours, theirs = both
     for key, value in (("tags", "x"), ("tags", "y"), ("tags", "x")):
@@ -316,49 +283,6 @@ def test_what_a_filter_lets_pass_is_remembered_by_all_of_it(both):
                 QUERY, similarity_top_k=80, filters=MetadataFilters(filters=[one]), node_ids=ids
             )
             same(ours, theirs, query)
-
-
-def test_pickled_it_is_its_folder(both, tmp_path):
-    with VQVectorStore(tmp_path, metric="l2", originals="f16") as store:
-        store.add(nodes())
-        again = pickle.loads(pickle.dumps(store))
-        assert again.get_nodes() == store.get_nodes()
-        assert again.client.originals == "f16"
-        with again, pytest.raises(ReadOnlyError):
-            again.clear()
-    with pytest.raises(ValueError, match="closed"):
-        again.get_nodes()
-    with pytest.raises(TypeError, match="in memory"):
-        pickle.dumps(both[0])
-
-
-def test_closed_another_may_write(tmp_path):
-    store = VQVectorStore(tmp_path)
-    store.add(nodes(2))
-    store.close()
-    with VQVectorStore(tmp_path) as again:
-        assert len(again.get_nodes()) == 2
-    VQVectorStore(tmp_path).close()
-
-
-def test_a_storage_context_persists_it(tmp_path):
-    store = VQVectorStore()
-    store.add(nodes(3))
-    StorageContext.from_defaults(vector_store=store).persist(tmp_path)
-    again = VQVectorStore.from_persist_dir(str(tmp_path))
-    assert again.get_nodes() == store.get_nodes()
-    again.client.close()
-
-
-def test_where_no_copy_can_be_is_refused(both, tmp_path):
-    ours, theirs = both
-    theirs.persist(str(tmp_path / "file"))
-    with pytest.raises(OSError, match="cannot be made"):
-        ours.persist(str(tmp_path / "file"))
-    with pytest.raises(ValueError, match="local folder, not in memory"):
-        ours.persist("copy", fs=fsspec.filesystem("memory"))
-    with pytest.raises(ValueError, match="no folder of a store"):
-        VQVectorStore.from_persist_path(str(tmp_path / "none"))
 
 
 async def test_async_twins_answer_the_same(both):

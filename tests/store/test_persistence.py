@@ -1,39 +1,20 @@
 """What lies in the folder: the index file beside the truth, locks, damage, readers, copies."""
 
-import gc
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.store.brute import check
-from vqindex.errors import CorruptFileError, ReadOnlyError, SpecError, StoreError, StoreLockedError
+from tests.store.filled import fill, index_files, vectors
+from vqindex.errors import CorruptFileError, SpecError, StoreError, StoreLockedError
 from vqindex.store import VectorStore
-
-D = 5
-
-
-def vectors(n, seed=0):
-    return np.random.default_rng(seed).standard_normal((n, D)).astype(np.float32)
-
-
-def fill(store, n, first=0):
-    x = vectors(n, first)
-    store.add([f"d{first + i}" for i in range(n)], x)
-    return {f"d{first + i}": row for i, row in enumerate(x)}
-
-
-def index_files(folder):
-    return sorted(path.name for path in folder.glob("index-*.vq"))
 
 
 @pytest.mark.usefixtures("small")
@@ -145,72 +126,6 @@ def test_verify_reads_everything(tmp_path, change):
         store.verify()
 
 
-def test_one_writer_and_many_readers(tmp_path):
-    query = vectors(1, 99)[0]
-    with VectorStore(tmp_path) as store, VectorStore(tmp_path, read_only=True) as reader:
-        with pytest.raises(StoreLockedError, match=f"by process {os.getpid()}"):
-            VectorStore(tmp_path)
-        other = "from vqindex.store import *; import sys; VectorStore(sys.argv[1])"
-        done = subprocess.run(
-            [sys.executable, "-c", other, tmp_path], capture_output=True, text=True, check=False
-        )
-        assert "StoreLockedError" in done.stderr
-        there = fill(store, 50)
-        check(reader.search(query), query, there, "cosine", 10)
-        for change in (
-            lambda: reader.add(["x"]), lambda: reader.remove(["d1"]), reader.clear,
-            reader.optimize, lambda: reader.upsert([]), lambda: reader.index_field("meta.x"),
-            lambda: reader.update({"x": 1}, ["d1"]),
-        ):  # fmt: skip
-            with pytest.raises(ReadOnlyError):
-                change()
-        store.remove(["d3"])
-        del there["d3"]
-        check(reader.search(query), query, there, "cosine", 10)
-    with VectorStore(tmp_path) as store:
-        assert len(store) == 49
-
-
-@pytest.mark.usefixtures("small")
-def test_a_reader_takes_over_new_index_files(tmp_path):
-    query, there = vectors(1, 99)[0], {}
-    with VectorStore(tmp_path) as store:
-        fill(store, 10)
-        with VectorStore(tmp_path, read_only=True) as reader:
-            for first in range(10, 800, 79):
-                fill(store, 79, first)
-                there = {one.id: one.vector for one in store.documents()}
-                check(reader.search(query), query, there, "cosine", 10)
-            store.optimize()
-            store.remove([f"d{i}" for i in range(0, 700, 2)])
-            store.optimize()
-            there = {one.id: one.vector for one in store.documents()}
-            check(reader.search(query), query, there, "cosine", 10)
-            assert reader.info()["index"] == store.info()["index"]
-            store.clear()
-            store.optimize()
-            assert reader.search(query) == []
-
-
-def test_a_reader_who_may_not_write_sees_what_others_write(tmp_path, monkeypatch):
-    """SQLite takes a database that it cannot write beside as one that nobody changes."""
-    access, query, there = os.access, [0.0] * 4 + [1.0], {}
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
-    with VectorStore(tmp_path) as store:
-        there |= fill(store, 30)
-    with VectorStore(tmp_path, read_only=True) as reader:
-        for first in (30, 60):
-            check(reader.search(query), query, there, "cosine", 10)
-            assert reader._db._frozen is not None or first > 30
-            with VectorStore(tmp_path) as store:
-                there |= fill(store, 30, first)
-                check(reader.search(query), query, there, "cosine", 10)
-                assert reader._db._frozen is None
-                store.optimize()
-            check(reader.search(query), query, there, "cosine", 10)
-            assert len(reader) == first + 30
-
-
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("path", ["memory", "folder"])
 def test_the_log_of_changes_does_not_grow_for_ever(tmp_path, path):
@@ -226,28 +141,6 @@ def test_the_log_of_changes_does_not_grow_for_ever(tmp_path, path):
         store.upsert(["d1"], [[1, 2]])
         assert [hit.document.id for hit in store.search([1, 0])] == ["d1"]
         store.verify()
-
-
-def test_a_dead_writers_lock_is_no_lock(tmp_path):
-    code = (
-        "import os, sys; from vqindex.store import *; "
-        "s = VectorStore(sys.argv[1]); s.add(['a'], [[1]]); os.kill(os.getpid(), 9)"
-    )
-    subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
-    assert (tmp_path / "lock").exists()
-    with VectorStore(tmp_path) as store:
-        assert "a" in store
-
-
-def test_a_store_that_is_forgotten_holds_no_lock(tmp_path):
-    store = VectorStore(tmp_path)
-    store.add(["a"], [[1]])
-    store.search([1])
-    with warnings.catch_warnings(action="ignore"):  # ResourceWarning of its connections
-        del store
-        gc.collect()
-    with VectorStore(tmp_path) as again:
-        assert "a" in again
 
 
 def test_room_is_given_back(tmp_path):
@@ -391,39 +284,6 @@ def test_a_newer_format_is_refused(tmp_path):
         VectorStore(tmp_path)
     with pytest.raises(StoreError, match="cannot be made"):
         VectorStore(tmp_path / "documents.db" / "x")
-
-
-def in_time(work):
-    """Whether something ends that may wait for what this thread holds."""
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(30)
-    return not thread.is_alive()
-
-
-@pytest.mark.usefixtures("small")
-def test_optimize_waits_for_no_reader(tmp_path, monkeypatch):
-    from vqindex.store import database
-
-    monkeypatch.setattr(database, "WAIT", 3600.0)
-    with VectorStore(tmp_path) as store, VectorStore(tmp_path, read_only=True) as reader:
-        there = fill(store, 90)
-        with reader._db.reading() as connection:
-            count = "SELECT count(*) FROM documents"
-            connection.execute(count).fetchone()
-            store.remove([f"d{i}" for i in range(80)])
-            assert in_time(store.optimize)
-            assert connection.execute(count).fetchone() == (len(there),)
-        store.optimize()
-        assert len(reader) == 10
-
-
-def test_others_search_while_one_that_had_to_catch_up_does(tmp_path):
-    with VectorStore(tmp_path) as store, VectorStore(tmp_path, read_only=True) as reader:
-        fill(store, 20)
-        with reader._keeper.synced() as (_, state):  # follows, and goes on to its answer
-            assert state.version == 1
-            assert in_time(lambda: reader.search(vectors(1)[0]))
 
 
 @pytest.mark.usefixtures("small")

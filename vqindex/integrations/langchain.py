@@ -7,7 +7,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from vqindex.errors import ShapeError
-from vqindex.integrations.closing import Closing
+from vqindex.integrations.closing import Adapter
 from vqindex.integrations.mongo import parse
 from vqindex.store import Document, Hit, VectorStore
 
@@ -23,7 +23,7 @@ Scored = list[tuple[Text, float]]
 
 
 @final
-class VQVectorStore(Closing, Base):
+class VQVectorStore(Adapter, Base):
     """Texts, their metadata and their embeddings in a store of vqindex.
 
     embedding  what makes vectors of texts

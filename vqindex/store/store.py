@@ -3,8 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, final
 
 from vqindex import arrays
 from vqindex.errors import SpecError
@@ -12,6 +11,7 @@ from vqindex.factory import index_factory
 from vqindex.progress import ProgressLike
 from vqindex.store import documents, finding, writing
 from vqindex.store.asynchronous import Asynchronous
+from vqindex.store.closing import Closing
 from vqindex.store.database import Database, read_state
 from vqindex.store.documents import Document, Hit
 from vqindex.store.finding import Where
@@ -24,7 +24,7 @@ PAGE = 256  # documents an iterator reads at a time
 
 
 @final
-class VectorStore(Asynchronous):
+class VectorStore(Closing, Asynchronous):
     """Documents (string id, text, metadata) and their vectors, searched by vector and by filter.
 
     path       a folder, made if need be, or ":memory:"
@@ -313,17 +313,6 @@ class VectorStore(Asynchronous):
     def close(self) -> None:
         """Let others write; every other method raises ValueError from then on."""
         self._keeper.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # Within
 

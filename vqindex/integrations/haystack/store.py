@@ -15,7 +15,7 @@ from haystack.errors import FilterError
 
 from vqindex.errors import IdError
 from vqindex.integrations import values
-from vqindex.integrations.closing import Closing
+from vqindex.integrations.closing import Adapter
 from vqindex.integrations.haystack.documents import Filters, columns, document, meta, where
 from vqindex.store import VectorStore
 
@@ -40,7 +40,7 @@ def twin(method: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
 
 
 @final
-class VQDocumentStore(Closing):
+class VQDocumentStore(Adapter):
     """Documents of Haystack in a store of vqindex, with embeddings or without.
 
     path              the store's folder; in memory if there is none

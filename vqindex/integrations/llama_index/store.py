@@ -24,7 +24,7 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
-from vqindex.integrations.closing import Closing
+from vqindex.integrations.closing import Adapter
 from vqindex.integrations.comparisons import compared
 from vqindex.integrations.llama_index.filters import Where, where
 from vqindex.store import Document, VectorStore
@@ -41,7 +41,7 @@ Found = list[tuple[Document, float]]
 
 
 @final
-class VQVectorStore(Closing, BasePydanticVectorStore):
+class VQVectorStore(Adapter, BasePydanticVectorStore):
     """Nodes and their embeddings in a store of vqindex.
 
     path     the store's folder; in memory if there is none
