@@ -27,7 +27,7 @@ CHUNKS = 8
 SETTLED = 1e-5  # share of the error that an iteration must take off to be worth another
 QUARTER = 4  # one row in so many takes words most of the way, unless it has fewer than
 FEW_ROWS = 16  # ... for each word
-REST = 10  # iterations of all rows after that
+REST = 14  # iterations of all rows after that
 
 
 @dataclass(frozen=True)
