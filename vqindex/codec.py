@@ -37,7 +37,7 @@ import numpy.typing as npt
 
 from vqindex.errors import NonFiniteError, ShapeError
 from vqindex.kernels.cpu import encode, program
-from vqindex.kernels.cpu.step import Step, Tables
+from vqindex.kernels.cpu.step import Gains, Step, Tables
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.decoded import DecodedCodes
 from vqindex.layouts.operands import Operands, prepare
@@ -53,6 +53,7 @@ from vqindex.quantizers.base import (
     square_norms,
 )
 from vqindex.quantizers.coarse import FittedCoarse
+from vqindex.quantizers.fitted_saq import FittedSAQ
 from vqindex.quantizers.originals import to_half
 from vqindex.quantizers.words import FittedWords
 from vqindex.scoring import BIAS, DRIFT, Scorer, scorer, sign_errors, spread_of
@@ -258,8 +259,8 @@ class Codec:
         return self._kept.columns if self._kept else ()
 
     @lazy
-    def steps(self) -> tuple[Step, Tables] | None:
-        """How a kernel transforms one query, and what tables it makes of it, if any.
+    def steps(self) -> tuple[Step, Tables, Gains] | None:
+        """How a kernel transforms one query, and what tables or entries it makes of it, if any.
 
         None where it takes more until a query can be rounded: weights, a sketch, coarse codes.
         """
@@ -267,13 +268,15 @@ class Codec:
         if step is None or self.sketch is not None or self.coarse is not None:
             return None
         if isinstance(self.quantizer, FittedWords):
-            return step, self.quantizer.tables(self._squares)
+            return step, self.quantizer.tables(self._squares), Gains()
+        if isinstance(self.quantizer, FittedSAQ):
+            return step, Tables(), self.quantizer.gains
         example = np.linspace(1, 2, self.dim, dtype=np.float32)[None]
         spread = self.quantizer.layout.spread(self.quantizer.operand(example))
         if spread.shape[1] < self.dim or self._sign_errors is not None:
             return None
         bare = (spread[:, : self.dim] == example).all() and not spread[:, self.dim :].any()
-        return (step, Tables()) if bare else None
+        return (step, Tables(), Gains()) if bare else None
 
     def asked(self, queries: FloatArray) -> FloatArray:
         """What meets centred rows and their origins, (nq, dim), of queries (nq, dim) float32."""

@@ -59,7 +59,7 @@ def multiplied(scan, asked, blocks, masks, kept):
 def signed(scan, asked, blocks, masks, kept):
     signs.top_k_signs(
         scan.stored, blocks, masks, asked, K, kept, records.highest(asked.nq, K),
-        records.sign_scratch(scan.stored, asked.nq, len(blocks)),
+        records.sign_scratch(scan.stored, asked.row_bytes, asked.nq, len(blocks)),
     )  # fmt: skip
 
 

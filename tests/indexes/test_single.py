@@ -15,9 +15,10 @@ SPECS = [
     "PQ8x4(weighting=queries)",
     "EDEN1", "EDEN4", "None,IVF16,EDEN2", "Haar,TQ3", "RaBitQ4", "EDEN2,Rerank(f16)",
     "EDEN1,Rerank(EDEN8)", "IVF16,EDEN4", "IVF16,F32", "IVF16,SQ8", "IVF16,EDEN2,Rerank(f32)",
+    "SAQ0.5", "SAQ3", "SAQ7", "Hadamard,SAQ2", "IVF16,SAQ1", "IVF16,SAQ4,Rerank(SAQ6)",
     "IVF16,VQ2", "PCA,IVF16,RaBitQ1,Rerank(SQ8)",
 ]  # fmt: skip
-OTHERS = ["EDEN2+QJL", "SAQ3", "SAQ0.5", "IVF16,SAQ1", "LVQ4", "Coarse8,EDEN2", "IVF16,NUQ2"]
+OTHERS = ["EDEN2+QJL", "SAQ3+QJL", "LVQ4", "Coarse8,EDEN2", "IVF16,NUQ2"]
 
 
 def rows(n, d, seed=0):

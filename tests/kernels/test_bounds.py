@@ -52,7 +52,7 @@ def by_run(case, asked):
 
 def together(case, asked):
     """(nq, n), but for the bias."""
-    scratch = records.sign_scratch(case.stored, asked.nq, 1)
+    scratch = records.sign_scratch(case.stored, asked.row_bytes, asked.nq, 1)
     out = np.full((len(case.blocks), asked.nq, BLOCK), np.nan, F32)
     for block in case.blocks:
         for query in range(0, asked.nq, TOGETHER):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from vqindex.codes import Codes
 from vqindex.kernels.cpu import mixed, simd
 from vqindex.kernels.cpu.program import BLOCK, NONE, SLAB, bind
+from vqindex.kernels.cpu.score import decode_block
 from vqindex.kernels.reference import mixed as reference
 from vqindex.layouts.mixed import MixedCodes
 
@@ -47,13 +48,18 @@ def codes_of(layout, n, seed=0):
 class Case:
     """Random codes, stored, and a bound program."""
 
-    def __init__(self, bits, n):
-        self.layout = layout_of(bits)
+    def __init__(self, bits, n, fine=0):
+        self.layout = layout_of(bits, fine=fine)
         self.codes = codes_of(self.layout, n)
         self.store = Codes(self.layout.columns)
         self.store.append(self.layout.pack(self.codes))
         self.fields = bind(self.layout.program(self.store.index, NONE, 0), self.store.addresses)
         self.want = reference.levels_of(self.codes, self.layout.entry_bits, self.layout.tables)
+
+    def dot(self, i, query):
+        """The sum over row i's first levels, as bytes, and so many entries."""
+        levels = self.want[i, : len(query)].astype(np.int64) + simd.ROW_BIAS
+        return levels @ query
 
     def row(self, i):
         """The addresses of row i's sign plane block and other planes, and its place inside."""
@@ -66,31 +72,44 @@ class Case:
         return *found, inside
 
 
-def check(bits, n):
-    case = Case(bits, n)
+def check(bits, n, fine=0):
+    case = Case(bits, n, fine)
     segment, width = case.fields[0].ctypes.data, case.codes.shape[1]
-    query = np.random.default_rng(n).integers(-127, 128, width, np.int8)
-    dots = case.want.astype(np.int64) @ query + simd.ROW_BIAS * query.sum(dtype=np.int64)
-    out = np.empty(width + 64, np.uint8)
+    query = np.random.default_rng(n).integers(-127, 128, width + 64 * fine, np.int8)
+    first, more = query[:width], query[width:]
     for i in range(n):
         plane, rest, inside = case.row(i)
+        got = mixed.dot_row(plane, rest, segment, inside, query.ctypes.data)
+        assert got == (case.dot(i, first), case.dot(i, more))
+
+
+def check_blocks(bits, n, fine=0):
+    """Decode whole blocks: rows beyond the last of n may be anything."""
+    case = Case(bits, n, fine)
+    stride = case.layout.operand_bytes + 64
+    out = np.empty((BLOCK, stride), np.uint8)
+    for block in range(case.store.nblocks):
         out[:] = POISON
-        mixed.decode_row(plane, rest, segment, inside, out.ctypes.data)
-        assert ((out[:-64] - np.uint8(simd.ROW_BIAS)).view(np.int8) == case.want[i]).all()
-        assert (out[-64:] == POISON).all()
-        assert mixed.dot_row(plane, rest, segment, inside, query.ctypes.data) == dots[i]
+        decode_block(case.fields.ctypes.data, len(case.fields), block, out.ctypes.data, stride)
+        rows = case.want[BLOCK * block :][:BLOCK]
+        levels = (out[: len(rows), :-64] - np.uint8(simd.ROW_BIAS)).view(np.int8)
+        assert (levels == np.hstack([rows, rows[:, : 64 * fine]])).all()
+        assert (out[:, -64:] == POISON).all()
 
 
 @pytest.mark.parametrize("bits", PLAIN)
 @pytest.mark.parametrize("n", [1, 33])
 def test_rows_are_decoded_and_multiplied(bits, n):
-    check(bits, n)
+    for fine in range(len(bits) // 8 + 1):
+        check(bits, n, fine)
+        check_blocks(bits, n, fine)
 
 
 @given(SHAPES)
 @settings(max_examples=40, deadline=None)
 def test_any_bits(bits):
     check(bits, 5)
+    check_blocks(bits, 5, 1)
 
 
 def thresholds_of(layout, rng):

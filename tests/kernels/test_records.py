@@ -76,7 +76,7 @@ def test_scratch():
 def test_sign_scratch(name):
     stored = Case(name, 40).stored
     for words in (stored.words, 1, 40, 1000):
-        scratch = records.sign_scratch(stored._replace(words=words), 16, 7)
+        scratch = records.sign_scratch(stored._replace(words=words), 192, 16, 7)
         assert scratch.slab == 7
         assert scratch.span == records.RUN or INDEXED
         assert 1 <= scratch.span <= records.RUN
@@ -85,5 +85,6 @@ def test_sign_scratch(name):
             (scratch.indexes, max(scratch.span * scratch.index_bytes, INDEX_BYTES)),
             (scratch.factors, 4 * BLOCK * scratch.span * (stored.signs + 1)),
             (scratch.bounds, 2 * BLOCK * 16 * 7), (scratch.lines, 4 * BLOCK * records.RUN),
-            (scratch.sums, 4 * BLOCK * TOGETHER),
+            (scratch.sums, 4 * BLOCK * TOGETHER), (scratch.levels, 192 * BLOCK),
+            (scratch.raw, 4 * BLOCK), (scratch.tile, 4 * BLOCK),
         ])  # fmt: skip

@@ -5,8 +5,8 @@ import pytest
 
 from tests.kernels.cases import F32, SLACKS, Case, empty, masks_of, same, score_blocks
 from tests.kernels.programs import PROGRAMS, SIGNED
-from vqindex.kernels.cpu import records, rows, search, signs
-from vqindex.kernels.cpu.program import BLOCK
+from vqindex.kernels.cpu import records, rows, score, search, signs
+from vqindex.kernels.cpu.program import BLOCK, is_decoded
 from vqindex.kernels.reference.select import top_k, top_k_limited
 
 
@@ -79,7 +79,7 @@ def test_with_bounds_the_best_are_those_of_a_search_by_signs(name, nq):
         bounds = case.bounds(operands, slack)[allowed].T
         for k in (1, 10, 301):
             held, other = multiply(case, case.stored, asked, k, masks), empty(nq, k, asked.padded)
-            scratch = records.sign_scratch(case.stored, group, len(masks))
+            scratch = records.sign_scratch(case.stored, asked.row_bytes, group, len(masks))
             highest = records.highest(group, k)
             signs.top_k_signs(case.stored, case.blocks, masks, asked, k, other.at, highest, scratch)
             want = top_k(np.where(bounds < scores, bounds, scores), case.ids[allowed], k)
@@ -87,6 +87,37 @@ def test_with_bounds_the_best_are_those_of_a_search_by_signs(name, nq):
             assert same(case.finish(other, k), want)
             rows.unlimit(case.stored, asked, 0, k, held.at)
             assert same(case.finish(held, k), top_k_limited(scores, bounds, case.ids[allowed], k))
+
+
+def push(case, stored, asked, k, masks):
+    """What searches of one query after another keep, and how many rows they scored."""
+    held, scratch = empty(asked.nq, k, asked.padded), records.scratch(asked.row_bytes)
+    scored = sum(
+        search.push_blocks(
+            stored, case.blocks, masks, len(case.blocks), asked, query, k, held.at, scratch
+        )
+        for query in range(asked.nq)
+    )
+    return held, scored
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_one_query_meets_decoded_blocks(name):
+    case = Case(name, 300)
+    assert score.is_multiplied(case.stored.program, case.stored.segments) == is_decoded(case.fields)
+    if not is_decoded(case.fields):
+        return
+    operands, allowed = case.prepare(3), case.rng.random(300) < 0.6
+    masks = masks_of(300, allowed)
+    for k in (1, 10, 301):
+        held, scored = push(case, case.unbounded, case.asked(operands), k, masks)
+        assert scored == 3 * allowed.sum()
+        want = top_k(case.scores(operands)[allowed].T, case.ids[allowed], k)
+        assert same(case.finish(held, k), want)
+        for slack in SLACKS if case.stored.signs else ():
+            held, _ = push(case, case.stored, case.asked(operands, slack), k, masks)
+            want = top_k(case.limited(operands, slack)[:, allowed], case.ids[allowed], k)
+            assert same(case.finish(held, k), want)
 
 
 @pytest.mark.parametrize("share", [0, 0.02, 0.5, 1])

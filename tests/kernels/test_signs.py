@@ -24,7 +24,7 @@ def search(case, asked, k, masks=None, blocks=None, slab=signs.SLAB_BLOCKS, held
     scored = signs.top_k_signs(
         case.stored, blocks, masks, asked, k, held.at,
         records.highest(group, k),
-        records.sign_scratch(case.stored, group, min(len(blocks), slab)),
+        records.sign_scratch(case.stored, asked.row_bytes, group, min(len(blocks), slab)),
     )  # fmt: skip
     return held, scored
 

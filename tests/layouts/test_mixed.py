@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.kernels.test_mixed import SHAPES, codes_of, layout_of
 from vqindex.kernels.cpu import program
-from vqindex.kernels.cpu.program import FIELDS, MIXED, NONE
+from vqindex.kernels.cpu.program import FIELDS, MIXED, NONE, REPEAT
 from vqindex.kernels.reference import mixed as reference
 from vqindex.layouts.base import Column
 
@@ -48,9 +48,10 @@ def test_program():
     layout = layout_of((2,) * 16 + (1,) * 8, 190, fine=2)
     fields = layout.program({"plane": 4, "rest": 6}, 5, 128)
     assert fields.shape == (2, FIELDS)
-    assert fields[:, program.BITS].tolist() == [MIXED, MIXED]
+    assert fields[:, program.BITS].tolist() == [MIXED, REPEAT]
     assert fields[:, program.WORDS].tolist() == [3, 2]
-    assert fields[:, program.FIRST].tolist() == [0, 0]
+    assert fields[:, program.FIRST].tolist() == [0, 128]
+    assert fields[0, program.REPEATED] == 2
     assert fields[:, program.PLANE].tolist() == [4, 4]
     assert fields[:, program.PLANE_WORDS].tolist() == [3, 3]
     assert fields[:, program.REST].tolist() == [6, 6]

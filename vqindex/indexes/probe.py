@@ -117,5 +117,5 @@ class Probe(Scan):
             self.stored, self._record, asked, self._nprobe,
             UNBOUND if masks is None else address(masks), records.chosen(self._record.lists),
             self.k, kept.at, records.highest(1, self.k),
-            records.sign_scratch(self.stored, 1, slab), looked,
+            records.sign_scratch(self.stored, asked.row_bytes, 1, slab), looked,
         )  # fmt: skip

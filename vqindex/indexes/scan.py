@@ -29,13 +29,7 @@ from vqindex.indexes.stored import stored
 from vqindex.kernels.cpu import distinct, probe, records, score, search, select, signs, simd
 from vqindex.kernels.cpu import rows as rows_
 from vqindex.kernels.cpu.finer import write_down
-from vqindex.kernels.cpu.program import (
-    BITS,
-    MIXED,
-    NIBBLES,
-    looked_words,
-    table,
-)  # fmt: skip
+from vqindex.kernels.cpu.program import BITS, MIXED, NIBBLES, is_decoded, looked_words, table
 from vqindex.kernels.cpu.records import Answers, Asked, Finer, Held, Stored
 from vqindex.layouts.base import FloatArray
 from vqindex.layouts.operands import GROUP
@@ -43,7 +37,8 @@ from vqindex.memory import address, workspace
 from vqindex.progress import Progress
 from vqindex.transforms.base import Orthogonal
 
-BATCH = 8  # queries from which a decoded block is worth its decoding, where there are no bounds
+BATCH = 8  # queries from which blocks are multiplied, of codes that one query meets row by row
+FEW = 4  # queries fewer than which meet a decoded block one by one
 LISTED = 16  # a query reads listed rows when one row in so many passes its filter
 SPARED = 64  # ... and, asked alone, where bounds spare all but a few rows anyway
 PROBE = 16  # queries that show whether signs spare enough
@@ -99,6 +94,7 @@ class Scan:
         self._words = looked_words(fields[fields[:, BITS] < NIBBLES])
         self._single = MIXED_SINGLE if scorer.fields[0, BITS] == MIXED else 1
         self._by_table = scorer.by_table
+        self._decoded = is_decoded(scorer.fields)
         self._held = stored(self.codes, scorer)
         self._whole: Held | None = None
         if self.model.finer is not None:
@@ -157,9 +153,9 @@ class Scan:
         return done
 
     def _is_at_once(self, threads: int) -> bool:
-        """Whether one kernel answers one query: signs bound scores, and threads share no blocks."""
+        """Whether one kernel answers one query: all blocks, which threads do not share."""
         shared = len(self.codes.blocks.numbers) // SHARED_BLOCKS
-        return self.stored.signs > 0 and min(threads, shared) < 2
+        return (self.stored.signs > 0 or self._decoded) and min(threads, shared) < 2
 
     def _desk(self) -> Desk:
         desk: Desk | None = getattr(self._local, "desk", None)
@@ -199,7 +195,7 @@ class Scan:
         """How much was done."""
         if allowed is not None and self._is_listed(int(np.count_nonzero(allowed)), asking.nq):
             done = self._listed(asking, self._slots(allowed), threads, answers)
-        elif self.stored.signs or asking.nq >= BATCH:
+        elif self.stored.signs or self._decoded or asking.nq >= BATCH:
             done = self._many(asking, self.rows.blocks(allowed), threads, answers)
         else:
             done = self._listed(asking, self._slots(allowed), threads, answers)
@@ -262,14 +258,22 @@ class Scan:
     def _multiplied(
         self, asking: Questions, blocks: Blocks, threads: int, answers: Answers
     ) -> Counts:
-        asked = self._asked(asking, packed=True)
+        few = self._decoded and asking.nq < FEW
+        asked = self._asked(asking, packed=not few)
 
         def part(here: Blocks) -> tuple[Held, int]:
             kept = records.kept(asking.nq, asked.padded, self.k)
             scratch = records.scratch(asked.row_bytes)
-            search.top_k_blocks(
-                self.stored, here.numbers, here.masks, asked, self.k, kept.at, scratch
-            )
+            if few:
+                for query in range(asking.nq):
+                    search.push_blocks(
+                        self.stored, here.numbers, here.masks, len(here.numbers), asked, query,
+                        self.k, kept.at, scratch,
+                    )  # fmt: skip
+            else:
+                search.top_k_blocks(
+                    self.stored, here.numbers, here.masks, asked, self.k, kept.at, scratch
+                )
             return kept, int(np.bitwise_count(here.masks).sum()) * asking.nq
 
         return self._best(part, blocks, threads, asked, asking, answers)
@@ -283,7 +287,8 @@ class Scan:
             slab = min(len(here.numbers), signs.SLAB_BLOCKS)
             scored = signs.top_k_signs(
                 self.stored, here.numbers, here.masks, asked, self.k, kept.at,
-                records.highest(group, self.k), records.sign_scratch(self.stored, group, slab),
+                records.highest(group, self.k),
+                records.sign_scratch(self.stored, asked.row_bytes, group, slab),
             )  # fmt: skip
             return kept, scored
 

@@ -13,8 +13,18 @@ from vqindex.indexes.model import Model
 from vqindex.kernels.cpu import hadamard, records, routing, signs, single
 from vqindex.kernels.cpu.program import UNBOUND
 from vqindex.kernels.cpu.records import Asked, Stored
-from vqindex.kernels.cpu.single import FINELY, FINER, LISTS, WHOLE, Making, Plan, Routes
-from vqindex.kernels.cpu.step import Step, Tables
+from vqindex.kernels.cpu.single import (
+    FINELY,
+    FINER,
+    FINER_GAINS,
+    GAINS,
+    LISTS,
+    WHOLE,
+    Making,
+    Plan,
+    Routes,
+)
+from vqindex.kernels.cpu.step import Gains, Step, Tables
 from vqindex.layouts.base import FloatArray
 from vqindex.memory import Workspace, address, aligned_zeros
 
@@ -41,10 +51,12 @@ class Desk:
     ) -> None:  # fmt: skip
         self._blocks, self._widths = blocks, np.array([width, reach or 0], np.float32)
         self._space, self._held = Workspace(), list[Any]([table])  # what addresses point into
-        asked, *made = self._made(model.codec, stored.signs)
+        (asked, *made), gains = self._made(model.codec, stored.signs)
         finely: dict[int, Any] = {}
         if whole is not None and model.finer is not None:
-            finely = dict(enumerate((whole, *self._made(model.finer, 0), self._kept(best)), WHOLE))
+            made_finely, finer_gains = self._made(model.finer, 0)
+            finely = dict(enumerate((whole, *made_finely, self._kept(best)), WHOLE))
+            finely[FINER_GAINS] = finer_gains
             if reach is not None:
                 at = self._zeros(16, np.float32)
                 finely[FINER] = records.finer(whole, finely[FINELY], at)
@@ -61,9 +73,9 @@ class Desk:
             Plan(nprobe, k, best, bool(finely), UNBOUND, some, address(table), len(table)),
             stored, asked, *made, self._kept(k),
             records.highest(1, k, self._space),
-            records.sign_scratch(stored, 1, slab, self._space),
+            records.sign_scratch(stored, asked.row_bytes, 1, slab, self._space),
         )  # fmt: skip
-        self._desk = single.desk(dict(enumerate(own)) | routed | finely)
+        self._desk = single.desk(dict(enumerate(own)) | {GAINS: gains} | routed | finely)
         if FINER in finely:
             self._desk[single.ASKED, Asked._fields.index("finer")] = address(self._desk[FINER])
 
@@ -89,10 +101,10 @@ class Desk:
         at: Sequence[int] = held.at
         return at
 
-    def _made(self, codec: Codec, looked: int) -> tuple[Asked, Making, Step, Tables]:
+    def _made(self, codec: Codec, looked: int) -> tuple[tuple[Asked, Making, Step, Tables], Gains]:
         """Room for what a codec makes of a query, and how it makes it."""
         assert codec.steps is not None
-        step, tables = codec.steps
+        step, tables, gains = codec.steps
         dim, space = codec.dim, Workspace()
         room = codec.operands(np.zeros((1, dim), np.float32))
         asked = room.asked(looked, room.norms, packed=False, space=space)
@@ -100,7 +112,8 @@ class Desk:
         zeros = self._zeros(dim, np.float32)
         center = zeros if codec.center is None else address(codec.center)
         spread = asked.entries if room.is_float else self._zeros(room.row_bytes, np.float32)
-        turned = self._zeros(dim + 16, np.float32) if tables.spaces else spread
+        is_spread = tables.spaces or gains.width
+        turned = self._zeros(dim + 16, np.float32) if is_spread else spread
         making = Making(
             _METRICS[codec.metric], dim, center, codec.center is not None,
             self._zeros(dim + 16, np.float32), turned, spread, address(codec.scorer.fields),
@@ -108,7 +121,7 @@ class Desk:
             self._zeros(hadamard.scratch_floats(1, dim), np.float32), zeros,
         )  # fmt: skip
         self._held += [codec, room, space]
-        return asked, making, step, tables
+        return (asked, making, step, tables), gains
 
     def answer(
         self, query: FloatArray, scores: FloatArray, ids: npt.NDArray[np.int64]

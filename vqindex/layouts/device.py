@@ -21,7 +21,9 @@ EMPTY, SIGNS, PAIRS, NIBBLES, BYTES, TABLE4, TABLE8, FLOATS, HALVES = (
 )  # fmt: skip
 PIECE = 16  # bytes
 _WORD = 64  # dimensions
-_DECODED = (program.MIXED, program.CODE_ROWS, program.PYRAMID_ROWS, program.POLAR_ROWS)
+_DECODED = (
+    program.MIXED, program.REPEAT, program.CODE_ROWS, program.PYRAMID_ROWS, program.POLAR_ROWS,
+)  # fmt: skip
 
 Fields = npt.NDArray[np.int64]
 Octets = npt.NDArray[np.uint8]

@@ -23,6 +23,7 @@ from vqindex.kernels.cpu.program import FIELDS
 from vqindex.kernels.reference.mixed import planes as planes_of
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.lazy import lazy
+from vqindex.memory import aligned_zeros
 
 RUN = 8  # entries of equal bits
 WORD = 64
@@ -88,7 +89,7 @@ class MixedCodes:
 
     def _records(self, bias: int) -> npt.NDArray[np.uint8]:
         """(words, RECORD) as kernels.cpu.mixed has them."""
-        records = np.zeros((self.words, mixed.RECORD), np.uint8)
+        records = aligned_zeros((self.words, mixed.RECORD), np.uint8)
         bits = self.entry_bits.reshape(self.words, WORD)
         records[:, : mixed.BASE] = self.tables + np.uint8(bias)
         records[:, mixed.BASE : mixed.STEPS] = 1 << (bits - 1)
@@ -121,7 +122,9 @@ class MixedCodes:
         if self.weights is not None:
             fields[0, program.WEIGHTS] = self.weights.ctypes.data
         if self.fine:
-            fields[1, program.WORDS] = self.fine
+            fields[0, program.REPEATED] = self.fine
+            fields[1, program.BITS], fields[1, program.WORDS] = program.REPEAT, self.fine
+            fields[1, program.FIRST] = operand
             fields[1, program.OPERAND] = operand + 64 * self.words
         return fields
 

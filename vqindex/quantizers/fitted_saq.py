@@ -8,9 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.kernels.cpu import adjust
+from vqindex.kernels.cpu.program import UNBOUND
+from vqindex.kernels.cpu.step import Gains
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.mixed import RUN, WORD, MixedCodes
 from vqindex.lazy import lazy
+from vqindex.memory import address
 from vqindex.quantizers.base import Encoded, divide, inner_products, row_norms, square_norms
 from vqindex.quantizers.scaled import Scaled
 
@@ -156,6 +159,13 @@ class FittedSAQ(Scaled):
     def operand(self, y: FloatArray) -> FloatArray:
         """See FittedQuantizer: what a step of each level is worth, (nq, dims)."""
         return y[:, : self.dims] * self.gain[: self.dims]
+
+    @property
+    def gains(self) -> Gains:
+        """How a kernel makes the operand of one query."""
+        errors = UNBOUND if self.sign_errors is None else address(self.sign_errors)
+        words = self.layout.words
+        return Gains(address(self.gain), self.dims, WORD * words, WORD * self.fine, errors)
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer; an empty array stands for no errors of signs."""

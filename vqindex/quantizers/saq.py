@@ -35,6 +35,7 @@ from vqindex.quantizers.sampled_levels import Class, candidates, choose
 from vqindex.transforms.base import Number, stored
 
 LEAST_SPREAD = 2.0**-10  # of a direction, over the largest: rows unlike the sample stay finite
+MOST_FITTED = 1 << 15  # rows of a sample that are made use of: more take time and change nothing
 CLASS_VALUES = 1 << 16  # coordinates that a class's levels are fitted to
 MEASURED = 4096  # rows of the sample that distortions are measured on
 MOST_LONGER = 4  # times a gain may be to be unbiased: more is no estimate of a small sample
@@ -97,6 +98,7 @@ class SAQ:
         """See Quantizer; SpecError without a sample."""
         if sample is None:
             raise SpecError("SAQ learns its levels from rows: it needs a sample.")
+        sample = sample[:: max(1, -(-len(sample) // MOST_FITTED))]
         words = -(-dim // WORD)
         variances = np.zeros(WORD * words)
         variances[:dim] = (sample.astype(np.float64) ** 2).mean(axis=0)

@@ -56,8 +56,8 @@ def maker(device: Device, codec: Codec) -> Maker | None:
     steps = codec.steps
     if steps is None:
         return None
-    kind, tables = steps[0].kind, steps[1]
-    if tables.spaces or kind not in (step.AS_IS, step.ROTATION):
+    kind, is_spread = steps[0].kind, steps[1].spaces or steps[2].width
+    if is_spread or kind not in (step.AS_IS, step.ROTATION):
         return None
     needed = Making(codec.dim, codec.metric).shared + OWN_BYTES
     return Maker(device, codec, kind) if needed <= device.shared_bytes else None

@@ -18,7 +18,14 @@ import numpy as np
 from vqindex.kernels.cpu import simd
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import field
-from vqindex.kernels.cpu.program import TABLE, WORDS
+from vqindex.kernels.cpu.program import (
+    BLOCK,
+    FIRST,
+    OPERAND,
+    REPEATED,
+    TABLE,
+    WORDS,
+)
 from vqindex.kernels.cpu.scalar import sign_words
 
 BASE, STEPS, COUNT, READS, RECORD = 128, 192, 576, 584, 704
@@ -33,39 +40,73 @@ def _read(record, p):
 @inlined
 def _indexes(rest, record):
     """Where the magnitudes of a row's 64 entries stand in their table."""
-    index = simd.load(record + BASE)
-    for p in range(simd.load_int64(record + COUNT)):
-        at, down = _read(record, p)
-        bits = simd.load_word(rest + at) >> np.uint64(down)
-        index = simd.add_bytes_where(index, bits, simd.load(record + STEPS + 64 * p))
+    index, count = simd.load(record + BASE), simd.load_int64(record + COUNT)
+    if count > 0:  # of a loop LLVM makes code that takes twice as long
+        index = _with_plane(index, rest, record, 0)
+    if count > 1:
+        index = _with_plane(index, rest, record, 1)
+    if count > 2:
+        index = _with_plane(index, rest, record, 2)
+    if count > 3:
+        index = _with_plane(index, rest, record, 3)
+    if count > 4:
+        index = _with_plane(index, rest, record, 4)
+    if count > 5:
+        index = _with_plane(index, rest, record, 5)
     return index
 
 
 @inlined
-def _levels(sign, rest, record, word):
+def _with_plane(index, rest, record, p):
+    at, down = _read(record, p)
+    bits = simd.load_word(rest + at) >> np.uint64(down)
+    return simd.add_bytes_where(index, bits, simd.load(record + STEPS + 64 * p))
+
+
+@inlined
+def _levels(sign, rest, record):
+    """64 levels of a row, whose sign word is at `sign`."""
     found = simd.lookup128(record, _indexes(rest, record))
-    return simd.invert_where(found, simd.load_word(sign + 64 * word))
+    return simd.invert_where(found, simd.load_word(sign))
 
 
 @kernel
-def decode_row(plane, rest, segment, row, out):
-    """As scalar.decode_row, of mixed bits."""
-    sign, record = sign_words(plane, segment, row), field(segment, TABLE)
+def decode_block(plane, rest, row_bytes, segment, out, stride):
+    """As scalar.decode_row, of mixed bits and of a block: a word of all its rows, then the next.
+
+    rest, out   addresses of the first row's; the next ones follow by `row_bytes` and `stride`
+    """
+    record = field(segment, TABLE)
     for word in range(field(segment, WORDS)):
-        simd.store(out + 64 * word, _levels(sign, rest, record, word))
+        for row in range(BLOCK):
+            sign = sign_words(plane, segment, row) + 64 * word
+            levels = _levels(sign, rest + row * row_bytes, record)
+            simd.store(out + row * stride + 64 * word, levels)
         record += RECORD
 
 
 @inlined
+def repeat_block(segment, out, stride):
+    """Write the first words of the segment before once more; `out` as in `decode_block`."""
+    source = out - field(segment, OPERAND) + field(segment, FIRST)
+    for row in range(BLOCK):
+        for at in range(row * stride, row * stride + 64 * field(segment, WORDS), 64):
+            simd.store(out + at, simd.load(source + at))
+
+
+@inlined
 def dot_row(plane, rest, segment, row, query):
-    """As scalar.dot_row, of mixed bits."""
+    """As scalar.dot_row, of mixed bits; and of its first words with what follows of the query."""
     sign, record = sign_words(plane, segment, row), field(segment, TABLE)
-    total = simd.splat(np.int32(0))
-    for word in range(field(segment, WORDS)):
-        levels = _levels(sign, rest, record, word)
+    total = again = simd.splat(np.int32(0))
+    words, repeated = field(segment, WORDS), field(segment, REPEATED)
+    for word in range(words):
+        levels = _levels(sign + 64 * word, rest, record)
         total = simd.dot4(total, levels, simd.load(query + 64 * word))
+        if word < repeated:
+            again = simd.dot4(again, levels, simd.load(query + 64 * (words + word)))
         record += RECORD
-    return simd.sum_lanes(total)
+    return simd.sum_lanes(total), simd.sum_lanes(again)
 
 
 @kernel

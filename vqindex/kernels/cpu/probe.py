@@ -7,6 +7,8 @@ from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.program import BLOCK
 from vqindex.kernels.cpu.routing import choose, gather
 from vqindex.kernels.cpu.rows import push_rows
+from vqindex.kernels.cpu.score import is_multiplied
+from vqindex.kernels.cpu.search import push_blocks
 from vqindex.kernels.cpu.select import count_of, rows_at, shrink
 from vqindex.kernels.cpu.signs import top_k_one
 
@@ -31,8 +33,10 @@ def top_k_lists(stored, lists, asked, nprobe, allowed, chosen, k, kept, highest,
             stats[2] += top_k_one(
                 stored, blocks, masks, count, asked, query, k, kept, highest, scratch
             )
+        elif is_multiplied(stored.program, stored.segments):
+            stats[2] += push_blocks(stored, blocks, masks, count, asked, query, k, kept, scratch)
         else:
-            stats[2] += _push_blocks(stored, blocks, masks, count, asked, query, k, kept)
+            stats[2] += _push_rows(stored, blocks, masks, count, asked, query, k, kept)
 
 
 @inlined
@@ -53,7 +57,7 @@ def look_into(lists, at, nprobe, allowed, chosen, k, blocks, masks, stats):
 
 
 @inlined
-def _push_blocks(stored, blocks, masks, count, asked, query, k, kept):
+def _push_rows(stored, blocks, masks, count, asked, query, k, kept):
     """Score all rows of some blocks; how many."""
     listed, scored = np.empty(_LISTED, np.int64), np.int64(0)
     rows, waiting = simd.address_of(listed), np.int64(0)

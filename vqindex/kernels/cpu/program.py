@@ -13,12 +13,12 @@ SLAB = 128  # blocks of a slab
 SLAB_ROWS = BLOCK * SLAB
 
 (
-    BITS,  # 1..8: bit planes; MIXED: of mixed bits; above, codes looked up in tables; below 1, see
-    # CODE_ROWS
+    BITS,  # 1..8: bit planes; MIXED: of mixed bits; REPEAT: see there; above, codes looked up in
+    # tables; below 1, see CODE_ROWS
     WORDS,  # 64-byte vectors of a decoded row of this segment; 0 where its scale is all it has;
     # of NIBBLES 64-bit words of a row, of OCTETS codes of a row: 256 entries of tables each; of
     # SPARSE entries of a query over 64
-    FIRST,  # its first 64-bit word in a row of the sign plane
+    FIRST,  # its first 64-bit word in a row of the sign plane; of REPEAT that OPERAND
     PLANE,  # column of the sign plane
     PLANE_WORDS,  # 64-bit words of a row in that column
     REST,  # column of the other planes, of codes or of decoded rows
@@ -40,13 +40,21 @@ FIELDS = PLANES + 8
     LOOKUPS,  # address of tables to look up 64 codes at a time, or 0; see codebook.lookup_tables
 ) = range(PLANES, PLANES + 6)  # of CODE_ROWS and SPARSE, which have no planes
 
+REPEATED = PLANES  # of MIXED: words that the segment after it repeats
 MIXED = 9
+REPEAT = 10  # the first words of the segment before once more, which is MIXED
 # Codes of 4 bits in PLANE, laid out as signs, and in REST codes of 8 bits and a row's outliers.
 NIBBLES, OCTETS, SPARSE = 16, 17, 18
 # Codes that are decoded to integers, rows of integers, and rows of floats.
 CODE_ROWS, PYRAMID_ROWS, POLAR_ROWS, BYTE_ROWS, FLOAT_ROWS, HALF_ROWS = 0, -1, -2, -3, -4, -5
 NONE = -1  # no such column
 UNBOUND = 0  # ... once bound
+
+
+def is_decoded(fields: npt.NDArray[np.int64]) -> bool:
+    """Whether all segments are decoded to bytes: see score.score_block."""
+    bits = fields[:, BITS]
+    return bool(((bits >= BYTE_ROWS) & (bits < NIBBLES)).all())
 
 
 def looked_words(fields: npt.NDArray[np.int64]) -> int:

@@ -184,6 +184,7 @@ class SignScratch(NamedTuple):
     bounds    (queries, slab, 64) bytes: a slab is as many blocks as are bounded at a time
     lines     (RUN, 32) float32, or (TOGETHER, 32)
     sums      (TOGETHER, 32) int32
+    levels .. tile   as in Scratch, of one query: (32, row_bytes), (32,) int32 and float32
     """
 
     slab: int
@@ -194,6 +195,9 @@ class SignScratch(NamedTuple):
     bounds: int
     lines: int
     sums: int
+    levels: int
+    raw: int
+    tile: int
 
 
 class Held:
@@ -256,9 +260,12 @@ def scratch(row_bytes: int, space: Workspace = workspace) -> Scratch:
 
 
 def sign_scratch(
-    stored: Stored, queries: int, blocks: int, space: Workspace | None = None
+    stored: Stored, row_bytes: int, queries: int, blocks: int, space: Workspace | None = None
 ) -> SignScratch:
-    """A SignScratch in a workspace, by default this thread's, for so many queries and blocks."""
+    """A SignScratch in a workspace, by default this thread's, for so many queries and blocks.
+
+    row_bytes   of a prepared query
+    """
     span, index_bytes, line = RUN, 0, 4 * BLOCK
     if INDEXED:
         span = max(1, min(span, INDEXED_WORDS // max(stored.words, 1)))
@@ -266,5 +273,6 @@ def sign_scratch(
     pieces = (space or workspace).take(
         "sign scratch", max(span * index_bytes, INDEX_BYTES), line * span * (stored.signs + 1),
         2 * BLOCK * queries * blocks, line * RUN, line * TOGETHER,
+        BLOCK * row_bytes, line, line,
     )  # fmt: skip
     return SignScratch(blocks, span, index_bytes, *pieces)

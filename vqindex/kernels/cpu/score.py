@@ -36,6 +36,7 @@ from vqindex.kernels.cpu.program import (
     POLAR_ROWS,
     PYRAMID_ROWS,
     RATIO,
+    REPEAT,
     REST,
     REST_BYTES,
     SCALE,
@@ -68,6 +69,7 @@ def score_row(program, segments, bias, row, query, seed, half, gamma, step):
     """
     block, inside = row // BLOCK, row % BLOCK
     score = np.float32(-0.0)  # x + -0.0 is x, of either zero, as in score_tile
+    repeated = np.int32(0)
     for s in range(segments):
         segment = segment_at(program, s)
         operand = query + field(segment, OPERAND)
@@ -95,7 +97,9 @@ def score_row(program, segments, bias, row, query, seed, half, gamma, step):
                 if field(segment, BITS) == NIBBLES:
                     raw = tables.raw_words(plane, segment, inside, operand)
                 elif field(segment, BITS) == MIXED:
-                    raw = mixed.dot_row(plane, rest, segment, inside, operand)
+                    raw, repeated = mixed.dot_row(plane, rest, segment, inside, operand)
+                elif field(segment, BITS) == REPEAT:
+                    raw = repeated
                 else:
                     raw = scalar.dot_row(plane, rest, segment, inside, operand)
             raw = np.int32(raw + simd.load_int(seed + step * s))  # wraps, as in a tile
@@ -129,6 +133,8 @@ def prefetch_row(program, segments, row):
             simd.prefetch(rest + at)
         if field(segment, RATIO) != UNBOUND:
             simd.prefetch(block_at(field(segment, RATIO), block, 2) + 2 * inside)
+        if field(segment, BITS) == REPEAT:
+            continue
         if field(segment, BITS) > CODE_ROWS:
             plane = block_at(field(segment, PLANE), block, 8 * field(segment, PLANE_WORDS))
             signs = scalar.sign_words(plane, segment, inside)
@@ -158,11 +164,16 @@ def decode_block(program, segments, block, out, stride):
             for at in range(0, BLOCK * bytes_, 64):
                 simd.store(out + field(segment, OPERAND) + at, simd.load(codes + at))
             continue
+        to = out + field(segment, OPERAND)
+        if field(segment, BITS) == MIXED:
+            mixed.decode_block(plane, rest, row_bytes, segment, to, stride)
+            continue
+        if field(segment, BITS) == REPEAT:
+            mixed.repeat_block(segment, to, stride)
+            continue
         for row in range(BLOCK):
             to = out + row * stride + field(segment, OPERAND)
-            if field(segment, BITS) == MIXED:
-                mixed.decode_row(plane, rest + row * row_bytes, segment, row, to)
-            elif field(segment, BITS) > CODE_ROWS:
+            if field(segment, BITS) > CODE_ROWS:
                 scalar.decode_row(plane, rest + row * row_bytes, segment, row, to)
             elif field(segment, BITS) == BYTE_ROWS:
                 decoded.copy_bytes(rest + row * row_bytes, segment, to)
@@ -255,3 +266,53 @@ def score_tile(
             for v in range(vectors):
                 at = tile + LINE * r + 64 * v
                 simd.store(at, simd.add_float(simd.load(at), offset))
+
+
+@inlined
+def is_multiplied(program, segments):
+    """Whether all segments are decoded to bytes, which `score_block` multiplies."""
+    for s in range(segments):
+        bits = field(segment_at(program, s), BITS)
+        if bits < BYTE_ROWS or bits >= NIBBLES:
+            return False
+    return True
+
+
+@kernel
+def score_block(
+    program, segments, bias, block, levels, stride, query, seed, half, gamma, step, raw, out
+):
+    """Scores of a block's decoded rows with one query, (32,) float32 at `out`: see is_multiplied.
+
+    levels, stride          as in score_tile
+    query, seed .. step     as in score_row
+    raw                     scratch, (32,) int32
+    """
+    for s in range(segments):
+        segment = segment_at(program, s)
+        rows, asked = levels + field(segment, OPERAND), query + field(segment, OPERAND)
+        for r in range(BLOCK):
+            total = simd.splat(np.int32(0))
+            for at in range(0, 64 * field(segment, WORDS), 64):
+                total = simd.dot4(total, simd.load(rows + at), simd.load(asked + at))
+            simd.store_int(raw + 4 * r, simd.sum_lanes(total))
+            rows += stride
+        start = simd.splat(simd.load_int(seed + step * s))
+        middle = simd.splat_float(simd.load_float(half + step * s))
+        unit = simd.splat_float(simd.load_float(gamma + step * s))
+        for first in range(0, BLOCK, 16):
+            to = out + 4 * first
+            part = simd.to_float(simd.add(simd.load(raw + 4 * first), start))
+            part = simd.multiply_float(simd.add_float(part, middle), unit)
+            if field(segment, SCALE) != UNBOUND:
+                scale = simd.load(block_at(field(segment, SCALE), block, 4) + 4 * first)
+                if field(segment, RATIO) != UNBOUND:
+                    own = simd.load_halves(block_at(field(segment, RATIO), block, 2) + 2 * first)
+                    scale = simd.multiply_float(scale, own)
+                part = simd.multiply_float(part, scale)
+            if s > 0:
+                part = simd.add_float(simd.load(to), part)
+            simd.store(to, part)
+    for at in range(0, 4 * BLOCK if bias != UNBOUND else 0, 64):
+        more = simd.load(block_at(bias, block, 4) + at)
+        simd.store(out + at, simd.add_float(simd.load(out + at), more))

@@ -7,7 +7,8 @@ from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import owner_of, share_of
 from vqindex.kernels.cpu.finer import finer_at, offer, reach_of, spread_of
 from vqindex.kernels.cpu.program import BLOCK, UNBOUND
-from vqindex.kernels.cpu.score import CHUNK, LINE, decode_block, score_tile
+from vqindex.kernels.cpu.score import CHUNK, LINE, decode_block, score_block, score_tile
+from vqindex.kernels.cpu.select import threshold_of
 
 
 @inlined
@@ -110,3 +111,44 @@ def top_k_blocks(stored, blocks, masks, asked, k, kept, scratch):
             )  # fmt: skip
     reaches[0] = 0  # or Numba frees them before they are read
     simd.tiles_end()
+
+
+@inlined
+def push_block(stored, block, mask, asked, query, k, kept, scratch):
+    """Keep the rows of a block whose scores, and bounds, reach one query's threshold.
+
+    Of codes that are decoded to bytes (score.is_multiplied) and of rows that are scored once.
+    """
+    decode(stored, block, asked, scratch)
+    score_block(
+        stored.program, stored.segments, stored.bias, block, scratch.levels, asked.row_bytes,
+        asked.entries + query * asked.row_bytes, asked.seed + 4 * query, asked.half + 4 * query,
+        asked.gamma + 4 * query, 4 * asked.padded, scratch.raw, scratch.tile,
+    )  # fmt: skip
+    share = simd.splat_float(share_of(stored, asked, block, query))
+    least, hits = simd.splat_float(threshold_of(kept, query)), np.uint32(0)
+    for first in range(0, BLOCK, 16):
+        at = scratch.tile + 4 * first
+        scores = simd.add_float(simd.load(at), share)
+        simd.store(at, scores)
+        hits |= np.uint32(simd.at_least(scores, least)) << np.uint32(first)
+    hits &= mask
+    while hits != 0:
+        r = simd.lowest_bit(hits)
+        hits &= hits - np.uint32(1)
+        score = simd.load_float(scratch.tile + 4 * r)
+        offer(stored, block * BLOCK + r, score, asked, query, k, kept)
+
+
+@kernel
+def push_blocks(stored, blocks, masks, count, asked, query, k, kept, scratch):
+    """Keep one query's best rows among those of the first `count` blocks; how many were scored.
+
+    As `push_block`, with the arguments of `top_k_blocks`.
+    """
+    scored = np.int64(0)
+    for i in range(count):
+        if masks[i] != 0:
+            push_block(stored, blocks[i], masks[i], asked, query, k, kept, scratch)
+            scored += simd.count_bits(masks[i])
+    return scored

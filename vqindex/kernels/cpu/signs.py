@@ -24,6 +24,8 @@ from vqindex.kernels.cpu.lookups import TOGETHER
 from vqindex.kernels.cpu.program import BLOCK, SLAB, UNBOUND
 from vqindex.kernels.cpu.records import HIGHEST, RUN
 from vqindex.kernels.cpu.rows import push_rows
+from vqindex.kernels.cpu.score import is_multiplied
+from vqindex.kernels.cpu.search import push_block
 from vqindex.kernels.cpu.select import (
     count_of,
     push,
@@ -39,6 +41,7 @@ from vqindex.kernels.cpu.whole import is_whole
 GROUP = 32  # queries whose bounds are kept at a time
 SLAB_BLOCKS = 4096  # bounded at a time
 _LISTED = 256  # rows that are listed before they are scored
+_DENSE = 8  # rows of a block from which all of it is decoded
 _AHEAD = 1  # blocks whose codes are asked for ahead of their use
 _RUNS_AHEAD = 2  # blocks of the next run whose codes are asked for
 _CUT = 64  # bytes of a block's bounds
@@ -246,6 +249,7 @@ def _score(stored, blocks, top, here, asked, first, slot, k, kept, highest, scra
     lowest = threshold_of(highest, slot)
     last, most = _keys(lowest)  # rows above it are scored, some of those at it
     last_id = _greatest_id(stored, highest, slot, wanted, lowest)
+    is_dense = asked.finer == UNBOUND and is_multiplied(stored.program, stored.segments)
     listed, at = np.empty(_LISTED, np.int64), scratch.bounds + _CUT * scratch.slab * slot
     rows, waiting = simd.address_of(listed), np.int64(0)
     for b in range(here):
@@ -254,14 +258,21 @@ def _score(stored, blocks, top, here, asked, first, slot, k, kept, highest, scra
         if hits != 0:
             hits &= ~simd.keys_at_least(keys, most + np.int32(1))
             tied = hits & simd.keys_at_least(keys, last)
+        before, mask = waiting, np.uint32(0)
         while hits != 0:
             bit = simd.lowest_bit(hits)
             hits &= hits - np.uint32(1)
-            row = blocks[top + b] * BLOCK + (bit >> 1) + BLOCK // 2 * (bit & 1)
+            inside = (bit >> 1) + BLOCK // 2 * (bit & 1)
+            row = blocks[top + b] * BLOCK + inside
             is_tied = (tied >> np.uint32(bit)) & np.uint32(1) != 0
             if not is_tied or not _is_scored(stored, row, asked, query, lowest, last_id):
                 simd.store_int64(rows + 8 * waiting, row)
+                mask |= np.uint32(1) << np.uint32(inside)
                 waiting += 1
+        if is_dense and waiting - before >= _DENSE:
+            push_block(stored, blocks[top + b], mask, asked, query, k, kept, scratch)
+            scored += waiting - before
+            waiting = before
         if waiting > _LISTED - BLOCK or b == here - 1:
             push_rows(stored, rows, waiting, asked, query, k, kept, query)
             if 8 * count_of(kept, query) > 9 * k:

@@ -31,9 +31,10 @@ from vqindex.kernels.cpu.program import UNBOUND
 from vqindex.kernels.cpu.records import Answers, Asked, Kept, Lists, SignScratch, Stored
 from vqindex.kernels.cpu.routing import fine_shares_of_one
 from vqindex.kernels.cpu.rows import answer
+from vqindex.kernels.cpu.search import push_blocks
 from vqindex.kernels.cpu.select import clear
 from vqindex.kernels.cpu.signs import top_k_signs
-from vqindex.kernels.cpu.step import Step, Tables, tabulate, take
+from vqindex.kernels.cpu.step import Gains, Step, Tables, gain, tabulate, take, weigh
 from vqindex.kernels.cpu.tables import prepare_one
 
 DOT, COSINE, SQUARE = range(3)  # metrics
@@ -108,7 +109,8 @@ PLAN, STORED, ASKED, MAKING, STEP, TABLES, KEPT, HIGHEST, SCRATCH = range(9)
 LISTS, ORIGINS, ROUTES, CHOSEN = range(9, 13)
 WHOLE, FINELY, MAKING_FINELY, FINER_STEP, FINER_TABLES, BEST = range(13, 19)
 FINER = 19  # a finer.Finer for the query's record, where rows are scored again as they are found
-RECORDS, FIELDS = 20, 24  # of a desk, and places of a record
+GAINS, FINER_GAINS = 20, 21
+RECORDS, FIELDS = 22, 24  # of a desk, and places of a record
 
 
 def desk(records: Mapping[int, Sequence[int]]) -> npt.NDArray[np.int64]:
@@ -150,13 +152,18 @@ def _tables(row):
 
 
 @inlined
+def _gains(row):
+    return Gains(*to_fixed_tuple(row, 5))
+
+
+@inlined
 def _kept(row):
     return Kept(*to_fixed_tuple(row, 7))
 
 
 @inlined
 def _scratch(row):
-    return SignScratch(*to_fixed_tuple(row, 8))
+    return SignScratch(*to_fixed_tuple(row, 11))
 
 
 @inlined
@@ -186,13 +193,15 @@ def search_one(desk, query, blocks, masks, widths, scores, ids, stats):
     highest, scratch = _kept(desk[HIGHEST]), _scratch(desk[SCRATCH])
     row, answers = simd.address_of(query), _to(scores, ids)
     step, tables = _step(desk[STEP]), _tables(desk[TABLES])
-    if not _made(making, step, tables, asked, stored.signs, row, widths[0]):
+    gains = _gains(desk[GAINS])
+    if not _made(making, step, tables, gains, asked, stored.signs, row, widths[0]):
         return False
     whole, finely = _stored(desk[WHOLE]), _asked(desk[FINELY])
     if plan.is_finer:
         finer_step, finer_tables = _step(desk[FINER_STEP]), _tables(desk[FINER_TABLES])
-        makes_finely, none = _making(desk[MAKING_FINELY]), np.int64(0)
-        if not _made(makes_finely, finer_step, finer_tables, finely, none, row, widths[0]):
+        makes_finely, finer_gains = _making(desk[MAKING_FINELY]), _gains(desk[FINER_GAINS])
+        if not _made(makes_finely, finer_step, finer_tables, finer_gains, finely, np.int64(0), row,
+                     widths[0]):  # fmt: skip
             return False
     if asked.finer != UNBOUND:
         norm = simd.load_float(asked.norms)
@@ -204,8 +213,12 @@ def search_one(desk, query, blocks, masks, widths, scores, ids, stats):
         simd.store_float(asked.blurs, scale * BLUR)
         top_k_lists(stored, lists, asked, plan.nprobe, plan.allowed, _kept(desk[CHOSEN]), plan.k,
                     kept, highest, scratch, stats)  # fmt: skip
-    else:
+    elif stored.signs > 0:
         stats[2] += top_k_signs(stored, blocks, masks, asked, plan.k, kept, highest, scratch)
+    else:
+        stats[2] += push_blocks(
+            stored, blocks, masks, blocks.size, asked, np.int64(0), plan.k, kept, scratch
+        )
     if plan.some < plan.k:
         distinct(kept, plan.k, plan.some, stored.ids)
         if plan.is_finer:
@@ -226,17 +239,20 @@ def _to(scores, ids):
 
 
 @inlined
-def _made(making, step, tables, asked, signs, query, width):
+def _made(making, step, tables, gains, asked, signs, query, width):
     """Make a query ready, as Codec.operands and Operands.asked do; whether its norm allows it."""
     if not _measured(making, asked.alpha, query):
         return False
     take(step, making.measured, making.dim, making.turned, making.scratch)
     if tables.spaces > 0:
         tabulate(tables, making.turned, making.spread)
+    if gains.width > 0:
+        gain(gains, making.turned, making.spread)
     if making.is_rounded:
         quantize_one(making.spread, making.program, making.segments, asked.entries, asked.seed,
                      asked.half, asked.gamma, asked.padded)  # fmt: skip
     if signs > 0:
+        weigh(gains, making.turned, making.dim)
         norm = np.sqrt(square_norm(making.turned, making.dim))
         simd.store_float(asked.norms, norm)
         prepare_one(asked, making.program, signs, norm * width, np.int64(0))

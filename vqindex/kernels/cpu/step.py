@@ -55,6 +55,23 @@ class Tables(NamedTuple):
     in_nibbles: int = 0
 
 
+class Gains(NamedTuple):
+    """What the entries of a query are multiplied by to meet levels, and how they are rounded twice.
+
+    gains    address of (dims,) float32
+    dims     entries that are coded
+    width    entries with those that fill words, 0 where a query meets levels as it is
+    fine     of them are rounded to int8; what that takes of them comes after all
+    errors   address of (dim,) float32, weights for the norm of a query, UNBOUND for none
+    """
+
+    gains: int = 0
+    dims: int = 0
+    width: int = 0
+    fine: int = 0
+    errors: int = 0
+
+
 @inlined
 def take(step, source, dim, to, scratch):
     """Map (dim,) float32 at `source` to `to`; scratch: see hadamard.scratch_floats."""
@@ -91,3 +108,30 @@ def tabulate(tables, query, to):
                 word, byte, half = at // 256, at % 256 // 32, at % 32 // 16
                 at = 256 * word + 128 * half + 16 * byte
             simd.store(to + 4 * at, total)
+
+
+@inlined
+def gain(gains, query, to):
+    """Write a query's entries (width + fine,) float32, as MixedCodes.spread has them."""
+    largest, limit = np.float32(0), np.float32(127)
+    for j in range(gains.width):
+        entry = np.float32(0)
+        if j < gains.dims:
+            entry = simd.load_float(query + 4 * j) * simd.load_float(gains.gains + 4 * j)
+        simd.store_float(to + 4 * j, entry)
+        largest = max(largest, abs(entry))
+    unit = largest / limit
+    for j in range(gains.fine):
+        entry = simd.load_float(to + 4 * j)
+        steps = entry / unit if unit > 0 else np.float32(0)
+        rounded = min(max(np.rint(steps), -limit), limit) * unit
+        simd.store_float(to + 4 * j, rounded)
+        simd.store_float(to + 4 * (gains.width + j), entry - rounded)
+
+
+@inlined
+def weigh(gains, query, dim):
+    """Multiply the entries of a query (dim,) float32 by their errors, if there are any."""
+    for j in range(0, 4 * dim if gains.errors != UNBOUND else 0, 4):
+        error = simd.load_float(gains.errors + j)
+        simd.store_float(query + j, simd.load_float(query + j) * error)
