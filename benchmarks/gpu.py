@@ -133,7 +133,7 @@ class Work:
         self._torch, self._device, self._dim = torch, device, d
         kind, codes = _KINDS[bits]
         blocks, chunks = -(-n // 32), -(-(-(-d // 64) * 64) // codes)
-        segment = SimpleNamespace(kind=kind, chunks=chunks)
+        segment = SimpleNamespace(kind=kind, chunks=chunks, pieces=chunks)
         self.nbytes = 32 * blocks * (16 * chunks + 4)
         whole, most = (64 * blocks * chunks,), 2**63 - 1
         codes_ = torch.randint(-most, most, whole, dtype=torch.int64, device="cuda")

@@ -14,7 +14,7 @@ import pytest
 HERE = Path(__file__).parent
 CUDA = HERE.parents[1] / "cuda"
 FLAGS = [
-    "-std=c++20", "-O1", "-g", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror",
+    "-std=c++20", "-O1", "-g1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror",
     "-Wno-unknown-pragmas", "-pthread",
 ]  # fmt: skip
 SANITIZERS = {

@@ -16,10 +16,11 @@ from vqindex.kernels.cpu import program, simd
 from vqindex.kernels.cpu.program import BLOCK
 from vqindex.layouts.base import Array
 
-EMPTY, SIGNS, PAIRS, NIBBLES, BYTES, TABLE4, TABLE8, FLOATS, HALVES = (
-    0, 1, 2, 4, 8, 16, 17, 32, 33,
+EMPTY, SIGNS, PAIRS, NIBBLES, BYTES, CODEWORDS, TABLE4, TABLE8, FLOATS, HALVES = (
+    0, 1, 2, 4, 8, 9, 16, 17, 32, 33,
 )  # fmt: skip
 PIECE = 16  # bytes
+_ROWS = CODEWORDS, FLOATS, HALVES  # whose bytes lie as on the CPU
 _WORD = 64  # dimensions
 _DECODED = (program.MIXED, program.CODE_ROWS, program.PYRAMID_ROWS, program.POLAR_ROWS)
 
@@ -36,6 +37,7 @@ class DeviceSegment:
     chunks   pieces of a row
     dims     entries of its share of a query
     table    16 bytes of levels
+    codebook levels of streams of codes, 4 or 8 bytes a word
     """
 
     fields: Fields
@@ -43,11 +45,17 @@ class DeviceSegment:
     chunks: int
     dims: int
     table: bytes = bytes(16)
+    codebook: bytes = b""
 
     @property
     def block_bytes(self) -> int:
         """Of 32 rows."""
         return BLOCK * PIECE * self.chunks
+
+    @property
+    def pieces(self) -> int:
+        """Those that meet the queries of a batch: streams are decoded to bytes then."""
+        return self.dims // PIECE if self.kind == CODEWORDS else self.chunks
 
     @property
     def is_decoded(self) -> bool:
@@ -62,7 +70,7 @@ class DeviceSegment:
         plane, rest = int(self.fields[program.PLANE]), int(self.fields[program.REST])
         if self.kind in (SIGNS, TABLE4):
             return (plane,)
-        return (rest,) if self.kind in (TABLE8, FLOATS, HALVES) else (plane, rest)
+        return (rest,) if self.kind in (TABLE8, *_ROWS) else (plane, rest)
 
     def pack(self, *columns: Array) -> Octets:
         """A slab's pieces, (blocks, chunks, 32, 16), from its columns or from its levels.
@@ -74,7 +82,7 @@ class DeviceSegment:
         if self.kind == BYTES:
             at = int(self.fields[program.OPERAND])
             return _by_piece(columns[0][:, :, at : at + self.dims])
-        if self.kind in (FLOATS, HALVES):
+        if self.kind in _ROWS:
             rows = np.ascontiguousarray(columns[0][:, :, 0]).view(np.uint8)
             return _by_piece(rows.reshape(-1, BLOCK, rows.shape[1]))
         if self.kind == TABLE8:
@@ -89,8 +97,23 @@ class DeviceSegment:
 
 
 def segments(fields: Fields, name: str) -> tuple[DeviceSegment, ...]:
-    """How each segment of a program (segments, FIELDS) lies; BackendError for a codec `name`."""
+    """How each segment of a program (segments, FIELDS) lies; BackendError for a codec `name`.
+
+    Streams of codes stay streams where they are alone: beside others a batch would have no kernel.
+    """
+    if len(fields) == 1 and fields[0, program.BITS] == program.CODE_ROWS:
+        return (_stream(fields[0]),)
     return tuple(_segment(row, name) for row in fields)
+
+
+def _stream(fields: Fields) -> DeviceSegment:
+    chunks, dims = -(-int(fields[program.REST_BYTES]) // PIECE), _WORD * int(fields[program.WORDS])
+    group = int(fields[program.GROUP])
+    shape = 1 << int(fields[program.WINDOW]), 4 if group <= 4 else 8
+    text = ctypes.string_at(int(fields[program.TABLE]), shape[0] * shape[1])
+    levels = np.frombuffer(text, np.uint8).reshape(shape) - np.uint8(simd.ROW_BIAS)
+    levels[:, group:] = 0
+    return DeviceSegment(fields, CODEWORDS, chunks, dims, codebook=levels.tobytes())
 
 
 def _segment(fields: Fields, name: str) -> DeviceSegment:

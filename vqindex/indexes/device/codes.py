@@ -22,6 +22,8 @@ from vqindex.memory import address, aligned_zeros
 
 ALIGN = 256
 _SEED = 0  # of the order in which a batch goes through blocks
+_STREAM = {"window": program.WINDOW, "stride": program.STRIDE, "count": program.CODES,
+           "group": program.GROUP}  # fmt: skip
 
 
 class Plan(NamedTuple):
@@ -48,7 +50,7 @@ class Plan(NamedTuple):
 
     @property
     def sizes(self) -> list[int]:
-        """Bytes: segments, factors, ids, ranks, slots, order, owners, masks, records."""
+        """Bytes: segments, factors, ids, ranks, slots, order, owners, masks, records, codebooks."""
         rows = BLOCK * self.blocks
         return [
             *(segment.block_bytes * self.blocks for segment in self.segments),
@@ -59,7 +61,9 @@ class Plan(NamedTuple):
             8 * self.blocks,
             4 * self.blocks if self.listed else 0,
             4 * self.blocks if self.listed else 0,
-            SEGMENT.itemsize * len(self.segments) + STORED.itemsize,
+            SEGMENT.itemsize * len(self.segments)
+            + STORED.itemsize
+            + sum(len(segment.codebook) for segment in self.segments),
         ]
 
 
@@ -175,6 +179,7 @@ class DeviceCodes:
         self, where: int, at: list[int], factors: dict[int, int], bias: int, rest: dict[str, int]
     ) -> None:
         segments = np.zeros(len(self.plan.segments), SEGMENT)
+        book, books = where + segments.nbytes + STORED.itemsize, b""
         for record, segment, codes in zip(segments, self.plan.segments, at, strict=False):
             fields = segment.fields
             record["codes"] = codes
@@ -183,12 +188,18 @@ class DeviceCodes:
             record["kind"], record["chunks"] = segment.kind, segment.chunks
             record["entries"], record["dims"] = fields[program.OPERAND], segment.dims
             record["table"] = np.frombuffer(segment.table, np.uint8)
+            if segment.kind == layouts.CODEWORDS:
+                record["codebook"] = book + len(books)
+                books += segment.codebook
+                for name, field in _STREAM.items():
+                    record[name] = fields[field]
         stored = np.zeros((), STORED)
         stored["segments"], stored["count"] = where, len(segments)
         stored["bias"] = factors.get(bias, 0)
         for name, value in rest.items():
             stored[name] = value
-        self._put(where, np.frombuffer(segments.tobytes() + stored.tobytes(), np.uint8))
+        whole = segments.tobytes() + stored.tobytes() + books
+        self._put(where, np.frombuffer(whole, np.uint8))
 
 
 def check_room(device: Device, nbytes: int, what: str) -> None:
