@@ -33,9 +33,7 @@ class Search:
     many   whether kernels are those of any segments, though there is but one
     """
 
-    def __init__(
-        self, index, asked, k, tile, capacity, room=None, sanitizer="address", many=False
-    ):
+    def __init__(self, index, asked, k, tile, capacity, room=None, sanitizer="address", many=False):
         self.index, self.asked, self.k, self.tile = index, asked, k, tile
         self.units, self.stored, nq = units_of(index), index.stored(), asked.nq
         self.room = room or max(8, -(-self.units // 8) * 8)
