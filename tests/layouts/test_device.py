@@ -93,6 +93,25 @@ def test_codes_without_a_kernel_are_named():
         layouts.segments(rows.codec.scorer.fields, "NUQ4")
 
 
+@pytest.mark.parametrize(
+    ("spec", "window", "stride", "group"),
+    [("TCQ2", 12, 4, 2), ("TCQ1.5", 12, 3, 2), ("VQ2", 4, 4, 2), ("VQ4", 4, 4, 4)],
+)
+def test_streams_of_codes(spec, window, stride, group):
+    rows = coded(spec, 72, n=100)
+    fields = rows.codec.scorer.fields
+    (segment,) = layouts.segments(fields, spec)
+    assert (segment.kind, segment.dims, segment.pieces) == (layouts.CODEWORDS, 128, 8)
+    whole = rows.codes.take(np.arange(rows.n), ["codes"])["codes"]
+    assert whole.shape[1] == max(8, -(-36 * 2 // group * stride // 8))
+    check(segment.pack(*slabs(rows.codes, segment)), whole)
+    book = np.frombuffer(segment.codebook, np.int8).reshape(1 << window, 4)
+    np.testing.assert_array_equal(book[:, :group], rows.codec.quantizer.book.words)
+    assert not book[:, group:].any()
+    beside, _ = layouts.segments(np.repeat(fields, 2, axis=0), spec)
+    assert beside.kind == layouts.BYTES
+
+
 @pytest.mark.parametrize("n", [0, 1, 31, 32, 33])
 def test_pieces_of_few_rows(n):
     rows = np.arange(20 * n, dtype=np.uint8).reshape(n, 20)

@@ -49,17 +49,25 @@ def test_a_scan_that_hands_sums_on_keeps_nothing():
 def test_a_batch_byte_by_byte():
     cut = batch.shape(3, [4], [48], shared_bytes=227 * 1024)
     launch = batch.batch(
-        cut, 0x1000, 0x2000, ASKED, WHERE, 10, 6, 0x80000, 0x90000, Counted(0xA0000, 8192)
-    )
+        cut, 0x1000, 0x2000, ASKED, WHERE, 10, 6, 0x80000, 0x90000, Counted(0xA0000, 8192),
+        0xB0000,
+    )  # fmt: skip
     macros = (("VQ_QUERIES", 8), ("VQ_KIND", 4))
     assert launch[:6] == ("batch", macros, "vq_batch", (1, 6, 1), 256, 8 * 64 * 24)
     assert launch.packed == struct.pack(
-        "<QQQQiiQi4xQQqQiiQI4xQii",
+        "<QQQQiiQi4xQQqQiiQI4xQiiQ",
         0x1000, 0x2000, 0x20004, 0x30008, 16, 3, 0x50000, 32, 0x60008, 0x70004, 9, 0x80000, 16, 10,
-        0x90000, 8192, 0xA0000, 0, 24,
+        0x90000, 8192, 0xA0000, 0, 24, 0xB0000,
     )  # fmt: skip
     dense = batch.batch(cut, 16, 16, ASKED, WHERE, 10, 6, 0, 8, Counted(4, 8192))
-    assert dense.arguments[-2] == 1
+    assert dense.arguments[-3] == 1
+
+
+def test_streams_are_spread_byte_by_byte():
+    launch = batch.spread(0x1000, WHERE, 96, 0x2000)
+    assert launch[:6] == ("spread", (), "vq_spread", (2, 24, 1), 256, 0)
+    assert launch.packed == struct.pack("<QQqQ", 0x1000, 0x60008, 9, 0x2000)
+    assert batch.shape(9, [9], [96], 227 * 1024) == batch.shape(9, [8], [96], 227 * 1024)
 
 
 def test_arranging_byte_by_byte():
