@@ -240,7 +240,7 @@ def _encoded(torch: Any, device: driver.Device, case: dict[str, Any], clock: Clo
     segments = torch.from_numpy(records.view(np.uint8).copy()).cuda()
     coding = Coding(
         d, "ip", "unbiased", levels.unit, segments.data_ptr(), 1, 0, signs.data_ptr(),
-        mixes.data_ptr(), *arrays[1].shape[:2],
+        mixes.data_ptr(), len(arrays[1]), d, arrays[1].shape[1],
     )  # fmt: skip
     launch = encode(
         coding, x.data_ptr(), n, 0, scale.data_ptr(), ratio.data_ptr(), 0, odd.data_ptr()

@@ -196,23 +196,23 @@ def test_records_are_as_large_as_kernels_think():
 
 
 def test_an_encoding_byte_by_byte():
-    coding = Coding(100, "cosine", "fixed", 0.25, 0x1000, 2, 0x2004, 0x3004, 0x4004, 2, 12)
-    launch = encode(coding, 0x5004, 77, 33, 0x6004, 0x7002, 0, 0x8004)
-    assert launch[:6] == ("encode", (), "vq_encode", (77, 1, 1), 128, 916)
+    coding = Coding(100, "cosine", "fixed", 0.25, 0x1000, 2, 0x2004, 0x3004, 0x4010, 2, 99, 12)
+    launch = encode(coding, 0x5004, 77, 33, 0x6004, 0x7002, 0, 0x8004, 0x9004)
+    assert launch[:6] == ("encode", (), "vq_encode", (77, 1, 1), 128, 900)
     assert launch.packed == struct.pack(
-        "<QqqiiQiiQQQiiffQQQQ",
-        0x5004, 77, 33, 100, 1, 0x2004, 12, 2, 0x3004, 0x4004, 0x1000, 2, 2, 0.25, 10.0,
-        0x6004, 0x7002, 0, 0x8004,
+        "<QqqiiQiii4xQQQiiffQQQQQ",
+        0x5004, 77, 33, 100, 1, 0x2004, 99, 12, 2, 0x3004, 0x4010, 0x1000, 2, 2, 0.25, 10.0,
+        0x6004, 0x7002, 0, 0x8004, 0x9004,
     )  # fmt: skip
     assert encode(coding, 4, 0, 0, 4, 0, 0, 4).grid == (0, 1, 1)
 
 
 def test_making_queries_ready_byte_by_byte():
-    making = Making(100, "cosine", 0x1004, 0x2004, 0x3004, 2, 12)
+    making = Making(102, "cosine", 0x1004, 0x2004, 0x3010, 2, 99, 12)
     launch = query(making, 0x5004, 0x6000, ASKED)
-    assert launch[:6] == ("query", (), "vq_query", (3, 1, 1), 128, 800)
+    assert launch[:6] == ("query", (), "vq_query", (3, 1, 1), 128, 832)
     assert launch.packed == struct.pack(
-        "<QiiQQQiiQQqQQi4xQ",
-        0x5004, 100, 2, 0x1004, 0x2004, 0x3004, 2, 12, 0x6000, 0x10000, 192, 0x20004, 0x30008, 16,
-        0x4000C,
+        "<QiiQQQiii4xQQqQQi4xQ",
+        0x5004, 102, 2, 0x1004, 0x2004, 0x3010, 2, 99, 12, 0x6000, 0x10000, 192,
+        0x20004, 0x30008, 16, 0x4000C,
     )  # fmt: skip
