@@ -9,6 +9,7 @@ from vqindex.errors import BackendError
 from vqindex.kernels.gpu import batch, records, scans, topk
 from vqindex.kernels.gpu.encode import Coding, encode
 from vqindex.kernels.gpu.launch import Launch, blocks, pointer
+from vqindex.kernels.gpu.qjl import Projection, qjl
 from vqindex.kernels.gpu.query import Making, query
 from vqindex.kernels.gpu.records import Asked, Counted, Where
 from vqindex.kernels.gpu.scans import Selection
@@ -205,6 +206,17 @@ def test_an_encoding_byte_by_byte():
         0x6004, 0x7002, 0, 0x8004, 0x9004,
     )  # fmt: skip
     assert encode(coding, 4, 0, 0, 4, 0, 0, 4).grid == (0, 1, 1)
+
+
+def test_a_projection_byte_by_byte():
+    projection = Projection(70, 300, 0.25, 0x1004, 0x2010, 2, 5)
+    launch = qjl(projection, 0x3004, 77, 33, 0x4000, 0x5004)
+    assert launch[:6] == ("qjl", (), "vq_qjl", (77, 1, 1), 128, 3 * 288 + 3 * 16)
+    assert launch.packed == struct.pack(
+        "<QqqiiiiQQQi4xQf",
+        0x3004, 77, 33, 70, 300, 5, 2, 0x1004, 0x2010, 0x4000, 3, 0x5004, 0.25,
+    )  # fmt: skip
+    assert qjl(projection, 4, 0, 0, 0, 4).grid == (0, 1, 1)
 
 
 def test_making_queries_ready_byte_by_byte():

@@ -21,7 +21,7 @@ def test_every_kernel_is_there_once():
             cut = batch.shape(nq, kinds, [4] * len(kinds), 227 * 1024)
             assert ("batch", cut.macros) in every
     sources_ = {path.stem for path in sources.folder().glob("*.cu")}
-    assert sources_ - {stem for stem, _ in every} == {"hadamard", "qjl"}  # no search asks for them
+    assert sources_ - {stem for stem, _ in every} == {"hadamard"}  # no binding asks for it
 
 
 def test_what_does_not_compile_is_told(monkeypatch, capsys):
