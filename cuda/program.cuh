@@ -17,6 +17,7 @@
 #define VQ_CODEWORDS 9
 #define VQ_TABLE4 16
 #define VQ_TABLE8 17
+#define VQ_SPARSE 18
 #define VQ_FLOATS 32
 #define VQ_HALVES 33
 

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ compile
 
 SPECS = [
     "EDEN4", "EDEN2", "EDEN1", "SQ8", "TQprod3", "LVQ4x4", "PQ9x8", "PQ8x4", "F16", "F32",
-    "Coarse4,EDEN2", "EDEN4,Rerank(f16)", "EDEN1,Rerank(f32)", "TCQ2", "TCQ1.5(window=9)", "VQ4(words=64)",
+    "Coarse4,EDEN2", "EDEN4,Rerank(f16)", "EDEN1,Rerank(f32)", "TCQ2", "TCQ1.5(window=9)",
+    "VQ4(words=64)", "NUQ4", "NUQ8",
 ]  # fmt: skip
 D = 72
 

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.errors import BackendError
 from vqindex.kernels.cpu import program, simd
 from vqindex.kernels.cpu.program import BLOCK
 from vqindex.layouts.base import Array
 
-EMPTY, SIGNS, PAIRS, NIBBLES, BYTES, CODEWORDS, TABLE4, TABLE8, FLOATS, HALVES = (
-    0, 1, 2, 4, 8, 9, 16, 17, 32, 33,
+EMPTY, SIGNS, PAIRS, NIBBLES, BYTES, CODEWORDS, TABLE4, TABLE8, SPARSE, FLOATS, HALVES = (
+    0, 1, 2, 4, 8, 9, 16, 17, 18, 32, 33,
 )  # fmt: skip
 PIECE = 16  # bytes
 _ROWS = CODEWORDS, FLOATS, HALVES  # whose bytes lie as on the CPU
@@ -70,7 +69,7 @@ class DeviceSegment:
         plane, rest = int(self.fields[program.PLANE]), int(self.fields[program.REST])
         if self.kind in (SIGNS, TABLE4):
             return (plane,)
-        return (rest,) if self.kind in (TABLE8, *_ROWS) else (plane, rest)
+        return (rest,) if self.kind in (TABLE8, SPARSE, *_ROWS) else (plane, rest)
 
     def pack(self, *columns: Array) -> Octets:
         """A slab's pieces, (blocks, chunks, 32, 16), from its columns or from its levels.
@@ -85,7 +84,7 @@ class DeviceSegment:
         if self.kind in _ROWS:
             rows = np.ascontiguousarray(columns[0][:, :, 0]).view(np.uint8)
             return _by_piece(rows.reshape(-1, BLOCK, rows.shape[1]))
-        if self.kind == TABLE8:
+        if self.kind in (TABLE8, SPARSE):
             return _by_piece(columns[0].swapaxes(1, 2))
         planes = [_words(columns[0], first, words)]
         further = self.fields[program.PLANES + 1 :][: int(self.fields[program.BITS]) - 1]
@@ -96,14 +95,14 @@ class DeviceSegment:
         return _nibbles(planes) if self.kind == NIBBLES else _two_words(planes[0])
 
 
-def segments(fields: Fields, name: str) -> tuple[DeviceSegment, ...]:
-    """How each segment of a program (segments, FIELDS) lies; BackendError for a codec `name`.
+def segments(fields: Fields) -> tuple[DeviceSegment, ...]:
+    """How each segment of a program (segments, FIELDS) lies.
 
     Streams of codes stay streams where they are alone: beside others a batch would have no kernel.
     """
     if len(fields) == 1 and fields[0, program.BITS] == program.CODE_ROWS:
         return (_stream(fields[0]),)
-    return tuple(_segment(row, name) for row in fields)
+    return tuple(_segment(row) for row in fields)
 
 
 def _stream(fields: Fields) -> DeviceSegment:
@@ -116,7 +115,7 @@ def _stream(fields: Fields) -> DeviceSegment:
     return DeviceSegment(fields, CODEWORDS, chunks, dims, codebook=levels.tobytes())
 
 
-def _segment(fields: Fields, name: str) -> DeviceSegment:
+def _segment(fields: Fields) -> DeviceSegment:
     bits, words = int(fields[program.BITS]), int(fields[program.WORDS])
     if words == 0:
         return DeviceSegment(fields, EMPTY, 0, 0)
@@ -127,12 +126,9 @@ def _segment(fields: Fields, name: str) -> DeviceSegment:
         return DeviceSegment(fields, TABLE4, -(-words // 2), 16 * words)
     if bits == program.OCTETS:
         return DeviceSegment(fields, TABLE8, -(-words // PIECE), words)
-    if bits == program.SPARSE:
-        raise BackendError(
-            f"there is no kernel for a GPU that scores the outliers of {name}; those of EDEN, TQ, "
-            "RaBitQ, SAQ, LVQ, QJL, PQ, RQ, VQ, TCQ, PVQ, F32, F16 and SQ8 are there."
-        )
     dims = _WORD * words
+    if bits == program.SPARSE:
+        return DeviceSegment(fields, SPARSE, -(-int(fields[program.REST_BYTES]) // PIECE), dims)
     if bits > 4 or bits in (*_DECODED, program.BYTE_ROWS):
         return DeviceSegment(fields, BYTES, dims // PIECE, dims)
     table = _magnitudes(int(fields[program.TABLE]))

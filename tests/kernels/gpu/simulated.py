@@ -9,7 +9,7 @@ from vqindex.kernels.reference import codebook
 from vqindex.kernels.reference.score import part
 
 SIGNS, PAIRS, NIBBLES, BYTES, CODEWORDS = 1, 2, 4, 8, 9
-TABLE4, TABLE8, FLOATS, HALVES = 16, 17, 32, 33
+TABLE4, TABLE8, SPARSE, FLOATS, HALVES = 16, 17, 18, 32, 33
 
 
 def array(address, dtype, *shape):
@@ -89,6 +89,12 @@ def part_of(segment, block, share, half, gamma):
             tables = tables.reshape(-1, 2, 8, 16).swapaxes(1, 2).reshape(dims, 16)
         tables = tables.reshape(dims, -1)
         raw = tables[np.arange(dims), codes[:, :dims]].sum(axis=1, dtype=np.int64)
+    elif kind == SPARSE:
+        each, count = int(segment["stride"]), int(segment["count"])
+        outliers = rows_of(segment, block)[:, : each * count].reshape(32, count, each)
+        coordinates = outliers[:, :, 0] + (256 * outliers[:, :, 1].astype(int) if each == 3 else 0)
+        met = share.view(np.int32)[np.minimum(coordinates, dims - 1)].astype(np.int64)
+        raw = (met * outliers[:, :, -1].view(np.int8)).sum(axis=1)
     elif kind:
         levels = levels_of(segment, block)[:, :dims].astype(np.int64)
         raw = levels @ share.view(np.int8)[:dims].astype(np.int64)

@@ -68,14 +68,13 @@ class Plan(NamedTuple):
 
 
 def plan(rows: Rows, codec: Codec, first: int) -> Plan:
-    """How rows are to lie by codes whose columns begin at `first`; BackendError of some codecs."""
+    """How rows are to lie by codes whose columns begin at `first`."""
     scorer = codec.scorer
     fields = scorer.fields
-    name = rows.recipe.spec if rows.fitted else "F32"
     scales = {int(f[program.SCALE]) for f in fields} | {int(f[program.RATIO]) - 1 for f in fields}
     ids = rows.id_column
     return Plan(
-        layouts.segments(fields, name),
+        layouts.segments(fields),
         tuple(sorted((scales | {scorer.bias}) - {program.NONE})),
         rows.codes.nblocks,
         len(ids),
@@ -193,6 +192,9 @@ class DeviceCodes:
                 books += segment.codebook
                 for name, field in _STREAM.items():
                     record[name] = fields[field]
+            elif segment.kind == layouts.SPARSE:
+                record["count"] = fields[program.CODES]
+                record["stride"] = fields[program.REST_BYTES] // fields[program.CODES]
         stored = np.zeros((), STORED)
         stored["segments"], stored["count"] = where, len(segments)
         stored["bias"] = factors.get(bias, 0)

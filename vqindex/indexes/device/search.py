@@ -33,7 +33,7 @@ ONE_PASS = 1 << 14  # keys that one block of threads merges
 SPREAD = 1 << 28  # bytes of a wave's streams, decoded
 STEMS = {
     layouts.SIGNS: "sign",  # where there is nothing else
-    layouts.TABLE4: "table", layouts.TABLE8: "table",
+    layouts.TABLE4: "table", layouts.TABLE8: "table", layouts.SPARSE: "table",
     layouts.CODEWORDS: "decoded", layouts.FLOATS: "decoded", layouts.HALVES: "decoded",
 }  # fmt: skip
 
@@ -94,7 +94,8 @@ class DeviceSearch:
         self.codes, self.device = codes, codes.device
         segments = codes.plan.segments
         self._kinds = [segment.kind for segment in segments]
-        self._chunks = [segment.chunks for segment in segments]
+        looked_up = layouts.TABLE4, layouts.TABLE8
+        self._tables = [segment.chunks * (segment.kind in looked_up) for segment in segments]
         self._pieces = [segment.pieces for segment in segments]
         names = [stems.get(kind, "scalar") for kind in self._kinds]
         self._streams = self._kinds == [layouts.CODEWORDS]
@@ -161,7 +162,7 @@ class DeviceSearch:
         for i, (stem, span) in enumerate(self._chain):
             before = space.sums if i else 0
             after = space.sums if i + 1 < len(self._chain) else 0
-            shared = scans.shared(stem, self._chunks[slice(*span)], self.device.shared_bytes)
+            shared = scans.shared(stem, self._tables[slice(*span)], self.device.shared_bytes)
             queue(scans.scan(
                 stem, self.codes.stored, span, asked, where, chosen, before, after, shared
             ))  # fmt: skip
