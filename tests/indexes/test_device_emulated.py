@@ -50,6 +50,13 @@ def test_flat(spec, metric):
     check(index, copy, vectors(9, seed=3), filter=index.ids % 3 == 0)
 
 
+def test_outliers_of_more_dimensions_than_a_byte_counts():
+    rows, asked = (np.random.default_rng(n).standard_normal((n, 300)) for n in (300, 3))
+    index = vq.index_factory("NUQ4", metric="ip")
+    index.fit(rows).add(rows)
+    check(index, DeviceIndex(index, FakeDevice(emulated.run)), asked.astype(np.float32))
+
+
 def test_lists():
     index, copy = pair("IVF4,EDEN4,Rerank(f16)")
     for q in (vectors(1, seed=3), vectors(9, seed=3)):
