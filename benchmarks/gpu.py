@@ -7,6 +7,7 @@ torch's way is the product of all rows with the queries, and topk, in pieces tha
 
 import gc
 import json
+import re
 import statistics
 import sys
 import time
@@ -37,7 +38,9 @@ _COLUMNS = (
     ("case", "name"), ("ms", "ms"), ("spread", "spread"), ("a second", "qps"),
     ("% of copy", "of_copy"), ("% of int8", "of_int8"), ("by dp4a, ms", "scalar_ms"),
     ("torch bf16, ms", "bf16_ms"), ("torch int8, ms", "int8_ms"), ("target", "target"),
+    ("met", "met"),
 )  # fmt: skip
+_TARGET = re.compile(r"(?:([\d.,]+) % of (\w+)|([\d.,]+) (ms)|([\d.,]+) a second)(?:, |$)")
 
 
 class Clock:
@@ -82,6 +85,7 @@ def run(only: list[str] | None = None) -> dict[str, Any]:
         try:
             for figures in measures(torch, device, case, ceilings, clock):
                 case |= figures
+                case["met"] = met(case)
                 print(json.dumps(record), file=sys.stderr, flush=True)
         except Exception as error:  # of this case: others may be well
             case["error"] = repr(error)
@@ -95,13 +99,25 @@ def chosen(only: list[str] | None = None) -> list[dict[str, Any]]:
     return [case for case in cases if not only or any(word in case["name"] for word in only)]
 
 
+def met(case: Mapping[str, Any]) -> str:
+    """Whether figures reach all that `target` names: "yes", "no", or "" where some are missing."""
+    reached = []
+    for share, ceiling, most, _, least in _TARGET.findall(case["target"]):
+        name = f"of_{ceiling}" if share else "ms" if most else "qps"
+        limit = float((share or most or least).replace(",", ""))
+        if name not in case:
+            return ""
+        reached.append(case[name] <= limit if most else case[name] >= limit)
+    return "yes" if all(reached) else "no"
+
+
 def measures(
     torch: Any, device: driver.Device, case: dict[str, Any], ceilings: dict[str, float],
     clock: Clock,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """Figures of a case, ours before torch's."""
     if "queries" not in case:
-        yield _encoded(torch, device, case, clock)
+        yield _encoded(torch, device, case, ceilings, clock)
         return
     n, d, nq, k = (case[name] for name in ("rows", "dim", "queries", "k"))
     start = time.perf_counter()
@@ -110,11 +126,8 @@ def measures(
     built = time.perf_counter() - start
     ms = clock(work.search(nq, k))
     done = {"copy": work.nbytes, "int8": 2 * n * d * nq}
-    yield {"built_s": built, "ms": ms, "spread": clock.spread, "qps": nq / ms * 1e3} | {
-        f"of_{name}": 100 * amount / ms * 1e3 / ceilings[name]
-        for name, amount in done.items()
-        if name in ceilings
-    }
+    figures = {"built_s": built, "ms": ms, "spread": clock.spread, "qps": nq / ms * 1e3}
+    yield figures | _shares(done, ms, ceilings)
     if case["bits"] == 1 and nq == 1:
         yield {"scalar_ms": clock(work.search(nq, k, {}))}
     del work
@@ -126,6 +139,15 @@ def measures(
             yield {f"{name}_error": str(error)[:300]}
 
 
+def _shares(done: dict[str, int], ms: float, ceilings: dict[str, float]) -> dict[str, float]:
+    """Per cent of ceilings that so many bytes or operations are."""
+    return {
+        f"of_{name}": 100 * amount / ms * 1e3 / ceilings[name]
+        for name, amount in done.items()
+        if name in ceilings
+    }
+
+
 class Work:
     """Codes of random bytes on a GPU, and searches of them."""
 
@@ -133,7 +155,7 @@ class Work:
         self._torch, self._device, self._dim = torch, device, d
         kind, codes = _KINDS[bits]
         blocks, chunks = -(-n // 32), -(-(-(-d // 64) * 64) // codes)
-        segment = SimpleNamespace(kind=kind, chunks=chunks)
+        segment = SimpleNamespace(kind=kind, chunks=chunks, pieces=chunks)
         self.nbytes = 32 * blocks * (16 * chunks + 4)
         whole, most = (64 * blocks * chunks,), 2**63 - 1
         codes_ = torch.randint(-most, most, whole, dtype=torch.int64, device="cuda")
@@ -214,7 +236,10 @@ def _of_torch(torch: Any, dtype: Any, n: int, d: int, nq: int, k: int, clock: Cl
     return clock(go)
 
 
-def _encoded(torch: Any, device: driver.Device, case: dict[str, Any], clock: Clock) -> Any:
+def _encoded(
+    torch: Any, device: driver.Device, case: dict[str, Any], ceilings: dict[str, float],
+    clock: Clock,
+) -> dict[str, Any]:  # fmt: skip
     """Milliseconds of rotating and coding rows by Lloyd-Max levels."""
     n, d, bits = case["rows"], case["dim"], case["bits"]
     rotation, levels = HadamardRotation().fit(None, d, 0), scalar_levels(bits, d)
@@ -240,14 +265,15 @@ def _encoded(torch: Any, device: driver.Device, case: dict[str, Any], clock: Clo
     segments = torch.from_numpy(records.view(np.uint8).copy()).cuda()
     coding = Coding(
         d, "ip", "unbiased", levels.unit, segments.data_ptr(), 1, 0, signs.data_ptr(),
-        mixes.data_ptr(), *arrays[1].shape[:2],
+        mixes.data_ptr(), len(arrays[1]), d, arrays[1].shape[1],
     )  # fmt: skip
     launch = encode(
         coding, x.data_ptr(), n, 0, scale.data_ptr(), ratio.data_ptr(), 0, odd.data_ptr()
     )
     stream = torch.cuda.current_stream().cuda_stream
     ms = clock(lambda: device.launch(launch, stream))
-    return {"ms": ms, "spread": clock.spread, "qps": n / ms * 1e3}
+    figures = {"ms": ms, "spread": clock.spread, "qps": n / ms * 1e3}
+    return figures | _shares({"copy": x.nbytes + out.nbytes + 6 * rows}, ms, ceilings)
 
 
 def report(record: dict[str, Any]) -> str:

@@ -7,7 +7,8 @@
 // scores meet each query's k-th best so far, and only rows that pass leave the registers.
 //
 // Shapes     codes (blocks, chunks, 32) x 16 bytes a segment; arranged (tiles, units, VQ_QUERIES,
-//            16) words; buffer (queries, capacity) keys
+//            16) words; buffer (queries, capacity) keys. Of CODEWORDS, decoded by spread.cu, as BYTES
+//            of the wave's blocks alone
 // Bytes      16 * chunks a row and segment for each tile of queries, mostly out of the L2 cache where
 //            tiles run side by side; 64 a unit and query for each block of threads
 // Work       a row of d dimensions takes d * VQ_QUERIES / 4,096 mma and 1.2 instructions a
@@ -53,7 +54,7 @@ VQ_DEVICE void multiply_add(i32 c[4], const u32 a[4], u32 b0, u32 b1) {
 VQ_DEVICE i32 units_of(i32 kind) { return words_of(kind) / 4; }
 
 VQ_DEVICE i32 units_of(const Segment& segment) {
-    return (segment.chunks + 3) / 4 * units_of(segment.kind);
+    return (pieces_of(segment) + 3) / 4 * units_of(segment.kind);
 }
 
 VQ_DEVICE i32 units_of(const Stored& stored) {
@@ -128,12 +129,18 @@ struct Cell {
     VQ_DEVICE i32 query(int tile, int j) const { return 8 * tile + 2 * (i32)in_group + j; }
 };
 
+// A segment's codes of one block.
+struct Rows {
+    const uint4* codes;
+    i32 chunks;
+};
+
 // 16 bytes of four rows each, zeros beyond the last chunk.
-VQ_DEVICE void load_rows(const Segment& segment, const uint4* codes, i32 chunk, uint4 out[4]) {
-    bool there = chunk < segment.chunks;
+VQ_DEVICE void load_rows(const Rows& rows, i32 chunk, uint4 out[4]) {
+    bool there = chunk < rows.chunks;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-        out[i] = there ? load_codes(codes + chunk * 32LL + 8 * i) : make_uint4(0, 0, 0, 0);
+        out[i] = there ? load_codes(rows.codes + chunk * 32LL + 8 * i) : make_uint4(0, 0, 0, 0);
     }
 }
 
@@ -156,23 +163,23 @@ VQ_DEVICE void add_unit(Sums& sums, const u32 levels[4][4], const uint4* queries
 // Add what units first..last-1 of a segment give; `queries` holds those units.
 template <int KIND>
 VQ_DEVICE void add_units(
-    Sums& sums, const Segment& segment, i64 block, i32 first, i32 last, const uint4* queries,
+    Sums& sums, const Segment& segment, Rows rows, i32 first, i32 last, const uint4* queries,
     Cell cell) {
     constexpr i32 EACH = KIND == VQ_SIGNS ? 8 : KIND == VQ_PAIRS ? 4 : KIND == VQ_BYTES ? 1 : 2;
     constexpr i32 STEP = EACH < 2 ? EACH : 2;
     u32 table[4];
     spread_table(segment, table);
-    const uint4* codes = segment.codes + (block * segment.chunks * 32 + cell.group);
+    rows.codes += cell.group;
     queries += cell.group * 4 + cell.in_group;
     i32 chunk = first / EACH * 4 + (i32)cell.in_group;
     uint4 here[4], next[VQ_AHEAD][4];
 #pragma unroll
-    for (int i = 0; i < VQ_AHEAD; i++, chunk += 4) load_rows(segment, codes, chunk, next[i]);
+    for (int i = 0; i < VQ_AHEAD; i++, chunk += 4) load_rows(rows, chunk, next[i]);
 #pragma unroll 1
     for (i32 unit = first; unit < last; unit += EACH) {
 #pragma unroll
         for (int i = 0; i < 4; i++) here[i] = next[0][i], next[0][i] = next[VQ_AHEAD - 1][i];
-        load_rows(segment, codes, chunk, next[VQ_AHEAD - 1]);
+        load_rows(rows, chunk, next[VQ_AHEAD - 1]);
         chunk += 4;
 #pragma unroll 1
         for (int step = 0; step < EACH; step += STEP) {
@@ -192,23 +199,23 @@ VQ_DEVICE void add_units(
 }
 
 VQ_DEVICE void add_units_of(
-    Sums& sums, const Segment& segment, i64 block, i32 first, i32 last, const uint4* queries,
+    Sums& sums, const Segment& segment, Rows rows, i32 first, i32 last, const uint4* queries,
     Cell cell) {
 #if VQ_MANY
     switch (segment.kind) {
         case VQ_NIBBLES:
-            return add_units<VQ_NIBBLES>(sums, segment, block, first, last, queries, cell);
+            return add_units<VQ_NIBBLES>(sums, segment, rows, first, last, queries, cell);
         case VQ_LEVELS16:
-            return add_units<VQ_LEVELS16>(sums, segment, block, first, last, queries, cell);
+            return add_units<VQ_LEVELS16>(sums, segment, rows, first, last, queries, cell);
         case VQ_SIGNS:
-            return add_units<VQ_SIGNS>(sums, segment, block, first, last, queries, cell);
+            return add_units<VQ_SIGNS>(sums, segment, rows, first, last, queries, cell);
         case VQ_PAIRS:
-            return add_units<VQ_PAIRS>(sums, segment, block, first, last, queries, cell);
+            return add_units<VQ_PAIRS>(sums, segment, rows, first, last, queries, cell);
         case VQ_BYTES:
-            return add_units<VQ_BYTES>(sums, segment, block, first, last, queries, cell);
+            return add_units<VQ_BYTES>(sums, segment, rows, first, last, queries, cell);
     }
 #else
-    add_units<VQ_KIND>(sums, segment, block, first, last, queries, cell);
+    add_units<VQ_KIND>(sums, segment, rows, first, last, queries, cell);
 #endif
 }
 
@@ -312,7 +319,7 @@ VQ_DEVICE void copy_units(uint4* to, const uint4* from, i32 units) {
 
 // One segment's sums of a block; all threads of the block take part where queries are not whole.
 VQ_DEVICE void sum_segment(
-    Sums& sums, const Segment& segment, i64 block, bool here, const uint4* arranged, i32 start,
+    Sums& sums, const Segment& segment, Rows rows, bool here, const uint4* arranged, i32 start,
     i32 room, bool whole, uint4* queries, Cell cell) {
     i32 units = units_of(segment);
 #pragma unroll
@@ -326,7 +333,7 @@ VQ_DEVICE void sum_segment(
             copy_units(queries, arranged + (i64)(start + first) * VQ_QUERIES * 4, last - first);
             __syncthreads();
         }
-        if (here) add_units_of(sums, segment, block, first, last, own, cell);
+        if (here) add_units_of(sums, segment, rows, first, last, own, cell);
     }
 }
 
@@ -334,7 +341,8 @@ VQ_DEVICE void sum_segment(
 extern "C" __global__ void __launch_bounds__(VQ_THREADS, VQ_BLOCKS) vq_batch(
     const Stored* stored, const uint4* arranged, const float* half, const float* gamma, i32 padded,
     i32 nq, const float* shares, i32 lists, const i64* blocks, const u32* masks, i64 nblocks,
-    const u64* best, i32 keep, i32 k, u64* buffer, u32 capacity, u32* counts, i32 dense, i32 room) {
+    const u64* best, i32 keep, i32 k, u64* buffer, u32 capacity, u32* counts, i32 dense, i32 room,
+    const uint4* spread) {
     VQ_DYNAMIC(uint4, queries);
     __shared__ u64 least[VQ_QUERIES];
     i32 units = units_of(*stored);
@@ -369,8 +377,12 @@ extern "C" __global__ void __launch_bounds__(VQ_THREADS, VQ_BLOCKS) vq_batch(
         i32 start = 0;
         for (i32 s = 0; s < (VQ_MANY ? stored->count : 1); s++) {
             const Segment& segment = stored->segments[s];
-            sum_segment(sums, segment, block, here, arranged, start, room, whole, queries,
-                        cell);
+            Rows rows = {segment.codes + block * segment.chunks * 32, segment.chunks};
+            if (VQ_KIND == VQ_BYTES && spread) {
+                rows.chunks = pieces_of(segment);
+                rows.codes = spread + at * rows.chunks * 32;
+            }
+            sum_segment(sums, segment, rows, here, arranged, start, room, whole, queries, cell);
             if (here) finish_segment(sums, batch, s, block, cell, total);
             start += units_of(segment);
         }

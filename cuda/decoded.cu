@@ -1,17 +1,18 @@
 // Scores of rows that are decoded as they are read: streams of codewords (trellis and vector
 // quantizers), whose decoding is fused with the inner product, and rows of float32 and float16.
 //
-// A codeword's code is `window` bits from bit j * stride of a row's stream on, which wrap round the
-// stream's end; it names `group` levels of a codebook. Floats are summed as on the CPU: sixteen lanes
-// over dimensions j, j + 16, ..., then halves first, products and sums rounded one by one.
+// Streams are read as codewords.cuh says. Floats are summed as on the CPU: sixteen lanes over
+// dimensions j, j + 16, ..., then halves first, products and sums rounded one by one.
 //
 // Shapes     codes (blocks, chunks, 32) x 16 bytes; codebook (2^window, 4 or 8) int8; query int8 of
 //            CODEWORDS, (dims,) float32 of FLOATS and HALVES, whose rows are padded with zeros
 // Bytes      16 * chunks a row and segment, and 4 for each factor; a codebook stays in the L1 and L2
 //            caches
-// Work       of CODEWORDS a look-up and one or two dp4a a code; of floats 2 operations a dimension
+// Work       of CODEWORDS a look-up a code and a dp4a every four levels; of floats 2 operations a
+//            dimension
 // Resources  256 threads, at most 80 registers; 8 VQ_KEEP + 16 KB for the queue; a query is read
 //            through the L1 cache
+#include "codewords.cuh"
 #include "scan.cuh"
 
 struct Decoded {
@@ -22,48 +23,11 @@ struct Decoded {
         __syncthreads();
     }
 
-    // Four entries of a query from j on, of `left` that count; j is any number.
-    VQ_DEVICE static u32 four_of(const i8* entries, i32 j, i32 left) {
-        u32 word = 0;
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            if (i < left) word |= (u32)(u8)entries[j + i] << 8 * i;
-        }
-        return word;
-    }
-
-    VQ_DEVICE static i32 add_code(
-        const Segment& segment, const i8* entries, i32 j, u32 code, i32 raw) {
-        i32 group = segment.group, at = j * group;
-        i32 left = segment.dims - at < group ? segment.dims - at : group;
-        if (group <= 4) {
-            return dot4(((const u32*)segment.codebook)[code], four_of(entries, at, left), raw);
-        }
-        uint2 levels = ((const uint2*)segment.codebook)[code];
-        raw = dot4(levels.x, four_of(entries, at, left), raw);
-        return dot4(levels.y, four_of(entries, at + 4, left - 4), raw);
-    }
-
     VQ_DEVICE i32 raw_codewords(const Segment& segment, const uint4* codes) const {
-        const i8* entries = scan->entries + segment.entries;
-        i32 window = segment.window, stride = segment.stride, total = segment.count * stride;
-        u64 mask = (1ull << window) - 1, bits = 0;
-        i32 have = 0, j = 0, raw = 0;
-        for (i32 word = 0; word < 4 * segment.chunks && j * stride + window <= total; word++) {
-            bits |= (u64)((const u32*)(codes + word / 4 * 32))[word % 4] << have;
-            have += 32;
-            while (have >= window && j * stride + window <= total) {
-                raw = add_code(segment, entries, j, (u32)(bits & mask), raw);
-                bits >>= stride;
-                have -= stride;
-                j++;
-            }
-        }
-        have = total - j * stride;
-        bits = (bits & ((1ull << have) - 1)) | (u64)((const u32*)codes)[0] << have;
-        for (; j < segment.count; j++, bits >>= stride) {
-            raw = add_code(segment, entries, j, (u32)(bits & mask), raw);
-        }
+        const u32* entries = (const u32*)(scan->entries + segment.entries);
+        Levels levels(segment, codes, 0);
+        i32 words = (segment.count * segment.group + 3) / 4, raw = 0;
+        for (i32 w = 0; w < words; w++) raw = dot4(levels.next_four(), entries[w], raw);
         return raw;
     }
 

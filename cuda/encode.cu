@@ -6,15 +6,17 @@
 // whose norm is too small or large for its square under cosine are counted in `odd`: the CPU scales
 // those first, so code them there.
 //
-// Shapes     x (n, dim) float32, row i becoming row first + i; center (dim,) or 0; signs, mixes as
-//            hadamard.cu has them, rounds 0 for rows that are rotated already;
+// Shapes     x (n, dim) float32, row i becoming row first + i; center (dim,) or 0; runs, signs
+//            and mixes as hadamard.cuh has them, rounds 0 for rows that are rotated already;
 //            segments (count,), whose `codes` are written: `codebook` is the address of
 //            (2 * window - 1,) float32, thresholds and then levels t + 1/2, `window` how many
 //            magnitudes, `count` entries coded (dim in all); kind SIGNS, PAIRS, NIBBLES or BYTES
-//            scale, bias (rows,) float32, ratio (rows,) float16, each 0 where there is none
+//            scale, bias (rows,) float32, ratio (rows,) float16, each 0 where there is none;
+//            rest (n, dim) float32, or 0: what codes leave of rotated rows, for a sketch
 // Bytes      4 * dim read, codes and 4 to 10 for factors written a row
 // Work       that of the rotation, and log2(magnitudes) + 12 operations a dimension
-// Resources  grid of any size, 128 threads, at most 64 registers; 9 * dim + 16 bytes of dynamic shared memory
+// Resources  grid of any size, 128 threads, at most 80 registers; 9 * dim bytes of dynamic shared memory,
+//            of eight of which dim is rounded up to a multiple of four
 #include "hadamard.cuh"
 #include "program.cuh"
 
@@ -180,10 +182,22 @@ VQ_DEVICE float rounded_square(
     return square_sum(y, dim, &shared.slot);
 }
 
-extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 8) vq_encode(
-    const float* x, i64 n, i64 first, i32 dim, i32 metric, const float* center, i32 p, i32 rounds,
-    const float* signs, const float* mixes, const Segment* segments, i32 count, i32 rule,
-    float unit, float root, float* scale, u16* ratio, float* bias, u32* odd) {
+// What codes leave of a rotated row: all of it where there are no segments.
+VQ_DEVICE void write_rest(
+    const Segment* segments, i32 count, const float* y, const u8* codes, i32 dim, float scale,
+    float* rest) {
+    i32 s = 0, end = count ? segments[0].count : dim;
+    for (i32 j = (i32)threadIdx.x; j < dim; j += VQ_ROW_THREADS) {
+        while (j >= end) end += segments[++s].count;
+        float part = count ? multiply(level_of(segments[s], codes[j]), scale) : 0.0f;
+        rest[j] = subtract(y[j], y[j] < 0 ? -part : part);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 6) vq_encode(
+    const float* x, i64 n, i64 first, i32 dim, i32 metric, const float* center, i32 run, i32 p,
+    i32 rounds, const float* signs, const float* mixes, const Segment* segments, i32 count, i32 rule,
+    float unit, float root, float* scale, u16* ratio, float* bias, u32* odd, float* rest) {
     VQ_DYNAMIC(float, memory);
     __shared__ Shared shared;
     for (i64 i = blockIdx.x; i < n; i += gridDim.x) {
@@ -193,8 +207,8 @@ extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 8) vq_encode(
         __syncthreads();
         bool is_odd = measure_row(memory, dim, center, metric, shared);
         float own = bias ? square_sum(memory, dim, &shared.slot) : 0;
-        float* y = rotate_row(memory, memory + dim, dim, p, rounds, signs, mixes);
-        u8* codes = (u8*)(memory + 2 * dim);
+        float* y = rotate_row(memory, memory + room_of(dim), dim, run, p, rounds, signs, mixes);
+        u8* codes = (u8*)(memory + 2 * room_of(dim));
         float square = square_sum(y, dim, &shared.slot), norm = square_root(square);
         float factor = norm != 0 ? divide(root, norm) : 0;
         double dot = 0, levels = 0, sizes = 0;
@@ -212,7 +226,9 @@ extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 8) vq_encode(
         float scaled = rule == VQ_UNBIASED ? quotient(squares, dot) : quotient(dot, levels);
         if (rule == VQ_FIXED) scaled = divide(multiply(norm, unit), root);
         float offset = subtract(0.0f, own);
-        if (bias && rule == VQ_BIASED) {
+        if (rest) {
+            write_rest(segments, count, y, codes, dim, scaled, rest + i * dim);
+        } else if (bias && rule == VQ_BIASED) {
             float rounded = rounded_square(segments, count, y, codes, dim, scaled, shared);
             offset = subtract(offset, subtract(rounded, square));
         }

@@ -17,6 +17,7 @@
 #define VQ_CODEWORDS 9
 #define VQ_TABLE4 16
 #define VQ_TABLE8 17
+#define VQ_SPARSE 18
 #define VQ_FLOATS 32
 #define VQ_HALVES 33
 
@@ -99,11 +100,16 @@ VQ_DEVICE uint4 load_codes(const uint4* at) {
 #endif
 }
 
-// Words of a query that 16 bytes of codes meet, four entries each.
+// 16-byte pieces of a row's codes as they meet a query: of streams, once they are decoded to BYTES.
+VQ_DEVICE i32 pieces_of(const Segment& segment) {
+    return segment.kind == VQ_CODEWORDS ? segment.dims / 16 : segment.chunks;
+}
+
+// Words of a query that such a piece meets, four entries each.
 VQ_DEVICE i32 words_of(i32 kind) {
     if (kind == VQ_SIGNS) return 32;
     if (kind == VQ_PAIRS) return 16;
-    if (kind == VQ_BYTES) return 4;
+    if (kind == VQ_BYTES || kind == VQ_CODEWORDS) return 4;
     return kind == VQ_EMPTY ? 0 : 8;
 }
 

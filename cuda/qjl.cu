@@ -11,7 +11,7 @@
 // Bytes      4 * dim read, bits / 8 + 4 written a row
 // Work       that of ceil(bits / dim) rotations
 // Resources  grid of any size, 128 threads, at most 64 registers; 12 * dim bytes of dynamic shared
-//            memory and a bit for each sign, rounded up to 16 bytes
+//            memory, dim rounded up to a multiple of four, and a bit for each sign, rounded up to 16 bytes
 #include "hadamard.cuh"
 
 #ifdef __CUDACC__
@@ -38,8 +38,9 @@ extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 8) vq_qjl(
     const float* mixes, u32* codes, i32 chunks, float* scale, float worth) {
     VQ_DYNAMIC(float, memory);
     __shared__ float lanes[16];
-    float *own = memory, *a = memory + dim, *b = memory + 2 * dim;
-    u32* words = (u32*)(memory + 3 * dim);
+    i32 room = room_of(dim);
+    float *own = memory, *a = memory + room, *b = memory + 2 * room;
+    u32* words = (u32*)(memory + 3 * room);
     for (i64 i = blockIdx.x; i < n; i += gridDim.x) {
         i64 row = first + i;
         __syncthreads();
@@ -49,7 +50,8 @@ extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 8) vq_qjl(
         for (i32 start = 0, k = 0; start < bits; start += dim, k++) {
             for (i32 j = (i32)threadIdx.x; j < dim; j += VQ_ROW_THREADS) a[j] = own[j];
             const float* mix = mixes + (i64)k * rounds * p * p;
-            const float* z = rotate_row(a, b, dim, p, rounds, signs + (i64)k * rounds * dim, mix);
+            const float* z = rotate_runs(
+                a, b, dim, dim, p, rounds, signs + (i64)k * rounds * dim, mix);
             i32 here = bits - start < dim ? bits - start : dim;
             for (i32 j = (i32)threadIdx.x; j < here; j += VQ_ROW_THREADS) {
                 u32 bit = (u32)(start + j);

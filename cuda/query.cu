@@ -1,7 +1,8 @@
 // Queries made ready to meet codes: what the CPU's codec does before a search, with its very bits.
 //
 //     asked     2 (q - center) under l2, q / |q| under cosine, q itself else
-//     turned    rounds of signs, butterflies and a small matrix; see hadamard_rotation.py
+//     turned    runs of it, by rounds of signs, butterflies and a small matrix; see
+//               hadamard_rotation.py
 //     entries   int8 and their scale, for each segment; float32 where rows are floats
 //     alpha     -|asked|^2 / 4 under l2, else <asked, center>
 //
@@ -10,7 +11,8 @@
 //
 // Shapes     queries (nq, dim) float32; entries (nq, row_bytes); one block for each query
 // Bytes      4 * dim read and row_bytes written a query; signs and matrices out of a cache
-// Resources  128 threads, at most 64 registers; 8 * dim bytes of dynamic shared memory
+// Resources  128 threads, at most 80 registers; 8 * dim bytes of dynamic shared memory, dim rounded
+//            up to a multiple of four
 #include "hadamard.cuh"
 #include "program.cuh"
 
@@ -126,16 +128,16 @@ VQ_DEVICE void quantize(
     __syncthreads();
 }
 
-// center 0 for none; signs and mixes as hadamard.cu has them; the rest as README.md has queries,
+// center 0 for none; runs, signs and mixes as hadamard.cuh has them; the rest as README.md has queries,
 // written but for `stored`.
-extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 8) vq_query(
+extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 6) vq_query(
     const float* queries, i32 dim, i32 metric, const float* center, const float* signs,
-    const float* mixes, i32 rounds, i32 p, const Stored* stored, i8* entries, i64 row_bytes,
+    const float* mixes, i32 rounds, i32 run, i32 p, const Stored* stored, i8* entries, i64 row_bytes,
     float* half, float* gamma, i32 padded, float* alpha) {
     VQ_DYNAMIC(float, memory);
     __shared__ Shared shared;
     i64 query = blockIdx.x;
-    float *a = memory, *b = memory + dim;
+    float *a = memory, *b = memory + room_of(dim);
     for (i32 j = (i32)threadIdx.x; j < dim; j += VQ_ROW_THREADS) {
         float x = queries[query * dim + j];
         if (metric == VQ_L2) x = multiply(center ? subtract(x, center[j]) : x, 2.0f);
@@ -152,7 +154,7 @@ extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 8) vq_query(
         if (threadIdx.x == 0) alpha[query] = center ? (float)dot_in_turn(a, b, dim) : 0.0f;
     }
     __syncthreads();
-    const float* x = rotate_row(a, b, dim, p, rounds, signs, mixes);
+    const float* x = rotate_row(a, b, dim, run, p, rounds, signs, mixes);
     entries += query * row_bytes;
     for (i32 s = 0; s < stored->count; s++) {
         const Segment& segment = stored->segments[s];

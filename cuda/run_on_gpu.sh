@@ -69,6 +69,8 @@ wanted = (work / "wanted").read_text().split() if (work / "wanted").exists() els
 record["not_run"] = [name for name in wanted if name not in steps]
 record["failed"] = [name for name, step in steps.items() if step["code"]]
 record["failed"] += [case["name"] for case in cases if "error" in case]
+if (work / "no_gpu").exists():
+    record["no_gpu"] = (work / "no_gpu").read_text().strip()
 gpu = steps.get("environment", {}).get("record", {}).get("gpu")
 record["right"] = bool(gpu) and not record["failed"] and not record["not_run"]
 part = out.with_name(f"{out.name}.{os.getpid()}")
@@ -97,6 +99,30 @@ if sys.argv[1] == 'cuda.core' and int(metadata.version('cuda-core').split('.')[0
     done
 }
 
+gpu_tests=tests/indexes/test_device_gpu.py
+mapfile -t tests < <(grep -o '^def test_\w*' "$gpu_tests" | cut -c5-)
+mapfile -t cases < <(sed -n 's/^name = "\(.*\)"/\1/p' benchmarks/gpu.toml)
+tools=(memcheck racecheck initcheck synccheck)
+command -v compute-sanitizer >/dev/null || tools=()
+{
+    printf '%s\n' environment driver compile cpu "${tests[@]}"
+    printf 'speed-%s\n' "${!cases[@]}"
+    printf '%s\n' memcheck racecheck initcheck synccheck
+} >"$work/wanted"
+if ! timeout 60 "$python" -c "
+import ctypes, sys
+try:
+    cuda, count = ctypes.CDLL('libcuda.so.1'), ctypes.c_int(0)
+except OSError as error:
+    sys.exit(f'there is no driver of NVIDIA ({error})')
+if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+    sys.exit('the driver of NVIDIA finds none')" >"$work/no_gpu" 2>&1; then
+    report >/dev/null
+    echo "There is no GPU to run on: $(tail -n 1 "$work/no_gpu"). Nothing was run; $out says so."
+    exit 1
+fi
+rm "$work/no_gpu"
+
 if [ -n "${WHEELS:-}" ]; then
     step wheels 60 "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir \
         --target "$work/site" "$WHEELS"/*.whl
@@ -113,16 +139,6 @@ for name in $missing; do
     echo "missing, and not to be installed here: $name: $(tail -n 1 "$work/need-$name.log")"
 done
 
-gpu_tests=tests/indexes/test_device_gpu.py
-mapfile -t tests < <(grep -o '^def test_\w*' "$gpu_tests" | cut -c5-)
-mapfile -t cases < <(sed -n 's/^name = "\(.*\)"/\1/p' benchmarks/gpu.toml)
-tools=(memcheck racecheck initcheck synccheck)
-command -v compute-sanitizer >/dev/null || tools=()
-{
-    printf '%s\n' environment driver compile cpu "${tests[@]}"
-    printf 'speed-%s\n' "${!cases[@]}"
-    printf '%s\n' memcheck racecheck initcheck synccheck
-} >"$work/wanted"
 options=(-m gpu -p no:cacheprovider -W ignore --tb=short -r fE)
 
 step environment 60 "$python" -c "

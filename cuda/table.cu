@@ -1,13 +1,16 @@
-// Scores of codes that are looked up in a query's tables (product quantization and the like).
+// Scores of codes that are looked up in a query's tables (product quantization and the like), and of
+// the outliers beside them.
 //
 // A byte of codes is one look-up: of 8 bits in its own table, of two times 4 bits in the sums of
 // both, made when tables are put into shared memory. Entries are at most 16,256, so that 16 bits
 // hold one or the sum of two; sums are int32, as on the CPU.
 //
 // Shapes     codes (blocks, chunks, 32) x 16 bytes; entries of a query int32, as the CPU's TableCodes
-//            spread them: (codes, 256) of 8 bits; of 4 bits (codes / 16, 2, 8, 16), even codes first
+//            spread them: (codes, 256) of 8 bits; of 4 bits (codes / 16, 2, 8, 16), even codes first;
+//            (dims,) of outliers, each `stride` bytes: a coordinate, low byte first, and an int8
 // Bytes      16 * chunks a row and segment, and 4 for each factor; 4 * entries for each block
-// Work       one look-up a byte of codes, in 32 banks of shared memory at random
+// Work       one look-up a byte of codes, in 32 banks of shared memory at random; of an outlier one in
+//            the L1 cache
 // Resources  256 threads, at most 64 registers; 8 VQ_KEEP + 16 KB for the queue; dynamic shared memory
 //            8 KB for each chunk that is held, as many as it has room for and at least one: those of
 //            all segments, at best, or so many at a time
@@ -47,9 +50,14 @@ struct Tables {
         }
     }
 
+    // Chunks whose codes are looked up in tables.
+    VQ_DEVICE static i32 chunks_of(const Segment& segment) {
+        return segment.kind == VQ_SPARSE ? 0 : segment.chunks;
+    }
+
     VQ_DEVICE i32 start_of(i32 s) const {
         i32 chunks = 0;
-        for (i32 i = scan->first; i < s; i++) chunks += scan->stored->segments[i].chunks;
+        for (i32 i = scan->first; i < s; i++) chunks += chunks_of(scan->stored->segments[i]);
         return chunks;
     }
 
@@ -59,7 +67,7 @@ struct Tables {
         whole = start_of(own.last) <= room;
         for (i32 s = own.first; whole && s < own.last; s++) {
             const Segment& segment = own.stored->segments[s];
-            stage(segment, 0, segment.chunks, tables + start_of(s) * VQ_CHUNK_TABLES);
+            stage(segment, 0, chunks_of(segment), tables + start_of(s) * VQ_CHUNK_TABLES);
         }
         __syncthreads();
     }
@@ -80,10 +88,28 @@ struct Tables {
         return raw;
     }
 
+    VQ_DEVICE i32 raw_of_outliers(const Segment& segment, const uint4* codes) const {
+        const u8* row = (const u8*)codes;  // byte i is row[i / 16 * 512 + i % 16]
+        const i32* entries = (const i32*)(scan->entries + segment.entries);
+        i32 raw = 0, at = 0;
+        for (i32 k = 0; k < segment.count; k++) {
+            i32 coordinate = 0, j = 0;
+            for (; j < segment.stride - 1; j++, at++) {
+                coordinate |= row[at / 16 * 512 + at % 16] << 8 * j;
+            }
+            i32 value = (i8)row[at / 16 * 512 + at % 16];
+            raw += value * entries[coordinate < segment.dims ? coordinate : segment.dims - 1];
+            at++;
+        }
+        return raw;
+    }
+
     VQ_DEVICE float part(const Segment& segment, i32 s, i64 block, bool here) const {
         const uint4* codes = segment.codes + (block * segment.chunks * 32 + threadIdx.x % 32);
         i32 raw = 0;
-        if (whole) {
+        if (segment.kind == VQ_SPARSE) {
+            if (here) raw = raw_of_outliers(segment, codes);
+        } else if (whole) {
             const u16* own = tables + start_of(s) * VQ_CHUNK_TABLES;
             if (here) raw = raw_of_chunks(codes, segment.chunks, own);
         } else {

@@ -271,12 +271,20 @@ class Codec:
             return step, self.quantizer.tables(self._squares), Gains()
         if isinstance(self.quantizer, FittedSAQ):
             return step, Tables(), self.quantizer.gains
+        return (step, Tables(), Gains()) if self.is_bare else None
+
+    @lazy
+    def is_bare(self) -> bool:
+        """Whether the entries of a query are the transformed query alone."""
+        if self.sketch is not None or self.coarse is not None or self._sign_errors is not None:
+            return False
+        if isinstance(self.quantizer, FittedWords):
+            return False
         example = np.linspace(1, 2, self.dim, dtype=np.float32)[None]
         spread = self.quantizer.layout.spread(self.quantizer.operand(example))
-        if spread.shape[1] < self.dim or self._sign_errors is not None:
-            return None
-        bare = (spread[:, : self.dim] == example).all() and not spread[:, self.dim :].any()
-        return (step, Tables(), Gains()) if bare else None
+        if spread.shape[1] < self.dim:
+            return False
+        return bool((spread[:, : self.dim] == example).all() and not spread[:, self.dim :].any())
 
     def asked(self, queries: FloatArray) -> FloatArray:
         """What meets centred rows and their origins, (nq, dim), of queries (nq, dim) float32."""

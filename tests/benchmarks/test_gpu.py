@@ -16,6 +16,21 @@ def test_cases_are_those_of_the_file():
         assert ("queries" in case) == ("k" in case)
 
 
+def test_targets_are_met_or_not():
+    def met(target, **figures):
+        return gpu.met({"target": target} | figures)
+
+    assert met("80 % of copy, 2.25 ms", of_copy=80.0, ms=2.25) == "yes"
+    assert met("80 % of copy, 2.25 ms", of_copy=79.9, ms=2.0) == "no"
+    assert met("80 % of copy, 2.25 ms", ms=2.0) == ""
+    assert met("50 % of int8, 200,000 a second", of_int8=51.0, qps=199_999.0) == "no"
+    assert met("50 % of int8, 200,000 a second", of_int8=51.0, qps=2e5) == "yes"
+    for case in gpu.chosen():
+        known = {"of_copy": 100.0, "of_int8": 100.0, "ms": 1e-3, "qps": 1e9}
+        assert met(case["target"], **known) == "yes"
+        assert met(case["target"], of_copy=0.0, of_int8=0.0, ms=1e9, qps=0.0) == "no"
+
+
 def test_the_report_has_a_line_for_each_case():
     case = {"name": "one query", "ms": 2.5, "spread": 0.01, "qps": 400.0, "target": "3 ms"}
     record = {"gpu": {"name": "A GPU"}, "ceilings": CEILINGS, "cases": [case, case]}

@@ -9,15 +9,8 @@ from tests.evaluate.report.some import point
 from vqindex.evaluate import append_points
 
 FOLDER = Path(machine.__file__).parent
-INTERNAL = (  # they time the kernels themselves
-    "ceilings.py", "costs.py", "gpu.py", "rates.py", "scans.py",
-)  # fmt: skip
-    "costs.py",
-    "ceilings.py",
-    "gpu.py",
-    "rates.py",
-    "scans.py",
-)  # they time the kernels themselves
+# They time the kernels themselves.
+INTERNAL = ("ceilings.py", "costs.py", "gpu.py", "rates.py", "scans.py")
 PARTS = ("datasets", "evaluate", "quantizers.levels", "report", "store")
 PUBLIC = ("vqindex", *(f"vqindex.{part}" for part in PARTS))
 

@@ -4,7 +4,8 @@
 // EMULATE_THREADS, threads of their own for the thread sanitizer. Blocks run one after another.
 // Barriers and warp operations need every thread of the block or warp: if some never come, the
 // program ends with a message, where a GPU would hang. Shared memory is poisoned before each block.
-#pragma once
+#ifndef EMULATOR
+#define EMULATOR
 
 #include <cstdint>
 #include <cstdio>
@@ -22,10 +23,11 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
-#else
+#elif !defined(__x86_64__)
 #include <ucontext.h>
 #endif
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -36,10 +38,12 @@
 
 struct __align__(16) uint4 { unsigned x, y, z, w; };
 struct __align__(8) uint2 { unsigned x, y; };
+struct __align__(8) float2 { float x, y; };
 struct __align__(16) float4 { float x, y, z, w; };
 struct Dim { unsigned x = 1, y = 1, z = 1; };
 
 static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+static inline float2 make_float2(float x, float y) { return {x, y}; }
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 extern "C" char __start_vq_shared[] __attribute__((weak));
@@ -48,9 +52,12 @@ extern "C" char __stop_vq_shared[] __attribute__((weak));
 namespace emulator {
 
 constexpr unsigned WARP = 32;
-constexpr size_t STACK = 256 * 1024;
+constexpr size_t STACK = 256 * 1024, TOP = 4096;
 
-struct Warp { uint64_t values[WARP]; uint32_t words[WARP][8]; };
+// What lanes tell each other. Operations of a warp take turns with two of them, so that one barrier is
+// enough: who writes the first again knows that all have read it, for they have come to the second.
+struct Told { uint64_t values[WARP]; uint32_t words[WARP][8]; };
+struct Warp { Told told[2]; };
 
 inline Dim grid, block, block_index;
 inline std::vector<Warp> warps;
@@ -65,7 +72,7 @@ inline void* arguments = nullptr;
 
 #ifdef EMULATE_THREADS
 
-inline thread_local unsigned self;
+inline thread_local unsigned self, turn;
 
 struct Barrier {
     unsigned expected = 0, arrived = 0, generation = 0;
@@ -102,20 +109,47 @@ inline void run_block(unsigned threads) {
 
 #else
 
+#if defined(__x86_64__)
+// Registers lie on the stack while a fibre waits. swapcontext asks the system for signals each time.
+asm(".text\n"
+    "vq_switch:\n"
+    "pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
+    "movq %rsp, (%rdi)\nmovq (%rsi), %rsp\n"
+    "popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\n"
+    "ret\n");
+using Context = void*;  // the top of its stack
+extern "C" void vq_switch(Context* from, Context* to);
+inline void start(Context& context, char* stack, void (*function)()) {
+    void** top = (void**)(stack + STACK);
+    top[-2] = (void*)function;
+    context = top - 8;
+}
+#else
+using Context = ucontext_t;
+inline void vq_switch(Context* from, Context* to) { swapcontext(from, to); }
+inline void start(Context& context, char* stack, void (*function)()) {
+    getcontext(&context);
+    context.uc_stack.ss_sp = stack;
+    context.uc_stack.ss_size = STACK;
+    context.uc_link = nullptr;
+    makecontext(&context, function, 0);
+}
+#endif
+
 struct Barrier { unsigned expected = 0, arrived = 0, generation = 0; };
 struct Fibre {
-    ucontext_t context;
+    Context context;
     char* stack = nullptr;
     void* fake = nullptr;
     Barrier* waiting = nullptr;
-    unsigned generation = 0;
+    unsigned generation = 0, turn = 0;
     bool ended = false;
 };
 
-inline unsigned self;
+inline unsigned self, turn;
 inline std::vector<Barrier> barriers;
 inline std::vector<Fibre> fibres;
-inline ucontext_t scheduler;
+inline Context scheduler;
 inline void* scheduler_fake;
 inline const void* scheduler_stack;
 inline size_t scheduler_size;
@@ -124,7 +158,9 @@ inline void enter(Fibre& fibre) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(&scheduler_fake, fibre.stack, STACK);
 #endif
-    swapcontext(&scheduler, &fibre.context);
+    turn = fibre.turn;
+    vq_switch(&scheduler, &fibre.context);
+    fibre.turn = turn;
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(scheduler_fake, nullptr, nullptr);
 #endif
@@ -134,7 +170,7 @@ inline void leave(Fibre& fibre) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(fibre.ended ? nullptr : &fibre.fake, scheduler_stack, scheduler_size);
 #endif
-    swapcontext(&fibre.context, &scheduler);
+    vq_switch(&fibre.context, &scheduler);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(fibre.fake, &scheduler_stack, &scheduler_size);
 #endif
@@ -168,14 +204,14 @@ inline void run_block(unsigned threads) {
     if (fibres.size() < threads) fibres.resize(threads);
     for (unsigned t = 0; t < threads; t++) {
         Fibre& fibre = fibres[t];
-        if (!fibre.stack) fibre.stack = (char*)std::malloc(STACK);
-        getcontext(&fibre.context);
-        fibre.context.uc_stack.ss_sp = fibre.stack;
-        fibre.context.uc_stack.ss_size = STACK;
-        fibre.context.uc_link = nullptr;
+        if (!fibre.stack) fibre.stack = (char*)std::aligned_alloc(16, STACK);
+#if defined(__SANITIZE_ADDRESS__)
+        __asan_unpoison_memory_region(fibre.stack + STACK - TOP, TOP);  // who ended never returned
+#endif
+        start(fibre.context, fibre.stack, begin);
         fibre.ended = false;
         fibre.waiting = nullptr;
-        makecontext(&fibre.context, begin, 0);
+        fibre.turn = 0;
     }
     unsigned left = threads, random = 1;
     while (left) {
@@ -198,8 +234,15 @@ inline void run_block(unsigned threads) {
 
 #endif
 
-inline Warp& warp() { return warps[self / WARP]; }
-inline void wait_warp() { wait(barriers[self / WARP]); }
+inline Told& told() { return warps[self / WARP].told[turn % 2]; }
+
+// Wait for the warp; what its lanes have told each other is there until the next but one.
+inline Told& wait_warp() {
+    Told& now = told();
+    wait(barriers[self / WARP]);
+    turn++;
+    return now;
+}
 
 __attribute__((no_sanitize("address", "undefined"), noinline)) inline void poison() {
     if (!__start_vq_shared) return;
@@ -210,10 +253,8 @@ template <class T>
 T shuffle(T value, unsigned from) {
     uint64_t bits = 0;
     std::memcpy(&bits, &value, sizeof value);
-    warp().values[self % WARP] = bits;
-    wait_warp();
-    bits = warp().values[from % WARP];
-    wait_warp();
+    told().values[self % WARP] = bits;
+    bits = wait_warp().values[from % WARP];
     std::memcpy(&value, &bits, sizeof value);
     return value;
 }
@@ -267,11 +308,10 @@ struct ThreadIndex {
 static inline void __syncthreads() { emulator::wait(emulator::barriers.back()); }
 static inline void __syncwarp(unsigned = 0xffffffffu) { emulator::wait_warp(); }
 static inline unsigned __ballot_sync(unsigned, int predicate) {
-    emulator::warp().values[emulator::self % 32] = predicate != 0;
-    emulator::wait_warp();
+    emulator::told().values[emulator::self % 32] = predicate != 0;
+    emulator::Told& all = emulator::wait_warp();
     unsigned bits = 0;
-    for (unsigned i = 0; i < 32; i++) bits |= (unsigned)emulator::warp().values[i] << i;
-    emulator::wait_warp();
+    for (unsigned i = 0; i < 32; i++) bits |= (unsigned)all.values[i] << i;
     return bits;
 }
 template <class T>
@@ -309,19 +349,19 @@ template <class Dot>
 static inline void emulated_mma(int c[4], const unsigned a[4], unsigned b0, unsigned b1, Dot dot) {
     using namespace emulator;
     unsigned lane = self % WARP, group = lane / 4, in_group = lane % 4;
-    for (int i = 0; i < 4; i++) warp().words[lane][i] = a[i];
-    warp().words[lane][4] = b0;
-    warp().words[lane][5] = b1;
-    wait_warp();
+    unsigned* own = told().words[lane];
+    for (int i = 0; i < 4; i++) own[i] = a[i];
+    own[4] = b0;
+    own[5] = b1;
+    Told& all = wait_warp();
     for (unsigned i = 0; i < 4; i++) {
         unsigned row = group + 8 * (i / 2), column = 2 * in_group + i % 2;
         for (unsigned k = 0; k < 8; k++) {
             unsigned at = k % 4, half = k / 4;
-            unsigned x = warp().words[4 * (row % 8) + at][row / 8 + 2 * half];
-            c[i] += dot(x, warp().words[4 * column + at][4 + half]);
+            unsigned x = all.words[4 * (row % 8) + at][row / 8 + 2 * half];
+            c[i] += dot(x, all.words[4 * column + at][4 + half]);
         }
     }
-    wait_warp();
 }
 
 // Let serve.hpp find a kernel by its name.
@@ -330,3 +370,5 @@ static inline void emulated_mma(int c[4], const unsigned a[4], unsigned b0, unsi
         #kernel, [](unsigned x, unsigned y, unsigned threads, size_t bytes, void** given) {  \
             emulator::launch(kernel, x, y, threads, bytes, given);                           \
         });
+
+#endif

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 
 from tests.cuda import layout
 from tests.cuda.emulated import emulate, needs_compiler
-from tests.cuda.layout import BYTES, EMPTY, LEVELS16, NIBBLES, PAIRS, SIGNS
+from tests.cuda.layout import BYTES, CODEWORDS, EMPTY, LEVELS16, NIBBLES, PAIRS, SIGNS
+from tests.cuda.scans import KERNELS
+from tests.cuda.test_families import codewords_part
 from tests.cuda.test_scalar import far_index
 
 pytestmark = needs_compiler
 KINDS = [SIGNS, PAIRS, NIBBLES, LEVELS16, BYTES]
-UNITS = {EMPTY: 0, SIGNS: 8, PAIRS: 4, NIBBLES: 2, LEVELS16: 2, BYTES: 1}
+UNITS = {EMPTY: 0, SIGNS: 8, PAIRS: 4, NIBBLES: 2, LEVELS16: 2, BYTES: 1, CODEWORDS: 1}
 POISON = 0xA5A5A5A5A5A5A5A5
 KEEP = 16
 i32, u32, i64 = np.int32, np.uint32, np.int64
@@ -20,22 +22,32 @@ i32, u32, i64 = np.int32, np.uint32, np.int64
 
 def units_of(index):
     chunks = [0 if p.codes is None else p.codes.shape[1] for p in index.parts]
+    if index.parts[0].kind == CODEWORDS:
+        chunks = [index.parts[0].entries // 16]
     return sum(-(-c // 4) * UNITS[p.kind] for c, p in zip(chunks, index.parts, strict=True))
 
 
 class Search:
-    """One batch on its way: what lies on the device between launches."""
+    """One batch on its way: what lies on the device between launches.
 
-    def __init__(self, index, asked, k, tile, capacity, room=None, sanitizer="address"):
+    many   whether kernels are those of any segments, though there is but one
+    """
+
+    def __init__(self, index, asked, k, tile, capacity, room=None, sanitizer="address", many=False):
         self.index, self.asked, self.k, self.tile = index, asked, k, tile
         self.units, self.stored, nq = units_of(index), index.stored(), asked.nq
         self.room = room or max(8, -(-self.units // 8) * 8)
-        kind = index.parts[0].kind if len(index.parts) == 1 else EMPTY
+        many = many or len(index.parts) > 1
+        kind = self.kind = EMPTY if many else index.parts[0].kind
+        self.sanitizer = sanitizer
         self.program = emulate(
-            "batch.cu", ("vq_batch", "vq_arrange"), sanitizer, VQ_QUERIES=tile, VQ_KIND=kind
-        )
+            "batch.cu", ("vq_batch", "vq_arrange"), sanitizer, VQ_QUERIES=tile,
+            VQ_KIND=BYTES if kind == CODEWORDS else kind,
+        )  # fmt: skip
         self.topk = emulate("topk.cu", ("vq_merge", "vq_answer"), sanitizer, VQ_KEEP=KEEP)
-        self.scan = emulate("scalar.cu", ("vq_scan_scalar",), sanitizer, VQ_KEEP=KEEP)
+        file = "decoded.cu" if kind == CODEWORDS else "scalar.cu"
+        self.scanner = KERNELS[file]
+        self.scan = emulate(file, (self.scanner,), sanitizer, VQ_KEEP=KEEP)
         self.best = np.full((nq, KEEP), POISON, np.uint64)
         self.buffer = np.full((nq, capacity), POISON, np.uint64)
         self.counts = np.full(nq, 0xA5A5A5A5, np.uint32)
@@ -57,17 +69,29 @@ class Search:
             "vq_batch", (self.tiles, parts), self.stored, self.arranged, a.half, a.gamma,
             i32(a.padded), i32(a.nq), *self.lists, blocks, masks, i64(len(blocks)),
             None if dense else self.best, i32(KEEP), i32(self.k), self.buffer, capacity,
-            self.counts, i32(dense), i32(self.room), dynamic=64 * self.tile * self.room,
+            self.counts, i32(dense), i32(self.room), self.decoded(blocks),
+            dynamic=64 * self.tile * self.room,
         )  # fmt: skip
         self.merge(self.buffer, self.buffer.shape[1], 0, None if dense else self.best)
         kept = np.full((a.nq, 3, KEEP), POISON, np.uint64)
         self.scan.run(
-            "vq_scan_scalar", (3, a.nq), self.stored, i32(0), i32(len(self.index.parts)),
+            self.scanner, (3, a.nq), self.stored, i32(0), i32(len(self.index.parts)),
             a.entries, i64(self.index.row_bytes), a.half, a.gamma, i32(a.padded), *self.lists,
             blocks, masks, i64(len(blocks)), None, None, kept, i32(self.k), None, self.counts,
             capacity, None,
         )  # fmt: skip
         self.merge(kept, 3 * KEEP, 1, self.best)
+
+    def decoded(self, blocks):
+        """Streams of codes as BYTES, None of other kinds."""
+        if self.kind != CODEWORDS:
+            return None
+        units = self.units
+        out = np.full((len(blocks), 4 * units, 32, 16), 0xA5, np.uint8)
+        emulate("spread.cu", ("vq_spread",), self.sanitizer).run(
+            "vq_spread", (2, units), self.stored, blocks, i64(len(blocks)), out
+        )
+        return out
 
     def merge(self, keys, total, overflowed, before):
         self.topk.run(
@@ -107,7 +131,7 @@ def test_a_batch_finds_the_best_rows(n, dims, kind, nq, k, seed):
     if seed % 3:
         index.bias = rng.normal(0, 1000, n).astype(np.float32)
         index.ids = rng.permutation(10 * n)[:n]
-    search = Search(index, layout.queries(index, nq, rng), k, 8, 128)
+    search = Search(index, layout.queries(index, nq, rng), k, 8, 128, many=True)
     blocks = rng.permutation(-(-n // 32))
     search.wave(blocks[:3], dense=True)
     if len(blocks) > 3:
@@ -115,10 +139,12 @@ def test_a_batch_finds_the_best_rows(n, dims, kind, nq, k, seed):
     search.check()
 
 
-@pytest.mark.parametrize("tile", [32, 64, 96])
-def test_wide_tiles(tile):
+@pytest.mark.parametrize(
+    ("tile", "kind"), [(8, BYTES), (8, SIGNS), (32, PAIRS), (64, NIBBLES), (96, LEVELS16)]
+)
+def test_tiles_for_one_segment_of_a_kind(tile, kind):
     rng = np.random.default_rng(1)
-    index = layout.Index(150, [layout.part(NIBBLES, 150, 130, rng)])
+    index = layout.Index(150, [layout.part(kind, 150, 130, rng)])
     search = Search(index, layout.queries(index, 50, rng), 5, tile, 64)
     search.wave(np.array([3, 1]), dense=True)
     search.wave(np.array([0, 2, 4]))
@@ -156,12 +182,29 @@ def test_a_query_that_overflows_is_scanned_again():
     search.check()
 
 
+@pytest.mark.parametrize(
+    ("dims", "window", "stride", "group"),
+    [(1, 1, 1, 1), (65, 12, 4, 2), (300, 9, 3, 2), (130, 6, 6, 4), (100, 16, 3, 3), (140, 9, 9, 5),
+     (200, 8, 7, 8)],
+)  # fmt: skip
+def test_streams_are_decoded_wave_by_wave(dims, window, stride, group):
+    rng, n = np.random.default_rng(dims), 350
+    index = layout.Index(n, [codewords_part(n, dims, window, stride, group, rng)])
+    index.bias = np.arange(n, dtype=np.float32) * 10000 * (dims == 300)  # the last wave overflows
+    search = Search(index, layout.queries(index, 9, rng), 4, 8, 64)
+    blocks = np.arange(11) if dims == 300 else rng.permutation(11)
+    search.wave(blocks[:2].copy(), dense=True)
+    search.wave(blocks[2:5].copy())
+    search.wave(blocks[5:].copy())
+    search.check()
+
+
 def test_masks_and_lists():
     n, rng = 700, np.random.default_rng(4)
     index = layout.Index(n, [layout.part(PAIRS, n, 48, rng)])
     index.ids = rng.permutation(n)
     index.owners = rng.integers(0, 5, 22).astype(np.int32)
-    search = Search(index, layout.queries(index, 3, rng, lists=5), 10, 8, 128)
+    search = Search(index, layout.queries(index, 3, rng, lists=5), 10, 8, 128, many=True)
     blocks = rng.permutation(22)[:14]
     masks = rng.integers(0, 2**32, 14, dtype=np.uint32)
     masks[1], masks[7] = 0, 0
@@ -204,7 +247,7 @@ def test_no_rows_that_take_part():
 def test_rows_far_beyond_the_range_of_32_bits(kind):
     rng = np.random.default_rng(7)
     index, blocks = far_index(kind, rng)
-    search = Search(index, layout.queries(index, 3, rng), 10, 8, 64)
+    search = Search(index, layout.queries(index, 3, rng), 10, 8, 64, many=True)
     search.wave(blocks[1:].copy(), dense=True)
     search.wave(blocks[:1].copy())
     search.check()

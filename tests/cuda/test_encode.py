@@ -7,9 +7,11 @@ from tests.cuda import layout
 from tests.cuda.emulated import Record, emulate, needs_compiler
 from tests.cuda.layout import BYTES, NIBBLES, PAIRS, SIGNS
 from vqindex.codec import Codec
+from vqindex.kernels.gpu.launch import row_bytes
 from vqindex.quantizers.lloyd_max import LloydMax
 from vqindex.transforms.hadamard_rotation import HadamardRotation
 from vqindex.transforms.identity import Identity
+from vqindex.transforms.runs import runs_of
 
 pytestmark = needs_compiler
 KINDS = {1: SIGNS, 2: PAIRS, 3: NIBBLES, 4: NIBBLES, 5: BYTES, 8: BYTES}
@@ -19,27 +21,29 @@ f32, i32, i64 = np.float32, np.int32, np.int64
 
 
 def rotation_of(transform):
-    """p, rounds, signs and mixes, or none."""
-    if isinstance(transform, type(Identity().fit(None, 2, 0))):
-        return i32(1), i32(0), None, None
-    rounds, p = transform.mixes.shape[:2]
-    return i32(p), i32(rounds), transform.signs, np.ascontiguousarray(transform.mixes)
+    """Dimensions of a run, p, rounds, signs and mixes, or none."""
+    runs = runs_of(transform)
+    if runs.rounds == 0:
+        return i32(runs.size), i32(1), i32(0), None, None
+    return i32(runs.size), i32(runs.order), i32(runs.rounds), runs.signs, runs.mixes
+
+
+DIMS = [2, 3, 16, 24, 30, 32, 64, 96, 100, 128, 320, 384, 640, 768, 1000, 1536]
+BLOCKS = [(4, 2), (9, 4), (64, 8), (75, 32), (100, 64), (600, 256), (1536, 256), (300, 128)]
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
-@pytest.mark.parametrize(
-    "dim", [2, 3, 16, 24, 30, 32, 64, 96, 100, 128, 320, 384, 640, 768, 1000, 1536]
-)
-def test_rotation(dim, rounds):
+@pytest.mark.parametrize(("dim", "block"), [*((dim, None) for dim in DIMS), *BLOCKS])
+def test_rotation(dim, block, rounds):
     rng = np.random.default_rng(dim)
-    transform = HadamardRotation(rounds).fit(None, dim, 3)
+    transform = HadamardRotation(rounds, block).fit(None, dim, 3)
     x = rng.normal(0, 1, (3, dim)).astype(f32)
     x[1] = 0
     x[1, dim // 2] = -1
     out = np.full((3, dim + 5), np.nan, f32)
     emulate("hadamard.cu", ("vq_rotate",)).run(
         "vq_rotate", (2, 1), x, i64(dim), out, i64(dim + 5), i64(3), i32(dim),
-        *rotation_of(transform), threads=128, dynamic=8 * dim,
+        *rotation_of(transform), threads=128, dynamic=2 * row_bytes(dim),
     )  # fmt: skip
     assert (out[:, :dim].view(np.uint32) == transform.apply(x).view(np.uint32)).all()
     assert np.isnan(out[:, dim:]).all()
@@ -67,7 +71,7 @@ def encode(codec, x, first=0):
         codec.center, *rotation_of(codec.transform), Record(array, pointers), i32(len(array)),
         i32(RULES[q.rule]), f32(q.levels[0].unit), f32(np.sqrt(dim)), scale,
         ratio if q.ratio else None, bias if codec.metric == "l2" else None, odd,
-        threads=128, dynamic=9 * dim + 16,
+        None, threads=128, dynamic=2 * row_bytes(dim) + dim,
     )  # fmt: skip
     return pieces, scale, ratio, bias, odd[0]
 

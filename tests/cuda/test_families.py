@@ -7,6 +7,7 @@ from tests.cuda import layout
 from tests.cuda.emulated import emulate, needs_compiler
 from tests.cuda.layout import CODEWORDS, FLOATS, HALVES, NIBBLES, SIGNS, TABLE4, TABLE8, Part
 from tests.cuda.scans import check, scan
+from vqindex.kernels.gpu.launch import row_bytes
 from vqindex.kernels.reference import codebook, decoded, table
 from vqindex.layouts.codebook import CodebookCodes
 from vqindex.layouts.table import TableCodes
@@ -179,7 +180,8 @@ def test_qjl_signs_and_scales(dim, bits, projection):
     emulate("qjl.cu", ("vq_qjl",)).run(
         "vq_qjl", (2, 1), y, np.int64(35), np.int64(first), np.int32(dim), np.int32(bits),
         np.int32(mixes.shape[2]), np.int32(signs.shape[1]), signs, np.ascontiguousarray(mixes),
-        codes, np.int32(chunks), scale, worth, threads=128, dynamic=12 * dim + 16 * chunks,
+        codes, np.int32(chunks), scale, worth, threads=128,
+        dynamic=3 * row_bytes(dim) + 16 * chunks,
     )  # fmt: skip
     expected = layout.pack(SIGNS, sketch.layout.unpack(columns).astype(np.uint8))
     own = codes.swapaxes(1, 2).reshape(96, -1)[first : first + 35]

@@ -17,7 +17,7 @@ METRICS = ("l2", "ip", "cosine")
 SPECS = [
     *(f"EDEN{bits}" for bits in range(1, 9)), "EDEN2.5", "TQprod3", "QJL64", "RaBitQ4", "SQ8",
     "LVQ4", "LVQ4x4", "SAQ3", "PQ8x4", "PQ9x8", "Coarse4,EDEN2", "TCQ2", "PVQ2", "Polar", "OCT3",
-    "VQ4", "Ternary", "F32", "F16", "Hadamard(block=16),EDEN4",
+    "VQ4", "Ternary", "NUQ4", "F32", "F16", "Hadamard(block=16),EDEN4",
 ]  # fmt: skip
 D = 40
 
@@ -210,8 +210,6 @@ def test_devices_that_are_none(device):
 def test_what_cannot_go_to_a_gpu():
     with pytest.raises(BackendError, match="needs rows before"):
         on_gpu(vq.index_factory("EDEN4"))
-    with pytest.raises(BackendError, match="outliers of NUQ4"):
-        on_gpu(filled("NUQ4"))
     with pytest.raises(BackendError, match=r"not as EDEN1,Rerank\(EDEN8\) has them"):
         on_gpu(filled("EDEN1,Rerank(EDEN8)"))
     with pytest.raises(BackendError, match="knows rows in several lists"):

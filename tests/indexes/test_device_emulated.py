@@ -15,7 +15,8 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ compile
 
 SPECS = [
     "EDEN4", "EDEN2", "EDEN1", "SQ8", "TQprod3", "LVQ4x4", "PQ9x8", "PQ8x4", "F16", "F32",
-    "Coarse4,EDEN2", "EDEN4,Rerank(f16)", "EDEN1,Rerank(f32)",
+    "Coarse4,EDEN2", "EDEN4,Rerank(f16)", "EDEN1,Rerank(f32)", "TCQ2", "TCQ1.5(window=9)",
+    "VQ4(words=64)", "NUQ4", "NUQ8",
 ]  # fmt: skip
 D = 72
 
@@ -47,6 +48,13 @@ def test_flat(spec, metric):
     check(index, copy, vectors(1, seed=3)[0])
     check(index, copy, vectors(9, seed=3))
     check(index, copy, vectors(9, seed=3), filter=index.ids % 3 == 0)
+
+
+def test_outliers_of_more_dimensions_than_a_byte_counts():
+    rows, asked = (np.random.default_rng(n).standard_normal((n, 300)) for n in (300, 3))
+    index = vq.index_factory("NUQ4", metric="ip")
+    index.fit(rows).add(rows)
+    check(index, DeviceIndex(index, FakeDevice(emulated.run)), asked.astype(np.float32))
 
 
 def test_lists():

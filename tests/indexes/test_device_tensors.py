@@ -104,7 +104,7 @@ class Made(Simulated):
         super().__init__()
         self.index = index
 
-    def vq_query(self, launch, macros, queries, dim, metric, center, signs, mixes, rounds, p,
+    def vq_query(self, launch, macros, queries, dim, metric, center, signs, mixes, rounds, run, p,
                  stored, entries, row_bytes, half, gamma, padded, alpha):  # fmt: skip
         from tests.kernels.gpu.simulated import array
 
@@ -163,7 +163,7 @@ def test_nothing_is_uploaded_or_waited_for(monkeypatch):
     assert copy._gpu.waits == waits
 
 
-@pytest.mark.parametrize("spec", ["PCA,EDEN4", "IVF4,EDEN2", "PQ4x4"])
+@pytest.mark.parametrize("spec", ["LVQ4", "IVF4,EDEN2", "PQ4x4"])
 def test_queries_of_other_codecs_are_made_ready_on_the_cpu(spec):
     index, copy = pair(spec)
     result = copy.search(Tensor(asked(3)), 5)

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqindex.errors import BackendError
 from vqindex.kernels.cpu import program, simd
 from vqindex.kernels.cpu.program import BLOCK
 from vqindex.layouts.base import Array
 
-EMPTY, SIGNS, PAIRS, NIBBLES, BYTES, TABLE4, TABLE8, FLOATS, HALVES = (
-    0, 1, 2, 4, 8, 16, 17, 32, 33,
+EMPTY, SIGNS, PAIRS, NIBBLES, BYTES, CODEWORDS, TABLE4, TABLE8, SPARSE, FLOATS, HALVES = (
+    0, 1, 2, 4, 8, 9, 16, 17, 18, 32, 33,
 )  # fmt: skip
 PIECE = 16  # bytes
+_ROWS = CODEWORDS, FLOATS, HALVES  # whose bytes lie as on the CPU
 _WORD = 64  # dimensions
 _DECODED = (
     program.MIXED, program.REPEAT, program.CODE_ROWS, program.PYRAMID_ROWS, program.POLAR_ROWS,
@@ -38,6 +38,7 @@ class DeviceSegment:
     chunks   pieces of a row
     dims     entries of its share of a query
     table    16 bytes of levels
+    codebook levels of streams of codes, 4 or 8 bytes a word
     """
 
     fields: Fields
@@ -45,11 +46,17 @@ class DeviceSegment:
     chunks: int
     dims: int
     table: bytes = bytes(16)
+    codebook: bytes = b""
 
     @property
     def block_bytes(self) -> int:
         """Of 32 rows."""
         return BLOCK * PIECE * self.chunks
+
+    @property
+    def pieces(self) -> int:
+        """Those that meet the queries of a batch: streams are decoded to bytes then."""
+        return self.dims // PIECE if self.kind == CODEWORDS else self.chunks
 
     @property
     def is_decoded(self) -> bool:
@@ -64,7 +71,7 @@ class DeviceSegment:
         plane, rest = int(self.fields[program.PLANE]), int(self.fields[program.REST])
         if self.kind in (SIGNS, TABLE4):
             return (plane,)
-        return (rest,) if self.kind in (TABLE8, FLOATS, HALVES) else (plane, rest)
+        return (rest,) if self.kind in (TABLE8, SPARSE, *_ROWS) else (plane, rest)
 
     def pack(self, *columns: Array) -> Octets:
         """A slab's pieces, (blocks, chunks, 32, 16), from its columns or from its levels.
@@ -76,10 +83,10 @@ class DeviceSegment:
         if self.kind == BYTES:
             at = int(self.fields[program.OPERAND])
             return _by_piece(columns[0][:, :, at : at + self.dims])
-        if self.kind in (FLOATS, HALVES):
+        if self.kind in _ROWS:
             rows = np.ascontiguousarray(columns[0][:, :, 0]).view(np.uint8)
             return _by_piece(rows.reshape(-1, BLOCK, rows.shape[1]))
-        if self.kind == TABLE8:
+        if self.kind in (TABLE8, SPARSE):
             return _by_piece(columns[0].swapaxes(1, 2))
         planes = [_words(columns[0], first, words)]
         further = self.fields[program.PLANES + 1 :][: int(self.fields[program.BITS]) - 1]
@@ -90,12 +97,27 @@ class DeviceSegment:
         return _nibbles(planes) if self.kind == NIBBLES else _two_words(planes[0])
 
 
-def segments(fields: Fields, name: str) -> tuple[DeviceSegment, ...]:
-    """How each segment of a program (segments, FIELDS) lies; BackendError for a codec `name`."""
-    return tuple(_segment(row, name) for row in fields)
+def segments(fields: Fields) -> tuple[DeviceSegment, ...]:
+    """How each segment of a program (segments, FIELDS) lies.
+
+    Streams of codes stay streams where they are alone: beside others a batch would have no kernel.
+    """
+    if len(fields) == 1 and fields[0, program.BITS] == program.CODE_ROWS:
+        return (_stream(fields[0]),)
+    return tuple(_segment(row) for row in fields)
 
 
-def _segment(fields: Fields, name: str) -> DeviceSegment:
+def _stream(fields: Fields) -> DeviceSegment:
+    chunks, dims = -(-int(fields[program.REST_BYTES]) // PIECE), _WORD * int(fields[program.WORDS])
+    group = int(fields[program.GROUP])
+    shape = 1 << int(fields[program.WINDOW]), 4 if group <= 4 else 8
+    text = ctypes.string_at(int(fields[program.TABLE]), shape[0] * shape[1])
+    levels = np.frombuffer(text, np.uint8).reshape(shape) - np.uint8(simd.ROW_BIAS)
+    levels[:, group:] = 0
+    return DeviceSegment(fields, CODEWORDS, chunks, dims, codebook=levels.tobytes())
+
+
+def _segment(fields: Fields) -> DeviceSegment:
     bits, words = int(fields[program.BITS]), int(fields[program.WORDS])
     if words == 0:
         return DeviceSegment(fields, EMPTY, 0, 0)
@@ -106,12 +128,9 @@ def _segment(fields: Fields, name: str) -> DeviceSegment:
         return DeviceSegment(fields, TABLE4, -(-words // 2), 16 * words)
     if bits == program.OCTETS:
         return DeviceSegment(fields, TABLE8, -(-words // PIECE), words)
-    if bits == program.SPARSE:
-        raise BackendError(
-            f"there is no kernel for a GPU that scores the outliers of {name}; those of EDEN, TQ, "
-            "RaBitQ, SAQ, LVQ, QJL, PQ, RQ, VQ, TCQ, PVQ, F32, F16 and SQ8 are there."
-        )
     dims = _WORD * words
+    if bits == program.SPARSE:
+        return DeviceSegment(fields, SPARSE, -(-int(fields[program.REST_BYTES]) // PIECE), dims)
     if bits > 4 or bits in (*_DECODED, program.BYTE_ROWS):
         return DeviceSegment(fields, BYTES, dims // PIECE, dims)
     table = _magnitudes(int(fields[program.TABLE]))

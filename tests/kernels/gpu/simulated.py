@@ -5,9 +5,11 @@ import ctypes
 import numpy as np
 
 from vqindex.kernels.gpu.records import SEGMENT, STORED
+from vqindex.kernels.reference import codebook
 from vqindex.kernels.reference.score import part
 
-SIGNS, PAIRS, NIBBLES, BYTES, TABLE4, TABLE8, FLOATS, HALVES = 1, 2, 4, 8, 16, 17, 32, 33
+SIGNS, PAIRS, NIBBLES, BYTES, CODEWORDS = 1, 2, 4, 8, 9
+TABLE4, TABLE8, SPARSE, FLOATS, HALVES = 16, 17, 18, 32, 33
 
 
 def array(address, dtype, *shape):
@@ -48,6 +50,14 @@ def levels_of(segment, block):
     rows, t = rows_of(segment, block), segment["table"].astype(np.int8)
     if segment["kind"] == BYTES:
         return rows.view(np.int8)
+    if segment["kind"] == CODEWORDS:
+        window, stride, count, group = (int(segment[n]) for n in SEGMENT.names[-4:])
+        book = array(segment["codebook"], np.int8, 1 << window, 4 if group <= 4 else 8)
+        stream = np.unpackbits(rows, axis=1, bitorder="little")[:, : count * stride]
+        codes = codebook.windows(stream, stride, window, count)
+        levels = np.zeros((32, int(segment["dims"])), np.int8)
+        levels[:, : count * group] = codebook.levels(codes, book[:, :group])
+        return levels
     if segment["kind"] == NIBBLES:
         codes = np.stack([rows & 15, rows >> 4], axis=2).reshape(32, -1)
         return np.where(codes & 8, ~t[codes & 7], t[codes & 7])
@@ -79,6 +89,12 @@ def part_of(segment, block, share, half, gamma):
             tables = tables.reshape(-1, 2, 8, 16).swapaxes(1, 2).reshape(dims, 16)
         tables = tables.reshape(dims, -1)
         raw = tables[np.arange(dims), codes[:, :dims]].sum(axis=1, dtype=np.int64)
+    elif kind == SPARSE:
+        each, count = int(segment["stride"]), int(segment["count"])
+        outliers = rows_of(segment, block)[:, : each * count].reshape(32, count, each)
+        coordinates = outliers[:, :, 0] + (256 * outliers[:, :, 1].astype(int) if each == 3 else 0)
+        met = share.view(np.int32)[np.minimum(coordinates, dims - 1)].astype(np.int64)
+        raw = (met * outliers[:, :, -1].view(np.int8)).sum(axis=1)
     elif kind:
         levels = levels_of(segment, block)[:, :dims].astype(np.int64)
         raw = levels @ share.view(np.int8)[:dims].astype(np.int64)
@@ -101,7 +117,7 @@ class Simulated:
     """Carries launches out."""
 
     def __init__(self):
-        self.arranged = {}
+        self.arranged, self.spread = {}, {}
 
     def __call__(self, launch):
         macros = dict(launch.macros)
@@ -175,9 +191,19 @@ class Simulated:
         assert launch.grid[0] == -(-int(nq) // macros["VQ_QUERIES"])
         self.arranged[int(out)] = entries, row_bytes
 
+    def vq_spread(self, launch, macros, stored, blocks, nblocks, out):
+        segment = array(array(stored, STORED, 1)[0]["segments"], SEGMENT, 1)[0]
+        units = int(segment["dims"]) // 64
+        assert launch.grid == (-(-nblocks // 8), units, 1)
+        array(out, np.uint8, nblocks, units * 2048)[:] = 0  # there is room for it
+        self.spread[int(out)] = int(blocks), int(nblocks)
+
     def vq_batch(self, launch, macros, stored, arranged, half, gamma, padded, nq, shares, lists,
                  blocks, masks, nblocks, best, keep, k, buffer, capacity, counts, dense,
-                 room):  # fmt: skip
+                 room, spread):  # fmt: skip
+        segment = array(array(stored, STORED, 1)[0]["segments"], SEGMENT, 1)[0]
+        assert bool(spread) == (segment["kind"] == CODEWORDS)
+        assert not spread or self.spread[int(spread)] == (int(blocks), int(nblocks))
         entries, row_bytes = self.arranged[int(arranged)]
         count = int(array(stored, STORED, 1)[0]["count"])
         assert launch.shared == macros["VQ_QUERIES"] * 64 * room

@@ -9,6 +9,7 @@ from vqindex.errors import BackendError
 from vqindex.kernels.gpu import batch, records, scans, topk
 from vqindex.kernels.gpu.encode import Coding, encode
 from vqindex.kernels.gpu.launch import Launch, blocks, pointer
+from vqindex.kernels.gpu.qjl import Projection, qjl
 from vqindex.kernels.gpu.query import Making, query
 from vqindex.kernels.gpu.records import Asked, Counted, Where
 from vqindex.kernels.gpu.scans import Selection
@@ -49,17 +50,25 @@ def test_a_scan_that_hands_sums_on_keeps_nothing():
 def test_a_batch_byte_by_byte():
     cut = batch.shape(3, [4], [48], shared_bytes=227 * 1024)
     launch = batch.batch(
-        cut, 0x1000, 0x2000, ASKED, WHERE, 10, 6, 0x80000, 0x90000, Counted(0xA0000, 8192)
-    )
+        cut, 0x1000, 0x2000, ASKED, WHERE, 10, 6, 0x80000, 0x90000, Counted(0xA0000, 8192),
+        0xB0000,
+    )  # fmt: skip
     macros = (("VQ_QUERIES", 8), ("VQ_KIND", 4))
     assert launch[:6] == ("batch", macros, "vq_batch", (1, 6, 1), 256, 8 * 64 * 24)
     assert launch.packed == struct.pack(
-        "<QQQQiiQi4xQQqQiiQI4xQii",
+        "<QQQQiiQi4xQQqQiiQI4xQiiQ",
         0x1000, 0x2000, 0x20004, 0x30008, 16, 3, 0x50000, 32, 0x60008, 0x70004, 9, 0x80000, 16, 10,
-        0x90000, 8192, 0xA0000, 0, 24,
+        0x90000, 8192, 0xA0000, 0, 24, 0xB0000,
     )  # fmt: skip
     dense = batch.batch(cut, 16, 16, ASKED, WHERE, 10, 6, 0, 8, Counted(4, 8192))
-    assert dense.arguments[-2] == 1
+    assert dense.arguments[-3] == 1
+
+
+def test_streams_are_spread_byte_by_byte():
+    launch = batch.spread(0x1000, WHERE, 96, 0x2000)
+    assert launch[:6] == ("spread", (), "vq_spread", (2, 24, 1), 256, 0)
+    assert launch.packed == struct.pack("<QQqQ", 0x1000, 0x60008, 9, 0x2000)
+    assert batch.shape(9, [9], [96], 227 * 1024) == batch.shape(9, [8], [96], 227 * 1024)
 
 
 def test_arranging_byte_by_byte():
@@ -188,23 +197,34 @@ def test_records_are_as_large_as_kernels_think():
 
 
 def test_an_encoding_byte_by_byte():
-    coding = Coding(100, "cosine", "fixed", 0.25, 0x1000, 2, 0x2004, 0x3004, 0x4004, 2, 12)
-    launch = encode(coding, 0x5004, 77, 33, 0x6004, 0x7002, 0, 0x8004)
-    assert launch[:6] == ("encode", (), "vq_encode", (77, 1, 1), 128, 916)
+    coding = Coding(100, "cosine", "fixed", 0.25, 0x1000, 2, 0x2004, 0x3004, 0x4010, 2, 99, 12)
+    launch = encode(coding, 0x5004, 77, 33, 0x6004, 0x7002, 0, 0x8004, 0x9004)
+    assert launch[:6] == ("encode", (), "vq_encode", (77, 1, 1), 128, 900)
     assert launch.packed == struct.pack(
-        "<QqqiiQiiQQQiiffQQQQ",
-        0x5004, 77, 33, 100, 1, 0x2004, 12, 2, 0x3004, 0x4004, 0x1000, 2, 2, 0.25, 10.0,
-        0x6004, 0x7002, 0, 0x8004,
+        "<QqqiiQiii4xQQQiiffQQQQQ",
+        0x5004, 77, 33, 100, 1, 0x2004, 99, 12, 2, 0x3004, 0x4010, 0x1000, 2, 2, 0.25, 10.0,
+        0x6004, 0x7002, 0, 0x8004, 0x9004,
     )  # fmt: skip
     assert encode(coding, 4, 0, 0, 4, 0, 0, 4).grid == (0, 1, 1)
 
 
-def test_making_queries_ready_byte_by_byte():
-    making = Making(100, "cosine", 0x1004, 0x2004, 0x3004, 2, 12)
-    launch = query(making, 0x5004, 0x6000, ASKED)
-    assert launch[:6] == ("query", (), "vq_query", (3, 1, 1), 128, 800)
+def test_a_projection_byte_by_byte():
+    projection = Projection(70, 300, 0.25, 0x1004, 0x2010, 2, 5)
+    launch = qjl(projection, 0x3004, 77, 33, 0x4000, 0x5004)
+    assert launch[:6] == ("qjl", (), "vq_qjl", (77, 1, 1), 128, 3 * 288 + 3 * 16)
     assert launch.packed == struct.pack(
-        "<QiiQQQiiQQqQQi4xQ",
-        0x5004, 100, 2, 0x1004, 0x2004, 0x3004, 2, 12, 0x6000, 0x10000, 192, 0x20004, 0x30008, 16,
-        0x4000C,
+        "<QqqiiiiQQQi4xQf",
+        0x3004, 77, 33, 70, 300, 5, 2, 0x1004, 0x2010, 0x4000, 3, 0x5004, 0.25,
+    )  # fmt: skip
+    assert qjl(projection, 4, 0, 0, 0, 4).grid == (0, 1, 1)
+
+
+def test_making_queries_ready_byte_by_byte():
+    making = Making(102, "cosine", 0x1004, 0x2004, 0x3010, 2, 99, 12)
+    launch = query(making, 0x5004, 0x6000, ASKED)
+    assert launch[:6] == ("query", (), "vq_query", (3, 1, 1), 128, 832)
+    assert launch.packed == struct.pack(
+        "<QiiQQQiii4xQQqQQi4xQ",
+        0x5004, 102, 2, 0x1004, 0x2004, 0x3010, 2, 99, 12, 0x6000, 0x10000, 192,
+        0x20004, 0x30008, 16, 0x4000C,
     )  # fmt: skip

@@ -61,10 +61,18 @@ def test_rotated_queries(d, metric):
     check(index, np.random.default_rng(1).standard_normal((5, d)))
 
 
-@pytest.mark.parametrize("spec", ["EDEN2.5", "RaBitQ3", "SQ8", "F32", "F16", "TQ4", "EDEN1"])
+@pytest.mark.parametrize("spec", ["EDEN2.5", "RaBitQ3", "SQ8", "F32", "F16", "TQ4", "EDEN1",
+                                  "PCA,EDEN4", "Haar,EDEN2", "Hadamard(block=64),EDEN4",
+                                  "Hadamard(block=16,rounds=3),EDEN3"])  # fmt: skip
 def test_other_codecs(spec):
     index = filled(spec, 200, "cosine")
     check(index, np.random.default_rng(1).standard_normal((3, 200)))
+
+
+@pytest.mark.parametrize("d", [3, 256, 258, 300, 512, 900])
+def test_queries_rotated_block_by_block(d):
+    index = filled("Hadamard(block=256),EDEN4", d, "l2")
+    check(index, np.random.default_rng(1).standard_normal((3, d)))
 
 
 @pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
@@ -103,7 +111,7 @@ def test_what_is_not_finite_has_no_scale(metric, bad):
     assert (ids[1] == -1).all()
 
 
-@pytest.mark.parametrize("spec", ["PCA,EDEN4", "PQ5x8", "LVQ4", "TQprod3", "IVF2,EDEN4"])
+@pytest.mark.parametrize("spec", ["LeanVec,EDEN4", "PQ5x8", "LVQ4", "TQprod3", "IVF2,EDEN4"])
 def test_codecs_that_only_the_cpu_makes_ready(spec):
     rows = filled(spec, 40, "l2")._rows
     assert Jobs(FakeDevice(), rows, rows.model, 1).maker is None

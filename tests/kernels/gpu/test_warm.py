@@ -16,12 +16,12 @@ def test_every_kernel_is_there_once():
     for k in (1, 16, 17, 64, 65, 1024):
         for stem in KERNELS:
             assert scan(stem, 0, (0, 1), ASKED, Where(1), Selection(k, 1, 0, 0))[:2] in every
-    for kinds in ([0], [1], [2], [4], [8], [4, 1]):
+    for kinds in ([0], [1], [2], [4], [8], [9], [4, 1]):
         for nq in (1, 8, 30, 64, 97, 10_000):
             cut = batch.shape(nq, kinds, [4] * len(kinds), 227 * 1024)
             assert ("batch", cut.macros) in every
     sources_ = {path.stem for path in sources.folder().glob("*.cu")}
-    assert sources_ - {stem for stem, _ in every} == {"hadamard", "qjl"}  # no search asks for them
+    assert sources_ - {stem for stem, _ in every} == {"hadamard"}  # no binding asks for it
 
 
 def test_what_does_not_compile_is_told(monkeypatch, capsys):

@@ -22,6 +22,8 @@ from vqindex.memory import address, aligned_zeros
 
 ALIGN = 256
 _SEED = 0  # of the order in which a batch goes through blocks
+_STREAM = {"window": program.WINDOW, "stride": program.STRIDE, "count": program.CODES,
+           "group": program.GROUP}  # fmt: skip
 
 
 class Plan(NamedTuple):
@@ -48,7 +50,7 @@ class Plan(NamedTuple):
 
     @property
     def sizes(self) -> list[int]:
-        """Bytes: segments, factors, ids, ranks, slots, order, owners, masks, records."""
+        """Bytes: segments, factors, ids, ranks, slots, order, owners, masks, records, codebooks."""
         rows = BLOCK * self.blocks
         return [
             *(segment.block_bytes * self.blocks for segment in self.segments),
@@ -59,19 +61,20 @@ class Plan(NamedTuple):
             8 * self.blocks,
             4 * self.blocks if self.listed else 0,
             4 * self.blocks if self.listed else 0,
-            SEGMENT.itemsize * len(self.segments) + STORED.itemsize,
+            SEGMENT.itemsize * len(self.segments)
+            + STORED.itemsize
+            + sum(len(segment.codebook) for segment in self.segments),
         ]
 
 
 def plan(rows: Rows, codec: Codec, first: int) -> Plan:
-    """How rows are to lie by codes whose columns begin at `first`; BackendError of some codecs."""
+    """How rows are to lie by codes whose columns begin at `first`."""
     scorer = codec.scorer
     fields = scorer.fields
-    name = rows.recipe.spec if rows.fitted else "F32"
     scales = {int(f[program.SCALE]) for f in fields} | {int(f[program.RATIO]) - 1 for f in fields}
     ids = rows.id_column
     return Plan(
-        layouts.segments(fields, name),
+        layouts.segments(fields),
         tuple(sorted((scales | {scorer.bias}) - {program.NONE})),
         rows.codes.nblocks,
         len(ids),
@@ -175,6 +178,7 @@ class DeviceCodes:
         self, where: int, at: list[int], factors: dict[int, int], bias: int, rest: dict[str, int]
     ) -> None:
         segments = np.zeros(len(self.plan.segments), SEGMENT)
+        book, books = where + segments.nbytes + STORED.itemsize, b""
         for record, segment, codes in zip(segments, self.plan.segments, at, strict=False):
             fields = segment.fields
             record["codes"] = codes
@@ -183,12 +187,21 @@ class DeviceCodes:
             record["kind"], record["chunks"] = segment.kind, segment.chunks
             record["entries"], record["dims"] = fields[program.OPERAND], segment.dims
             record["table"] = np.frombuffer(segment.table, np.uint8)
+            if segment.kind == layouts.CODEWORDS:
+                record["codebook"] = book + len(books)
+                books += segment.codebook
+                for name, field in _STREAM.items():
+                    record[name] = fields[field]
+            elif segment.kind == layouts.SPARSE:
+                record["count"] = fields[program.CODES]
+                record["stride"] = fields[program.REST_BYTES] // fields[program.CODES]
         stored = np.zeros((), STORED)
         stored["segments"], stored["count"] = where, len(segments)
         stored["bias"] = factors.get(bias, 0)
         for name, value in rest.items():
             stored[name] = value
-        self._put(where, np.frombuffer(segments.tobytes() + stored.tobytes(), np.uint8))
+        whole = segments.tobytes() + stored.tobytes() + books
+        self._put(where, np.frombuffer(whole, np.uint8))
 
 
 def check_room(device: Device, nbytes: int, what: str) -> None:

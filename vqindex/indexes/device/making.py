@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from vqindex.codec import Codec
-from vqindex.kernels.cpu import program, step
+from vqindex.kernels.cpu import program
 from vqindex.kernels.gpu.driver import Device
 from vqindex.kernels.gpu.query import OWN_BYTES, Making
 from vqindex.kernels.gpu.records import Asked
+from vqindex.transforms.runs import Runs, runs_of
 
 _GROUP = 16  # queries are padded to a multiple of it
 
@@ -16,11 +17,8 @@ _GROUP = 16  # queries are padded to a multiple of it
 class Maker:
     """What a codec has learned, on a GPU, and the room that its queries take."""
 
-    def __init__(self, device: Device, codec: Codec, kind: int) -> None:
-        numbers = {}
-        if kind == step.ROTATION:
-            arrays = codec.transform.arrays()
-            numbers = {"signs": arrays["signs"].astype(np.float32), "mixes": arrays["mixes"]}
+    def __init__(self, device: Device, codec: Codec, runs: Runs) -> None:
+        numbers = {"signs": runs.signs, "mixes": runs.mixes} if runs.rounds else {}
         if codec.center is not None:
             numbers["center"] = codec.center
         self._memory = {name: device.allocate(array.nbytes) for name, array in numbers.items()}
@@ -29,12 +27,12 @@ class Maker:
             device.upload(self._memory[name].address, whole, device.stream)
             device.synchronize(device.stream)
         at = {name: memory.address for name, memory in self._memory.items()}
-        rounds, order = arrays["mixes"].shape[:2] if kind == step.ROTATION else (0, 1)
-        self.making = Making(codec.dim, codec.metric, rounds=rounds, order=order, **at)
+        sizes = {"rounds": runs.rounds, "run": runs.size, "order": runs.order}
+        self.making = Making(codec.dim, codec.metric, **sizes, **at)
         fields = codec.scorer.fields
         self._segments = len(fields)
-        sizes = fields[:, program.OPERAND] + 64 * fields[:, program.WORDS]
-        self._row_bytes = int(sizes.max())
+        ends = fields[:, program.OPERAND] + 64 * fields[:, program.WORDS]
+        self._row_bytes = int(ends.max())
 
     @property
     def nbytes(self) -> int:
@@ -53,11 +51,8 @@ class Maker:
 
 def maker(device: Device, codec: Codec) -> Maker | None:
     """What makes queries ready on a GPU; None of codecs of which only the CPU can."""
-    steps = codec.steps
-    if steps is None:
-        return None
-    kind, is_spread = steps[0].kind, steps[1].spaces or steps[2].width
-    if is_spread or kind not in (step.AS_IS, step.ROTATION):
+    runs = runs_of(codec.transform) if codec.is_bare else None
+    if runs is None:
         return None
     needed = Making(codec.dim, codec.metric).shared + OWN_BYTES
-    return Maker(device, codec, kind) if needed <= device.shared_bytes else None
+    return Maker(device, codec, runs) if needed <= device.shared_bytes else None

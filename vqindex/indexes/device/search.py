@@ -1,7 +1,8 @@
 """How queries find the best rows on a GPU: which kernels, in which order, in what memory.
 
     scanned   a few queries, each by blocks of a grid of its own; codes that are not multiplied
-    batched   many queries of codes that are: in waves over shuffled blocks, the first of few
+    batched   many queries of codes that are, or of streams, decoded some at a time: in waves over
+              shuffled blocks, the first of few
 
 Everything is queued on one stream, and nothing waits.
 """
@@ -29,10 +30,11 @@ SPARE = 4  # times the candidates that a wave is expected to find
 AGAIN = 32  # blocks of a grid that scan a query of which a wave found too many
 AGAIN_BYTES = 1 << 27  # that all queries have for it
 ONE_PASS = 1 << 14  # keys that one block of threads merges
+SPREAD = 1 << 28  # bytes of a wave's streams, decoded
 STEMS = {
     layouts.SIGNS: "sign",  # where there is nothing else
-    layouts.TABLE4: "table", layouts.TABLE8: "table",
-    layouts.FLOATS: "decoded", layouts.HALVES: "decoded",
+    layouts.TABLE4: "table", layouts.TABLE8: "table", layouts.SPARSE: "table",
+    layouts.CODEWORDS: "decoded", layouts.FLOATS: "decoded", layouts.HALVES: "decoded",
 }  # fmt: skip
 
 
@@ -45,6 +47,7 @@ class Space(NamedTuple):
     sums        (nq, 32 blocks) float32
     arranged    queries as tensor cores take them
     buffer      (nq, capacity) keys
+    spread      a wave's streams of codes, decoded
     """
 
     best: int
@@ -55,6 +58,7 @@ class Space(NamedTuple):
     sums: int
     arranged: int
     buffer: int
+    spread: int
 
 
 class _Shape(NamedTuple):
@@ -66,6 +70,8 @@ class _Shape(NamedTuple):
     middles: int  # of a first merge, or 0
     capacity: int  # of a batch, or 0
     cut: batch.Shape | None
+    spread: int  # bytes of a block of streams, decoded, or 0
+    wave: int  # blocks of a wave, at most
 
     def sizes(self, sums: int) -> list[int]:
         """Bytes of each part of a Space."""
@@ -73,7 +79,7 @@ class _Shape(NamedTuple):
         return [
             keys, keys * self.parts, keys * self.middles, KEY_BYTES * self.nq, 4 * self.nq, sums,
             self.cut.arranged_bytes(self.nq) if self.cut else 0,
-            KEY_BYTES * self.nq * self.capacity,
+            KEY_BYTES * self.nq * self.capacity, self.spread * self.wave,
         ]  # fmt: skip
 
 
@@ -88,9 +94,12 @@ class DeviceSearch:
         self.codes, self.device = codes, codes.device
         segments = codes.plan.segments
         self._kinds = [segment.kind for segment in segments]
-        self._chunks = [segment.chunks for segment in segments]
+        looked_up = layouts.TABLE4, layouts.TABLE8
+        self._tables = [segment.chunks * (segment.kind in looked_up) for segment in segments]
+        self._pieces = [segment.pieces for segment in segments]
         names = [stems.get(kind, "scalar") for kind in self._kinds]
-        self._multiplied = set(names) <= {"scalar", "sign"}
+        self._streams = self._kinds == [layouts.CODEWORDS]
+        self._multiplied = self._streams or set(names) <= {"scalar", "sign"}
         if len(names) > 1:
             names = ["scalar" if name == "sign" else name for name in names]
         runs = [list(own) for _, own in groupby(range(len(names)), key=names.__getitem__)]
@@ -107,13 +116,16 @@ class DeviceSearch:
         """How nq queries are searched for k rows among some blocks, or each among its own."""
         cut = None
         if nq >= BATCH and self._multiplied and not each:
-            cut = batch.shape(nq, self._kinds, self._chunks, self.device.shared_bytes)
+            cut = batch.shape(nq, self._kinds, self._pieces, self.device.shared_bytes)
         resident = min(scans.RESIDENT[stem] for stem, _ in self._chain)
         parts = scans.parts(blocks, nq, resident * self.device.cores)
         if cut is not None:  # only those whose candidates find no room are scanned
             parts = max(1, min(AGAIN, AGAIN_BYTES // (KEY_BYTES * nq * keep(k))))
         middles = ceil(parts**0.5) if cut is None and parts * keep(k) > ONE_PASS else 0
-        return _Shape(nq, k, parts, middles, max(CAPACITY, ROOM * keep(k)) if cut else 0, cut)
+        capacity = max(CAPACITY, ROOM * keep(k)) if cut else 0
+        spread = BLOCK * layouts.PIECE * self._pieces[0] if cut and self._streams else 0
+        wave = max(1, min(blocks, SPREAD // spread)) if spread else blocks
+        return _Shape(nq, k, parts, middles, capacity, cut, spread, wave)
 
     def nbytes(self, nq: int, k: int, blocks: int, each: bool = False) -> int:
         """Bytes of working memory of `run`, where at most so many blocks are looked at."""
@@ -150,7 +162,7 @@ class DeviceSearch:
         for i, (stem, span) in enumerate(self._chain):
             before = space.sums if i else 0
             after = space.sums if i + 1 < len(self._chain) else 0
-            shared = scans.shared(stem, self._chunks[slice(*span)], self.device.shared_bytes)
+            shared = scans.shared(stem, self._tables[slice(*span)], self.device.shared_bytes)
             queue(scans.scan(
                 stem, self.codes.stored, span, asked, where, chosen, before, after, shared
             ))  # fmt: skip
@@ -173,12 +185,16 @@ class DeviceSearch:
         stored, nq, k, capacity = self.codes.stored, shape.nq, shape.k, shape.capacity
         queue(batch.arrange(cut, stored, asked, space.arranged))
         counted, start = Counted(space.counts, capacity), 0
-        for stop in waves(where.n, k, capacity):
+        for stop in waves(where.n, k, capacity, shape.wave):
             here, best = where.some(start, stop), space.best if start else 0
             parts = batch.parts(cut, nq, here.n, self.device.cores)
             queue.clear(space.counts, 4 * nq)
+            spread = space.spread if shape.spread else 0
+            if spread:
+                queue(batch.spread(stored, here, self._pieces[0], spread))
             queue(batch.batch(
-                cut, stored, space.arranged, asked, here, k, parts, best, space.buffer, counted
+                cut, stored, space.arranged, asked, here, k, parts, best, space.buffer, counted,
+                spread,
             ))  # fmt: skip
             if start == 0:
                 queue(topk.merge(space.buffer, nq, k, capacity, BLOCK * here.n, space.best))
@@ -197,8 +213,8 @@ class DeviceSearch:
         """Scan a wave again for queries whose candidates found no room; others do nothing."""
         queue.clear(space.floors, KEY_BYTES * asked.nq)
         chosen = Selection(shape.k, shape.parts, space.kept, space.floors, counted)
-        span = 0, len(self.codes.plan.segments)
-        queue(scans.scan("scalar", self.codes.stored, span, asked, where, chosen))
+        stem, span = self._chain[0]
+        queue(scans.scan(stem, self.codes.stored, span, asked, where, chosen))
         total = shape.parts * keep(shape.k)
         queue(topk.merge(
             space.kept, asked.nq, shape.k, total, total, space.best, before=space.best,
@@ -206,16 +222,16 @@ class DeviceSearch:
         ))  # fmt: skip
 
 
-def waves(blocks: int, k: int, capacity: int) -> list[int]:
-    """Where each wave over so many blocks ends.
+def waves(blocks: int, k: int, capacity: int, most: int) -> list[int]:
+    """Where each wave over so many blocks ends; it has `most` at most.
 
     A wave is as long as leaves room for SPARE times the candidates that are expected in it: k for
     each time as many rows as went before.
     """
-    ends = [min(blocks, capacity // BLOCK)]
+    ends = [min(blocks, capacity // BLOCK, most)]
     while ends[-1] < blocks:
         growth = capacity // (SPARE * max(k, 8))
-        ends.append(min(blocks, ends[-1] * (1 + max(growth, 1))))
+        ends.append(min(blocks, ends[-1] * (1 + max(growth, 1)), ends[-1] + most))
     return ends
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vqindex.kernels.gpu.launch import Launch, pointer
+from vqindex.kernels.gpu.launch import Launch, blocks, pointer
 from vqindex.kernels.gpu.records import Asked, Counted, Where, keep
 
 THREADS = 256
@@ -19,11 +19,12 @@ START = 1  # eight blocks of codes, which take as long as a block of threads to 
 ROUNDS = 16  # blocks of threads, one after another, that share a tile's work, at most
 DECODING = 32  # queries that take as long as decoding does
 UNITS = {0: 0, 1: 8, 2: 4, 4: 2, 5: 2, 8: 1}  # of four pieces, by kind
+BYTES, CODEWORDS = 8, 9
 
 
-def units(kinds: list[int], chunks: list[int]) -> int:
+def units(kinds: list[int], pieces: list[int]) -> int:
     """Units of a program's segments."""
-    each = zip(kinds, chunks, strict=True)
+    each = zip(kinds, pieces, strict=True)
     return sum(UNITS[kind] * -(-count // 4) for kind, count in each)
 
 
@@ -64,12 +65,13 @@ class Shape(NamedTuple):
         return self.tiles(nq) * self.units * self.queries * UNIT_BYTES
 
 
-def shape(nq: int, kinds: list[int], chunks: list[int], shared_bytes: int) -> Shape:
+def shape(nq: int, kinds: list[int], pieces: list[int], shared_bytes: int) -> Shape:
     """The cheapest shape for nq queries of a program, on a device of so much shared memory.
 
-    The largest tiles are for programs that find room at once.
+    The largest tiles are for programs that find room at once. CODEWORDS are met as BYTES.
     """
-    whole, shared_bytes = units(kinds, chunks), shared_bytes - OWN_BYTES
+    kinds = [BYTES if kind == CODEWORDS else kind for kind in kinds]
+    whole, shared_bytes = units(kinds, pieces), shared_bytes - OWN_BYTES
     room = max(8, -(-whole // 8) * 8)
     one = kinds[0] if len(kinds) == 1 else 0
     fits = one and TILES[-1] * UNIT_BYTES * room <= shared_bytes
@@ -101,14 +103,24 @@ def arrange(cut: Shape, stored: int, asked: Asked, out: int) -> Launch:
     )  # fmt: skip
 
 
+def spread(stored: int, where: Where, pieces: int, out: int) -> Launch:
+    """Decode CODEWORDS of some blocks for `batch`: (blocks, pieces, 32) x 16 bytes at `out`."""
+    grid = blocks(where.n, THREADS // 32), pieces // 4, 1
+    return Launch(
+        "spread", (), "vq_spread", grid, THREADS, 0,
+        (pointer(stored), pointer(where.blocks, 8), np.int64(where.n), pointer(out)),
+    )  # fmt: skip
+
+
 def batch(
     cut: Shape, stored: int, arranged: int, asked: Asked, where: Where, k: int, parts: int,
-    best: int, buffer: int, counted: Counted,
+    best: int, buffer: int, counted: Counted, spread: int = 0,
 ) -> Launch:  # fmt: skip
     """One wave: candidates of each query among some blocks, into its buffer.
 
     best      (nq, keep(k)) keys so far, or 0: every row of the blocks is a candidate then
     buffer    (nq, capacity) keys; `counted`, written: how many there would be
+    spread    codes of these blocks as `spread` left them, or 0
     """
     return Launch(
         "batch", cut.macros, "vq_batch",
@@ -120,6 +132,6 @@ def batch(
             pointer(where.blocks, 8), pointer(where.masks, 4), np.int64(where.n),
             pointer(best, 8), np.int32(keep(k)), np.int32(k), pointer(buffer, 8),
             np.uint32(counted.capacity), pointer(counted.counts, 4), np.int32(best == 0),
-            np.int32(cut.room),
+            np.int32(cut.room), pointer(spread),
         ),
     )  # fmt: skip

@@ -51,6 +51,11 @@ def blocks(n: int, each: int, what: str = "rows") -> int:
     return count
 
 
+def row_bytes(dim: int) -> int:
+    """Shared memory of one row of dim float32, so that another may follow."""
+    return -(-dim // 4) * 16
+
+
 def pointer(address: int, align: int = 16) -> np.uint64:
     """An address as kernels take it; BackendError unless it is a multiple of `align`."""
     if address % align:

@@ -26,7 +26,7 @@ def every() -> Iterator[tuple[str, Macros]]:
         for kind in sorted(batch.UNITS):
             if kind or queries != batch.TILES[-1]:
                 yield "batch", batch.Shape(queries, kind, 0, 0).macros
-    yield from ((stem, ()) for stem in ("encode", "query", "rerank"))
+    yield from ((stem, ()) for stem in ("encode", "qjl", "query", "rerank", "spread"))
 
 
 def warm(arch: str, processes: int | None = None) -> list[str]:
