@@ -15,7 +15,7 @@
 //            rest (n, dim) float32, or 0: what codes leave of rotated rows, for a sketch
 // Bytes      4 * dim read, codes and 4 to 10 for factors written a row
 // Work       that of the rotation, and log2(magnitudes) + 12 operations a dimension
-// Resources  grid of any size, 128 threads, at most 80 registers; 9 * dim bytes of dynamic shared memory,
+// Resources  grid of any size, 128 threads, at most 96 registers; 9 * dim bytes of dynamic shared memory,
 //            of eight of which dim is rounded up to a multiple of four
 #include "hadamard.cuh"
 #include "program.cuh"
@@ -194,7 +194,7 @@ VQ_DEVICE void write_rest(
     }
 }
 
-extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 6) vq_encode(
+extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 5) vq_encode(
     const float* x, i64 n, i64 first, i32 dim, i32 metric, const float* center, i32 run, i32 p,
     i32 rounds, const float* signs, const float* mixes, const Segment* segments, i32 count, i32 rule,
     float unit, float root, float* scale, u16* ratio, float* bias, u32* odd, float* rest) {

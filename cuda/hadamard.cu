@@ -6,7 +6,7 @@
 //            signs and mixes as hadamard.cuh has them
 // Bytes      4 * d read and 4 * d written a row
 // Work       rounds * d * (log2(width) + 2 p) float32 operations
-// Resources  grid of any size, 128 threads, at most 80 registers; 8 * d bytes of dynamic shared memory, d
+// Resources  grid of any size, 128 threads, at most 96 registers; 8 * d bytes of dynamic shared memory, d
 //            rounded up to a multiple of four
 #include "hadamard.cuh"
 
@@ -14,7 +14,7 @@
 #define VQ_DYNAMIC(type, name) extern __shared__ type name[]
 #endif
 
-extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 6) vq_rotate(
+extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 5) vq_rotate(
     const float* x, i64 x_stride, float* out, i64 out_stride, i64 n, i32 d, i32 run, i32 p,
     i32 rounds, const float* signs, const float* mixes) {
     VQ_DYNAMIC(float, memory);

@@ -11,7 +11,7 @@
 //
 // Shapes     queries (nq, dim) float32; entries (nq, row_bytes); one block for each query
 // Bytes      4 * dim read and row_bytes written a query; signs and matrices out of a cache
-// Resources  128 threads, at most 80 registers; 8 * dim bytes of dynamic shared memory, dim rounded
+// Resources  128 threads, at most 96 registers; 8 * dim bytes of dynamic shared memory, dim rounded
 //            up to a multiple of four
 #include "hadamard.cuh"
 #include "program.cuh"
@@ -130,7 +130,7 @@ VQ_DEVICE void quantize(
 
 // center 0 for none; runs, signs and mixes as hadamard.cuh has them; the rest as README.md has queries,
 // written but for `stored`.
-extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 6) vq_query(
+extern "C" __global__ void __launch_bounds__(VQ_ROW_THREADS, 5) vq_query(
     const float* queries, i32 dim, i32 metric, const float* center, const float* signs,
     const float* mixes, i32 rounds, i32 run, i32 p, const Stored* stored, i8* entries, i64 row_bytes,
     float* half, float* gamma, i32 padded, float* alpha) {
