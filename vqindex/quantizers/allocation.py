@@ -4,6 +4,12 @@ A row's score with a query q errs by the sum over dimensions of q_j (y_j - u_j).
 row's unbiased scale takes the error away, so that what counts of a query is how it differs from
 the rows near it: an error of dimension j costs w_j = E (q_j - y_j)^2 over such pairs. Rows stand
 for queries where none are known.
+
+A dimension without bits errs by all of y_j, and the scale that makes up for it stretches others.
+Were it to cost 1, against D / (1 - D) of unbiased codes, two bits for every second of equal
+dimensions would seem better than one for each: of Gaussian rows in 128 dimensions .08 of the ten
+nearest were found that way and not .22. Costs of 1.2 and 1.3 change else only for the better
+(MiniLM at 1.5 and 2.5 bits: .835 and .919, not .819 and .913); at 1.4 SIFT loses .03 at 2 bits.
 """
 
 import numpy as np
@@ -18,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 PROBES = 512  # rows of a sample that stand for queries
 NEIGHBORS = 10
+UNCODED = 1.2  # what a dimension without bits costs, over its square
 _RUNS = WORD // RUN
 
 
@@ -73,7 +80,7 @@ def run_costs(variances: Floats, weights: Floats) -> Floats:
     variances, weights   (64 * words,), zero beyond the last dimension
     """
     distortions = np.array([scalar_levels(b).distortion for b in range(1, MOST_BITS + 1)])
-    relative = np.append(1.0, distortions / (1 - distortions))
+    relative = np.append(UNCODED, distortions / (1 - distortions))
     runs: Floats = (variances * weights).reshape(-1, RUN).sum(axis=1)
     costs: Floats = runs[:, None] * relative
     return costs

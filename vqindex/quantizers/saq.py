@@ -14,8 +14,10 @@ stands for. (SIFT at half a bit: .25 of the ten nearest of 250,000 found, not .0
 
 Source: SAQ, arXiv 2509.12086, for the allocation of bits to principal directions. Departures: bits
 vary every 8 directions, without rotations among them, by the error of near neighbours' scores;
-levels are optimal for a sample, not uniform, and there is one scale for all segments; and codes
-are adjusted only where that is asked for, which is worth most where directions are few.
+levels are optimal for a sample, not uniform, and there is one scale for all segments, whose units
+are chosen so that queries rounded to int8, their first words twice as fine, find what exact queries
+do (recall@10 at 4 bits .967 and .925 on MiniLM and SIFT, both ways); and codes are adjusted only
+where that is asked for, which is worth most where directions are few.
 """
 
 from collections.abc import Mapping
