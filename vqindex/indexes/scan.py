@@ -263,14 +263,15 @@ class Scan:
 
         def part(here: Blocks) -> tuple[Held, int]:
             kept = records.kept(asking.nq, asked.padded, self.k)
-            scratch = records.scratch(asked.row_bytes)
             if few:
+                alone = records.sign_scratch(self.stored, asked.row_bytes, 1, 1)
                 for query in range(asking.nq):
                     search.push_blocks(
                         self.stored, here.numbers, here.masks, len(here.numbers), asked, query,
-                        self.k, kept.at, scratch,
+                        self.k, kept.at, alone,
                     )  # fmt: skip
             else:
+                scratch = records.scratch(asked.row_bytes)
                 search.top_k_blocks(
                     self.stored, here.numbers, here.masks, asked, self.k, kept.at, scratch
                 )
