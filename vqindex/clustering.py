@@ -92,6 +92,9 @@ def codebooks(
     starts   (m + 1,): sub-space s holds dimensions starts[s] .. starts[s + 1] - 1; words are zero
              beyond those of their sub-space, up to the widest
     words    (m, k, width) float32 to begin with
+
+    Of several sub-spaces and rows that count alike, a quarter of many rows takes words most of the
+    way, in at most `iterations`, and all rows no more than REST further.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *b"k-means"])))
     chosen = rng.permutation(len(x))[: sample_rows(k)]
@@ -100,7 +103,7 @@ def codebooks(
     heavy[: len(chosen)] = 1 if weights is None else weights[chosen]
     lloyd = _Lloyd(columns, heavy, k)
     part = len(chosen) // QUARTER // clusters.ROWS * clusters.ROWS
-    if words is None and part >= FEW_ROWS * k:
+    if words is None and weights is None and len(starts) > 2 and part >= FEW_ROWS * k:
         first = _Lloyd(np.ascontiguousarray(columns[:, :, :part]), heavy[:part], k)
         first.begin(rng, min(part, SEED_ROWS * k))
         first.iterate(iterations, spherical)

@@ -143,12 +143,16 @@ class Ruled(ABC):
         return Encoded(columns, self, rounded=self.rule == "none")
 
     def _scales(self, y: FloatArray, decoded: FloatArray) -> FloatArray:
-        """What rows' codes are multiplied by, (n,), so that they stand for rows y (n, d)."""
+        """What rows' codes are multiplied by, (n,) >= 0, so that they stand for rows y (n, d).
+
+        Words that point away from a row say nothing of it. Were their scale negative, what bounds
+        scores from above would bound them from below.
+        """
         if self.rule == "length":
             return divide(row_norms(y), row_norms(decoded))
         products = np.empty(len(y), np.float32)
         encode.inner_products(y, decoded, products)
-        return divide(square_norms(y), products)
+        return divide(square_norms(y), np.maximum(products, np.float32(0)))
 
     @property
     def shrink(self) -> float:
