@@ -77,7 +77,13 @@ struct Decoded {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(VQ_THREADS, 3) vq_scan_decoded(VQ_SCAN_ARGUMENTS) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+#define RESIDENT 2  // blocks of a multiprocessor: three would spill there
+#else
+#define RESIDENT 3
+#endif
+
+extern "C" __global__ void __launch_bounds__(VQ_THREADS, RESIDENT) vq_scan_decoded(VQ_SCAN_ARGUMENTS) {
     __shared__ Queue queue;
     VQ_SCAN_OF_QUERY
     Decoded family = {&scan};

@@ -31,7 +31,7 @@ VQ_DEVICE float lane_dot(const Segment& segment, i64 row, const float* query, i3
     return total;
 }
 
-extern "C" __global__ void __launch_bounds__(VQ_THREADS, 3) vq_rerank(
+extern "C" __global__ void __launch_bounds__(VQ_THREADS, 2) vq_rerank(
     const Stored* stored, const void* entries, i64 row_bytes, const u64* keys, i64 stride,
     i32 some, const u32* slots, u64* out) {
     i64 query = blockIdx.y;
