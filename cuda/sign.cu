@@ -113,7 +113,13 @@ struct Signs {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(VQ_THREADS, 2) vq_scan_signs(VQ_SCAN_ARGUMENTS) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+#define RESIDENT 1  // blocks of a multiprocessor: two would spill there
+#else
+#define RESIDENT 2
+#endif
+
+extern "C" __global__ void __launch_bounds__(VQ_THREADS, RESIDENT) vq_scan_signs(VQ_SCAN_ARGUMENTS) {
     __shared__ Queue queue;
     __shared__ uint4 planes[VQ_CHUNKS * 8];
     VQ_SCAN_OF_QUERY
