@@ -28,9 +28,11 @@ from vqindex.kernels.cpu.program import (
 class Columns(NamedTuple):
     """Of the only segment: where its codes are, and what rows have beside them.
 
+    bits               as program.BITS
     codes, row_bytes   slab table of the codes, and their bytes of a row
     first, words       bytes before the first word, and how many there are
     scale, bias        slab tables, UNBOUND for none
+    owners             as in records.Stored
     """
 
     bits: int
@@ -55,6 +57,7 @@ def is_whole(stored, asked):
 
 @inlined
 def columns_of(stored):
+    """The Columns of rows that `is_whole` says are such."""
     segment = stored.program
     scale, words = field(segment, SCALE), field(segment, WORDS)
     if field(segment, BITS) == OCTETS:
@@ -68,6 +71,7 @@ def columns_of(stored):
 
 @inlined
 def codes_at(columns, block):
+    """The address of a block's first codes."""
     return block_at(columns.codes, block, columns.row_bytes) + columns.first
 
 
