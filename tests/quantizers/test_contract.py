@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -169,10 +170,14 @@ def test_a_row_has_one_code(spec, dim):
 @dims
 def test_a_zero_row_stands_for_zero(spec, dim):
     part, y = quantizer(spec, dim), rows(dim)
-    approximation = part.encode(y).approximation
+    encoded = part.encode(y)
+    approximation = encoded.approximation
     assert approximation.dtype == np.float32
     assert not approximation[3].any()
-    assert approximation[0].any() == y[0].any()
+    says = y[0].any()
+    if spec.startswith(LEARNED) and "scale=unbiased" in spec:  # nothing by words that point away
+        says = replace(part, rule="none").expand(encoded.columns)[0] @ y[0] > 0
+    assert approximation[0].any() == says
 
 
 @quantizers
