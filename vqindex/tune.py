@@ -113,8 +113,9 @@ def tune(
     single   time one query a call (the median query), or else all of them in one
     threads  of a search, as in `Index.search`
 
-    Chooses `nprobe`, `oversample` and `eps0`, as far as the index has them; `stages` stays, and
-    without it there is no `eps0`. `oversample` is None where bounds tell which rows to score again.
+    Chooses `nprobe`, `oversample` and `eps0`, as far as the index has them; `bits` and `stages`
+    stay, and without stages there is no `eps0`. `oversample` is None where bounds tell which rows
+    to score again.
     Raises ValueError where no settings reach the target, naming the best, or where there is no
     truth to be had; then the index is as it was.
     """

@@ -212,6 +212,10 @@ def test_what_cannot_go_to_a_gpu():
         on_gpu(vq.index_factory("EDEN4"))
     with pytest.raises(BackendError, match=r"not as EDEN1,Rerank\(EDEN8\) has them"):
         on_gpu(filled("EDEN1,Rerank(EDEN8)"))
+    index = filled("EDEN4")
+    index.configure(bits=1, oversample=4)
+    with pytest.raises(BackendError, match="scored again by float32 or float16, not as EDEN4 has"):
+        on_gpu(index)
     with pytest.raises(BackendError, match="knows rows in several lists"):
         on_gpu(filled("IVF4(spill=1),EDEN4,Rerank(f16)"))
 

@@ -111,7 +111,8 @@ class Index:
 
     @property
     def _setting_names(self) -> tuple[str, ...]:
-        more = {"bits": self._recipe.codec.prefix_bits, "oversample": self._recipe.rerank}
+        again = self._recipe.scores_again(self._settings.bits)
+        more = {"bits": self._recipe.codec.prefix_bits, "oversample": again}
         return (*self._names, *(name for name, has in more.items() if has))
 
     def configure(self, **settings: Any) -> None:
@@ -124,13 +125,16 @@ class Index:
         key = tuple(settings.items()), tuple(map(type, settings.values()))
         with contextlib.suppress(TypeError, KeyError):  # what has no hash is no setting
             return self._settings.changed[key]
-        for name in settings:
-            if name not in (*self._setting_names, "bits"):  # check_bits says why there are none
+        for name in settings:  # below it is said why there are no bits, or nothing to score again
+            if name not in (*self._setting_names, "bits", "oversample"):
                 known = ", ".join(self._setting_names)
                 raise TypeError(f"unknown search setting {name!r}; this index has {known}.")
         chosen = replace(self._settings, **settings)
         if chosen.bits is not None:
             self._recipe.codec.check_bits(chosen.bits)
+        if not self._recipe.scores_again(chosen.bits):
+            self._recipe.check_oversample(settings.get("oversample"))
+            chosen = replace(chosen, oversample=None)  # which went with bits
         if len(self._settings.changed) < _CHANGES:
             self._settings.changed[key] = chosen
         return chosen
@@ -254,7 +258,8 @@ class Index:
                  callable on an int64 array of ids that returns a mask, or a list of one of these
                  for each query
         eps0     (setting) width of the first stage's bound; stages="off" does without it
-        bits     (setting) score rows by so many of the first bits of their codes, None for all
+        bits     (setting) score rows by so many of the first bits of their codes, None for all;
+                 with `oversample`, that times k of the best are then scored by all bits
         Fewer than k rows: padded with id -1 and distance infinity. Ties go to the lower id.
         Raises ShapeError, DtypeError or NonFiniteError for queries, TypeError for a setting that
         is not known, SpecError for bits that codes do not have.

@@ -24,12 +24,16 @@ Ids = npt.NDArray[np.int64]
 @final
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What an index has learned: how rows are coded, in lists or not, and again for reranking."""
+    """What an index has learned: how rows are coded, in lists or not, and again for reranking.
+
+    staged   whether `finer` is all of the codes whose first bits are `codec`, in its columns
+    """
 
     codec: Codec
     centroids: Centroids | None = None
     finer: Codec | None = None
     spill: int = 0
+    staged: bool = False
 
     @classmethod
     def fit(
@@ -98,7 +102,7 @@ class Model:
     @property
     def width(self) -> int:
         """Columns before those of the finer codec, where those are."""
-        return len(self.codec.columns) if self.copies == 1 else 0
+        return len(self.codec.columns) if self.copies == 1 and not self.staged else 0
 
     @property
     def finer_columns(self) -> tuple[Column, ...]:
@@ -106,10 +110,17 @@ class Model:
         own = self.finer.columns if self.finer else ()
         return tuple(replace(c, name=FINER + c.name) for c in own if c.name != ID)
 
-    def at(self, bits: int | None) -> "Model":
-        """What searches the same rows by the first bits of codes, or all; see Codec.at."""
+    def at(self, bits: int | None, oversample: float | None = None) -> "Model":
+        """What searches the same rows by the first bits of codes, or all; see Codec.at.
+
+        Where candidates are to be scored again, that is by all bits if there are no finer codes.
+        """
         codec = self.codec.at(bits)
-        return self if codec is self.codec else replace(self, codec=codec)
+        if codec is self.codec:
+            return self
+        if oversample is None or self.finer is not None:
+            return replace(self, codec=codec)
+        return replace(self, codec=codec, finer=self.codec, staged=True)
 
     @lazy
     def sizes(self) -> FloatArray:

@@ -88,6 +88,20 @@ class IndexRecipe:
         transform = default_transform(self.rerank.rotation)
         return Recipe(self.codec.metric, transform, self.rerank, None, None, self.codec.seed)
 
+    def scores_again(self, bits: int | None) -> bool:
+        """Whether rows found by codes, or by so many bits of them, can be scored by finer ones."""
+        return self.rerank is not None or bits is not None
+
+    def check_oversample(self, oversample: float | None) -> None:
+        """Refuse it where rows are not scored again; TypeError."""
+        if oversample is not None:
+            most = self.codec.prefix_bits
+            bits = f"give bits from 1 to {most} as well, or " if most else ""
+            raise TypeError(
+                f"unknown search setting 'oversample': in an index of {self.spec} there is nothing "
+                f"finer to score rows again by; {bits}make it with Rerank(f16)."
+            )
+
     @property
     def waiting(self) -> "IndexRecipe":
         """Rows as they come, for as long as there are too few to fit."""

@@ -29,7 +29,15 @@ from vqindex.indexes.stored import stored
 from vqindex.kernels.cpu import distinct, probe, records, score, search, select, signs, simd
 from vqindex.kernels.cpu import rows as rows_
 from vqindex.kernels.cpu.finer import write_down
-from vqindex.kernels.cpu.program import BITS, MIXED, NIBBLES, is_decoded, looked_words, table
+from vqindex.kernels.cpu.program import (
+    BITS,
+    MIXED,
+    NIBBLES,
+    UNBOUND,
+    is_decoded,
+    looked_words,
+    table,
+)
 from vqindex.kernels.cpu.records import Answers, Asked, Finer, Held, Stored
 from vqindex.layouts.base import FloatArray
 from vqindex.layouts.operands import GROUP
@@ -78,7 +86,8 @@ class Scan:
     """
 
     def __init__(self, rows: Rows, k: int, settings: Settings) -> None:
-        self.rows, self.codes, self.model = rows, rows.codes, rows.model.at(settings.bits)
+        self.rows, self.codes = rows, rows.codes
+        self.model = rows.model.at(settings.bits, settings.oversample)
         codec, scorer = self.model.codec, self.model.codec.scorer
         self.best = min(k, rows.n)
         self.some = self.best
@@ -89,17 +98,15 @@ class Scan:
         self._reach = min(settings.eps0 * scorer.spread, WIDEST)
         if self.model.finer is not None and not self._at_once:
             self.some = ceil(min(k * (settings.oversample or OVERSAMPLE), rows.n))
-        self.k = self.some * self.model.copies
+        self.k, self._last = self.some * self.model.copies, self.best
+        if self.model.staged:  # copies differ in what is left of their codes
+            self.some, self._last = self.k, self.best * self.model.copies
         fields = scorer.fields[: scorer.signs]
         self._words = looked_words(fields[fields[:, BITS] < NIBBLES])
         self._single = MIXED_SINGLE if scorer.fields[0, BITS] == MIXED else 1
         self._by_table = scorer.by_table
         self._decoded = is_decoded(scorer.fields)
         self._held = stored(self.codes, scorer)
-        self._whole: Held | None = None
-        if self.model.finer is not None:
-            whole = self.codes if rows.once is None else rows.once
-            self._whole = stored(whole, self.model.finer.scorer, rows.model.width)
         self.stored: Stored = self._held.at
         if settings.stages == "off":
             self.stored = self.stored._replace(signs=0, words=0)
@@ -114,11 +121,23 @@ class Scan:
                     drift=table(self.codes.addresses, scorer.drift),
                     sizes=address(self.model.sizes), widths=address(self._widths),
                 )  # fmt: skip
+        self._whole = self._finer_held()
         self._chains, self._n, self._nprobe = rows.lists, rows.n, settings.nprobe
         self._record: records.Lists | None = None  # of lists, where some are chosen
         self._local = threading.local()  # a desk for each thread
         finer = self.model.finer
         self._in_steps = codec.steps is not None and (finer is None or finer.steps is not None)
+        self._in_steps &= self._last == self.best
+
+    def _finer_held(self) -> Held | None:
+        """Rows by what scores them again: their finer codes, or all bits of those they have."""
+        if self.model.finer is None:
+            return None
+        once = self.rows.once
+        whole = self.codes if once is None or self.model.staged else once
+        held = stored(whole, self.model.finer.scorer, self.model.width)
+        owners = self.stored.owners if self.model.staged else UNBOUND
+        return Held(held.at._replace(signs=0, words=0, owners=owners), *held.arrays)
 
     @property
     def is_current(self) -> bool:
@@ -164,8 +183,7 @@ class Scan:
         return desk
 
     def _new_desk(self) -> Desk:
-        finer = self._whole
-        whole = None if finer is None else finer.at._replace(signs=0, words=0)
+        whole = None if self._whole is None else self._whole.at
         return Desk(
             self.model, self.stored, whole, self._record, self._nprobe, self.k, self.some,
             self.best, self.rows.ids.table, self._width, self._reach if self._at_once else None,
@@ -225,12 +243,20 @@ class Scan:
     def _finer(self, asking: Questions) -> int:
         """The address of how rows are scored again as they are found."""
         assert self._whole is not None
-        assert asking.finer is not None
-        finely = asking.finer.asked(0, asking.finer.norms, packed=False)
+        finely = self._finely(asking)
         at, reach = workspace.take("finer", 8 * len(Finer._fields), 4 * finely.padded)
         record = records.finer(self._whole.at, finely, reach)
         write_down(record, asking.operands.norms, np.float32(self._reach), at)
         return at
+
+    def _finely(self, asking: Questions) -> Asked:
+        """What meets finer codes."""
+        assert asking.finer is not None
+        finely: Asked = asking.finer.asked(0, asking.finer.norms, packed=False)
+        if asking.shares is not None:
+            shares = asking.shares
+            finely = finely._replace(shares=address(shares), lists=shares.shape[1])
+        return finely
 
     def _many(self, asking: Questions, blocks: Blocks, threads: int, answers: Answers) -> Counts:
         """Queries are shared among threads when there are enough of them, else blocks."""
@@ -335,19 +361,20 @@ class Scan:
 
         How many were scored again.
         """
-        finer, has_copies = self._whole, self.rows.once is not None
+        finer, has_copies = self._whole, self.some < self.k
         if has_copies:
             distinct.distinct(kept.at, self.k, self.some, self.stored.ids)
-        if finer is None or asking.finer is None or self._at_once:
+        if finer is None or self._at_once:
             again: int = rows_.answer(self.stored, asked, first, self.some, kept.at, answers)
             return again
         if has_copies:
             names = self.rows.ids.table
             distinct.rename(kept.at, self.stored.ids, address(names), len(names))
-        whole = finer.at._replace(signs=0, words=0)
-        finely = asking.finer.asked(0, asking.finer.norms, packed=False)
-        best = records.kept(kept.at.nq, kept.at.nq, self.best)
-        again = probe.rescore(whole, finely, first, kept.at, self.some, self.best, best.at)
+        whole, finely = finer.at, self._finely(asking)
+        best = records.kept(kept.at.nq, kept.at.nq, self._last)
+        again = probe.rescore(whole, finely, first, kept.at, self.some, self._last, best.at)
+        if self.best < self._last:
+            distinct.distinct(best.at, self._last, self.best, whole.ids)
         rows_.answer(whole, finely, first, self.best, best.at, answers)
         return again
 

@@ -23,7 +23,8 @@ class Settings:
     nprobe      lists that a query looks into
     oversample  rows that are scored again by finer codes, for each that is wanted; None for those
                 whose bounds, of `eps0` widths too, leave them a chance, or for OVERSAMPLE where
-                codes give no such bounds, or rows lie in several lists
+                codes give no such bounds, or rows lie in several lists. Without finer codes, rows
+                found by `bits` that are scored again by all bits; None for none
     """
 
     eps0: float = 3.5

@@ -66,6 +66,8 @@ class Desk:
                 shares=self._zeros(model.centroids.padded, np.float32),
                 lists=model.centroids.padded, blurs=self._zeros(1, np.float32),
             )  # fmt: skip
+            if model.staged:
+                finely[FINELY] = finely[FINELY]._replace(shares=asked.shares, lists=asked.lists)
             routed = dict(enumerate(self._routed(lists, model.centroids), LISTS))
         count = len(blocks.numbers) if lists is None else lists.blocks
         slab = max(1, min(count, signs.SLAB_BLOCKS))

@@ -52,7 +52,7 @@ class DeviceIndex:
             rows = index._rows
             if rows is None or rows.n == 0:
                 raise BackendError("an index needs rows before it goes to a GPU: add them first.")
-            model = rows.model.at(index._settings.bits)
+            model = rows.model.at(index._settings.bits, index._settings.oversample)
             if rows.once is not None:
                 raise BackendError(
                     f"there is no kernel for a GPU that knows rows in several lists, as those of "
