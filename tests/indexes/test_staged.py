@@ -155,7 +155,9 @@ def test_settings(spec, tmp_path):
 
 def test_codes_that_are_read_whole_have_nothing_finer():
     index = vq.index_factory("SAQ4", metric="l2")
-    with pytest.raises(TypeError, match="nothing finer to score rows again by; make it with Rerank"):
+    with pytest.raises(
+        TypeError, match="nothing finer to score rows again by; make it with Rerank"
+    ):
         index.configure(oversample=4)
     with pytest.raises(vq.SpecError, match="are read whole: leave bits=1 out"):
         index.configure(bits=1, oversample=4)
