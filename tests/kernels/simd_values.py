@@ -49,6 +49,7 @@ POOLS = {
     "I": lambda rng: integers(np.int32, SIGNED, 1, rng)[:, 0],
     "S": lambda rng: mixed(rng.integers(-(2**20), 2**20, CASES, np.int32), SIGNED[:8], rng),
     "W": lambda rng: integers(np.uint64, WORDS, 1, rng)[:, 0],
+    "L": lambda rng: POOLS["W"](rng).view(np.int64),
     "B": lambda rng: integers(np.uint8, OCTETS, 1, rng)[:, 0],
     "F": lambda rng: floats(1, rng)[:, 0],
     "E": lambda rng: POOLS["e"](rng)[:, 0],

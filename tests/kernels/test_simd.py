@@ -58,6 +58,8 @@ OPERATIONS = {
     "join_low_bytes": ("iiii", lambda *x: np.concatenate(x).astype(np.uint8)),
     "invert_where": ("bW", lambda x, mask: x ^ (255 * bits(mask))),
     "bits_where": ("bB", lambda x, value: packed(x & value != 0, np.uint64)),
+    "equal_words": ("wL", lambda x, value: np.uint32(packed(x.view(np.int64) == value, np.uint8))),
+    "words_above": ("wL", lambda x, value: np.uint32(packed(x.view(np.int64) > value, np.uint8))),
     "count_bits": ("P", lambda mask: np.int64(bits(mask).sum())),
     "lowest_bit": ("M", lambda mask: np.flatnonzero(bits(mask))[0]),
     "sum_lanes": ("i", lambda x: x.sum(dtype=np.int32)),

@@ -13,6 +13,7 @@ from vqindex.kernels.cpu.fields import block_at
 from vqindex.kernels.cpu.lookups import TOGETHER
 from vqindex.kernels.cpu.program import BLOCK, OCTETS
 from vqindex.kernels.cpu.select import threshold_of
+from vqindex.kernels.cpu.sharp import after, own_tables
 from vqindex.kernels.cpu.waiting import meet, none_waits, settle
 from vqindex.kernels.cpu.whole import codes_at, columns_of, finished, reached_of
 
@@ -27,10 +28,10 @@ def scan_one(stored, blocks, masks, count, asked, query, k, kept, waiting, scrat
     Arguments as those of signs.top_k_one; `waiting` is its `highest`.
     """
     columns, slot, scored = columns_of(stored), np.int64(0), np.int64(0)
-    look_up, spare = asked.tables + query * asked.table_bytes, scratch.indexes
+    own, spare = own_tables(stored, asked, query, 1, scratch), scratch.indexes
     least = none_waits(waiting, slot, kept, query)
-    base = simd.splat_float(simd.load_float(asked.base + 4 * query))
-    unit = simd.splat_float(simd.load_float(asked.unit + 4 * query))
+    base = simd.splat_float(simd.load_float(own.base))
+    unit = simd.splat_float(simd.load_float(own.unit))
     for b in range(count):
         mask, block = masks[b], blocks[b]
         if mask == 0:
@@ -39,17 +40,20 @@ def scan_one(stored, blocks, masks, count, asked, query, k, kept, waiting, scrat
             _prefetch(columns, blocks[b + 1])
         codes = codes_at(columns, block)
         if columns.bits == OCTETS:
-            low, high = lookups.octet_sums(codes, columns.words, look_up)
+            low, high = lookups.octet_sums(codes, columns.words, own.tables)
         else:
-            low, high = lookups.plane_sums(codes, 8 * columns.row_bytes, columns.words, look_up,
-                                           spare)  # fmt: skip
+            low, high = lookups.plane_sums(codes, 8 * columns.row_bytes, columns.words,
+                                           own.tables, spare)  # fmt: skip
         low, high = _bounds(columns, stored, block, asked, query, low, high, base, unit)
         hits = mask & reached_of(low, high, least)
         if hits != 0:
             simd.store(scratch.lines, low)
             simd.store(scratch.lines + 64, high)
-            scored += meet(stored, block, hits, asked, query, slot, k, kept, waiting,
-                            scratch.lines)  # fmt: skip
+            more = meet(stored, block, hits, asked, query, slot, k, kept, waiting, scratch.lines)
+            scored += more
+            after(own, slot, more, stored, asked, query, kept)
+            base = simd.splat_float(simd.load_float(own.base))
+            unit = simd.splat_float(simd.load_float(own.unit))
             least = threshold_of(waiting, slot)
     none = np.int64(0)
     return scored + settle(stored, asked, query, slot, k, kept, waiting, none, scratch.lines)
@@ -59,7 +63,7 @@ def scan_one(stored, blocks, masks, count, asked, query, k, kept, waiting, scrat
 def scan_some(stored, blocks, masks, asked, first, count, k, kept, waiting, scratch):
     """The same for `count` queries from `first` on, among the rows of all the blocks."""
     columns, scored = columns_of(stored), np.int64(0)
-    group = 8 * columns.row_bytes
+    group, own = 8 * columns.row_bytes, own_tables(stored, asked, first, count, scratch)
     for slot in range(count):
         none_waits(waiting, slot, kept, first + slot)
     for start in range(0, blocks.size, scratch.span):
@@ -70,7 +74,7 @@ def scan_some(stored, blocks, masks, asked, first, count, k, kept, waiting, scra
                 lookups.index(codes_at(columns, blocks[start + b]), group, columns.words, to)
         for slot in range(0, count, TOGETHER):
             query, some = first + slot, min(np.int64(TOGETHER), count - slot)
-            look_up = asked.tables + query * asked.table_bytes
+            look_up = own.tables + slot * asked.table_bytes
             for b in range(span):
                 mask, block = masks[start + b], blocks[start + b]
                 if mask == 0:
@@ -83,17 +87,19 @@ def scan_some(stored, blocks, masks, asked, first, count, k, kept, waiting, scra
                     lookups.group_sums(codes, group, columns.words, look_up, asked.table_bytes,
                                        some, indexes, scratch.sums)  # fmt: skip
                 for i in range(some):
-                    sums, here = scratch.sums + _LINE * i, 4 * (query + i)
-                    base = simd.splat_float(simd.load_float(asked.base + here))
-                    unit = simd.splat_float(simd.load_float(asked.unit + here))
+                    sums, here = scratch.sums + _LINE * i, 4 * (slot + i)
+                    base = simd.splat_float(simd.load_float(own.base + here))
+                    unit = simd.splat_float(simd.load_float(own.unit + here))
                     low, high = _bounds(columns, stored, block, asked, query + i, simd.load(sums),
                                         simd.load(sums + 64), base, unit)  # fmt: skip
                     hits = mask & reached_of(low, high, threshold_of(waiting, slot + i))
                     if hits != 0:
                         simd.store(scratch.lines, low)
                         simd.store(scratch.lines + 64, high)
-                        scored += meet(stored, block, hits, asked, query + i, slot + i, k, kept,
-                                        waiting, scratch.lines)  # fmt: skip
+                        more = meet(stored, block, hits, asked, query + i, slot + i, k, kept,
+                                    waiting, scratch.lines)  # fmt: skip
+                        scored += more
+                        after(own, slot + i, more, stored, asked, query + i, kept)
     for slot in range(count):
         scored += settle(stored, asked, first + slot, slot, k, kept, waiting, np.int64(0),
                           scratch.lines)  # fmt: skip

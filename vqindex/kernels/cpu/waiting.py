@@ -8,7 +8,7 @@ waiting   a records.Kept; its `reads` are how many rows of a block are scored ra
 
 import numpy as np
 
-from vqindex.kernels.cpu import simd, tables
+from vqindex.kernels.cpu import simd, tables, twins
 from vqindex.kernels.cpu.compile import inlined, kernel
 from vqindex.kernels.cpu.fields import field, int64_at
 from vqindex.kernels.cpu.program import BITS, BLOCK, NIBBLES, OPERAND
@@ -29,6 +29,7 @@ from vqindex.kernels.cpu.select import (
 from vqindex.kernels.cpu.whole import codes_at, columns_of, finished, reached_of
 
 _HALVINGS = 12  # of a range, to find a number between floats
+_ANY = np.int64(-1)  # below every id
 _MANY = 4  # rows of a block that are scored at once rather than wait
 
 
@@ -39,7 +40,14 @@ def none_waits(waiting, slot, kept, query):
     simd.store_int64(waiting.counts + 8 * slot, np.int64(0))
     simd.store_int64(waiting.reads + 8 * slot, np.int64(_MANY))
     simd.store_float(waiting.thresholds + 4 * slot, least)
+    twins.forget(waiting, slot)
     return least
+
+
+@inlined
+def _most(waiting):
+    """How many rows may wait, and one more block's."""
+    return waiting.capacity - twins.PLACES - BLOCK
 
 
 @inlined
@@ -49,10 +57,14 @@ def meet(stored, block, hits, asked, query, slot, k, kept, waiting, lines):
     hits    bit r is set for row r
     lines   address of the block's 32 bounds
     """
-    if simd.count_bits(hits) >= reads_of(waiting, slot):
-        return _crowd(stored, block, hits, asked, query, slot, k, kept, waiting, lines)
+    hits = twins.others(stored, block, hits, waiting, slot)
+    many = simd.count_bits(hits)
+    if many >= reads_of(waiting, slot) and _crowd(
+        stored, block, hits, asked, query, slot, k, kept, waiting, lines
+    ):
+        return np.int64(many)
     _let_wait(waiting, slot, block, hits, lines)
-    if count_of(waiting, slot) <= waiting.capacity - BLOCK:
+    if count_of(waiting, slot) <= _most(waiting):
         return np.int64(0)
     return _make_room(stored, asked, query, slot, k, kept, waiting, lines)
 
@@ -70,23 +82,19 @@ def _let_wait(waiting, slot, block, hits, lines):
 
 @kernel
 def _crowd(stored, block, hits, asked, query, slot, k, kept, waiting, lines):
-    """The same of many rows: scored at once, once k have been."""
-    if field(stored.program, BITS) == NIBBLES and threshold_of(kept, query) > -np.inf:
-        _push_block(stored, block, hits, asked, query, k, kept, lines)
-        least = max(threshold_of(waiting, slot), threshold_of(kept, query))
-        simd.store_float(waiting.thresholds + 4 * slot, least)
-        return np.int64(simd.count_bits(hits))
-    _let_wait(waiting, slot, block, hits, lines)
-    if count_of(waiting, slot) <= waiting.capacity - BLOCK:
-        return np.int64(0)
-    return _make_room(stored, asked, query, slot, k, kept, waiting, lines)
+    """Score many rows of 4-bit codes at once, when k have been; whether they were."""
+    if field(stored.program, BITS) != NIBBLES or threshold_of(kept, query) == -np.inf:
+        return False
+    _push_block(stored, block, hits, asked, query, slot, k, kept, waiting, lines)
+    least = max(threshold_of(waiting, slot), threshold_of(kept, query))
+    simd.store_float(waiting.thresholds + 4 * slot, least)
+    return True
 
 
 @kernel
 def _make_room(stored, asked, query, slot, k, kept, waiting, lines):
     """Score rows until no more than half of the places for those that wait are taken."""
-    room = (waiting.capacity - BLOCK) // 2
-    return settle(stored, asked, query, slot, k, kept, waiting, room, lines)
+    return settle(stored, asked, query, slot, k, kept, waiting, _most(waiting) // 2, lines)
 
 
 @kernel
@@ -101,7 +109,7 @@ def settle(stored, asked, query, slot, k, kept, waiting, room, lines):
     scores, rows = scores_at(waiting, slot), rows_at(waiting, slot)
     while count > room:
         some = _to_front(scores, rows, count, k) if scored == 0 else count
-        _push_waiting(stored, scores, rows, some, asked, query, k, kept, lines)
+        _push_waiting(stored, some, asked, query, slot, k, kept, waiting, lines)
         shrink(kept, query, k, stored.ids)
         scored += some
         least, left = max(least, threshold_of(kept, query)), np.int64(0)
@@ -157,8 +165,9 @@ def _count_reached(scores, count, least):
 
 
 @inlined
-def _push_waiting(stored, scores, rows, count, asked, query, k, kept, lines):
-    """Score rows: those of 4-bit codes by the block, which takes no longer than one of them."""
+def _push_waiting(stored, count, asked, query, slot, k, kept, waiting, lines):
+    """Score the first rows: of 4-bit codes by the block, which takes no longer than one of them."""
+    scores, rows = scores_at(waiting, slot), rows_at(waiting, slot)
     if field(stored.program, BITS) != NIBBLES:
         push_rows(stored, rows, count, asked, query, k, kept, query)
         return
@@ -169,12 +178,12 @@ def _push_waiting(stored, scores, rows, count, asked, query, k, kept, lines):
         simd.store_float(lines + 4 * inside, score_of(scores, i))
         hits |= np.uint32(1) << np.uint32(inside)
         if i == count - 1 or row_of(rows, i + 1) // BLOCK != row // BLOCK:
-            _push_block(stored, row // BLOCK, hits, asked, query, k, kept, lines)
+            _push_block(stored, row // BLOCK, hits, asked, query, slot, k, kept, waiting, lines)
             hits = np.uint32(0)
 
 
 @inlined
-def _push_block(stored, block, hits, asked, query, k, kept, lines):
+def _push_block(stored, block, hits, asked, query, slot, k, kept, waiting, lines):
     """Score a block's 32 rows together, and keep those that are wanted and good enough."""
     columns, least = columns_of(stored), threshold_of(kept, query)
     entries = asked.entries + query * asked.row_bytes + field(stored.program, OPERAND)
@@ -188,7 +197,10 @@ def _push_block(stored, block, hits, asked, query, k, kept, lines):
     low, high = finished(columns, stored, block, asked, query, low, high)
     low = simd.min_float(low, simd.load(lines))
     high = simd.min_float(high, simd.load(lines + 64))
-    hits &= reached_of(low, high, least)
+    below = hits & ~reached_of(low, high, least)
+    if below != 0:
+        twins.remember(stored, waiting, slot, block * BLOCK + simd.lowest_bit(below), _ANY)
+    hits ^= below
     if hits == 0:
         return
     simd.store(lines, low)
@@ -196,7 +208,11 @@ def _push_block(stored, block, hits, asked, query, k, kept, lines):
     most = simd.splat_float(least)
     tied = hits & (simd.at_least(most, low) | (simd.at_least(most, high) << np.uint32(16)))
     if tied != 0:
-        hits ^= tied ^ _before(stored, tied, block, kept, query, k)
+        before, last = _before(stored, tied, block, kept, query, k)
+        if before != tied:
+            twin = block * BLOCK + simd.lowest_bit(tied ^ before)
+            twins.remember(stored, waiting, slot, twin, last)
+        hits ^= tied ^ before
     while hits != 0:
         r = simd.lowest_bit(hits)
         hits &= hits - np.uint32(1)
@@ -206,7 +222,10 @@ def _push_block(stored, block, hits, asked, query, k, kept, lines):
 
 @inlined
 def _before(stored, hits, block, kept, query, k):
-    """Of the rows of a block that have the k-th best score, those of an id below some kept."""
+    """Of the rows of a block that have the k-th best score, those of an id below some kept.
+
+    And the highest id of those kept that have it.
+    """
     if count_of(kept, query) > k:
         shrink(kept, query, k, stored.ids)
     least, last, found = threshold_of(kept, query), np.int64(-1), np.uint32(0)
@@ -219,4 +238,4 @@ def _before(stored, hits, block, kept, query, k):
         hits &= hits - np.uint32(1)
         if int64_at(stored.ids, block * BLOCK + r) < last:
             found |= np.uint32(1) << np.uint32(r)
-    return found
+    return found, last

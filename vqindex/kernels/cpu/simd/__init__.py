@@ -19,6 +19,7 @@ from vqindex.kernels.cpu.simd.bits import (
     common_bits,
     count_bits,
     double_bytes,
+    equal_words,
     even_lanes,
     high_bytes,
     high_nibbles,
@@ -39,6 +40,7 @@ from vqindex.kernels.cpu.simd.bits import (
     weave_low,
     widen_high,
     widen_low,
+    words_above,
     xor,
 )
 from vqindex.kernels.cpu.simd.core import address, vector
@@ -167,6 +169,7 @@ __all__ = [
     "dot_single",
     "dot_tile",
     "double_bytes",
+    "equal_words",
     "even_lanes",
     "gather",
     "high_bytes",
@@ -238,5 +241,6 @@ __all__ = [
     "weave_low",
     "widen_high",
     "widen_low",
+    "words_above",
     "xor",
 ]

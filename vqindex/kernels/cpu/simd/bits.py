@@ -221,6 +221,20 @@ def common_bits(b, x, y):
     return b.bitcast(b.icmp_unsigned("!=", common, const(I8, 64, 0)), I64)
 
 
+@operation(types.uint32, vector, types.int64)
+def equal_words(b, x, value):
+    """Bit j is set where int64 lane x_j is `value`."""
+    mask = b.icmp_signed("==", b.bitcast(x, WORDS), spread(b, value, 8))
+    return b.zext(b.bitcast(mask, I8), I32)
+
+
+@operation(types.uint32, vector, types.int64)
+def words_above(b, x, value):
+    """Bit j is set where int64 lane x_j > `value`."""
+    mask = b.icmp_signed(">", b.bitcast(x, WORDS), spread(b, value, 8))
+    return b.zext(b.bitcast(mask, I8), I32)
+
+
 @operation(types.int64, types.uint32)
 def lowest_bit(b, mask):
     """The position of the lowest set bit."""
