@@ -12,6 +12,7 @@ from vqindex.quantizers.allocation import (
     UNCODED,
     allocate,
     asked_differences,
+    chance_share,
     near_differences,
     run_costs,
 )
@@ -111,3 +112,22 @@ def test_queries_show_how_they_differ_from_rows_like_them():
     assert found == pytest.approx([0, 0, 0.01 / 1.01, 0], abs=1e-7)
     assert asked_differences(x, 5 * q) == pytest.approx(found, abs=1e-7)
     assert asked_differences(x, x).tolist() == near_differences(x).tolist()
+
+
+@pytest.mark.parametrize("rows", [1000, 8000])
+def test_equal_dimensions_seem_to_differ_by_chance(rows):
+    x = np.random.default_rng(0).standard_normal((rows, 200))
+    for spreads, low, high in ((np.ones(200), 0.9, 1), (0.98 ** np.arange(200), 0, 0.2)):
+        y = x * spreads
+        axes = np.linalg.eigh(y.T @ y)[1]
+        own, true = (y @ axes).astype(np.float32), spreads**2 @ axes**2
+        variances = (own.astype(np.float64) ** 2).mean(axis=0)
+        share = chance_share(own, variances)
+        assert low <= share <= high
+        shrunk = variances + share * (variances.mean() - variances)
+        assert np.square(shrunk - true).sum() < np.square(variances - true).sum()
+
+
+def test_one_dimension_has_no_chance_to_differ():
+    x = np.ones((5, 1), np.float32)
+    assert chance_share(x, np.ones(1)) == 0

@@ -38,6 +38,15 @@ def test_wide_directions_have_more_bits(fitted):
     assert sum(fitted.bits) <= 3 * 8 * 3
 
 
+@pytest.mark.parametrize("bits", [1, 2])
+def test_equal_directions_have_equal_bits(bits):
+    """Though those of few rows seem to differ."""
+    x = np.random.default_rng(0).standard_normal((4000, 256)).astype(np.float32)
+    part = parse(f"SAQ{bits}", "ip", 0).fit(x, 256).quantizer
+    assert set(part.bits) == {bits}
+    assert part.dims == 256
+
+
 @pytest.mark.parametrize("bits", [1, 1.5, 2, 4, 7])
 @pytest.mark.parametrize("dim", [1, 16, 64, 100, 384])
 def test_rows_take_no_more_memory_than_those_of_eden(bits, dim):

@@ -74,6 +74,23 @@ def asked_differences(sample: FloatArray, queries: FloatArray) -> Floats:
     return found if found.any() else near_differences(sample)
 
 
+def chance_share(sample: FloatArray, variances: Floats) -> float:
+    """The share of how variances (d,) of principal directions differ that is chance, 0 to 1.
+
+    sample    (n, d) along those directions, centred
+
+    Principal directions of n rows in d equal dimensions have variances that seem to go up to
+    (1 + sqrt(d / n))^2. This much nearer to their mean, variances err least.
+
+    Source: Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance
+    matrices, Journal of Multivariate Analysis 88, 2004, section 3.
+    """
+    norms = row_norms(sample).astype(np.float64)
+    apart = float(((variances - variances.mean()) ** 2).sum())
+    chance = float((norms**4).mean() - (variances**2).sum()) / len(sample)
+    return float(np.clip(chance / apart, 0, 1)) if apart > 0 else 0.0
+
+
 def run_costs(variances: Floats, weights: Floats) -> Floats:
     """What each run of eight dimensions costs at 0 to 7 bits, (runs, 8).
 

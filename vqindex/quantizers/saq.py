@@ -30,7 +30,13 @@ import numpy.typing as npt
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.mixed import MOST_BITS, RUN, WORD
-from vqindex.quantizers.allocation import allocate, asked_differences, near_differences, run_costs
+from vqindex.quantizers.allocation import (
+    allocate,
+    asked_differences,
+    chance_share,
+    near_differences,
+    run_costs,
+)
 from vqindex.quantizers.base import divide, row_norms
 from vqindex.quantizers.fitted_saq import FittedSAQ, whitened
 from vqindex.quantizers.sampled_levels import Class, candidates, choose
@@ -102,11 +108,13 @@ class SAQ:
             raise SpecError("SAQ learns its levels from rows: it needs a sample.")
         sample = sample[:: max(1, -(-len(sample) // MOST_FITTED))]
         words = -(-dim // WORD)
-        variances = np.zeros(WORD * words)
+        variances, weights = np.zeros((2, WORD * words))
         variances[:dim] = (sample.astype(np.float64) ** 2).mean(axis=0)
         near = near_differences(sample)
-        weights = np.zeros(WORD * words)
         weights[:dim] = near if queries is None else asked_differences(sample, queries)
+        chance = chance_share(sample, variances[:dim])
+        for each in (variances[:dim], weights[:dim])[: 2 if queries is None else 1]:
+            each += chance * (each.mean() - each)
         bits = allocate(run_costs(variances, weights), self._budget(dim))
         spread = np.sqrt(variances[: RUN * len(bits)])
         spread = np.maximum(divide(spread, spread.max()), np.float32(LEAST_SPREAD))
