@@ -47,15 +47,14 @@ from vqindex.quantizers.base import (
     FittedQuantizer,
     Nested,
     Summed,
+    Told,
     divide,
     inner_products,
     row_norms,
     square_norms,
 )
 from vqindex.quantizers.coarse import FittedCoarse
-from vqindex.quantizers.fitted_saq import FittedSAQ
 from vqindex.quantizers.originals import to_half
-from vqindex.quantizers.words import FittedWords
 from vqindex.scoring import BIAS, DRIFT, Scorer, scorer, sign_errors, spread_of
 from vqindex.transforms.base import FittedTransform, Orthogonal
 
@@ -267,10 +266,8 @@ class Codec:
         step = self.transform.step
         if step is None or self.sketch is not None or self.coarse is not None:
             return None
-        if isinstance(self.quantizer, FittedWords):
-            return step, self.quantizer.tables(self._squares), Gains()
-        if isinstance(self.quantizer, FittedSAQ):
-            return step, Tables(), self.quantizer.gains
+        if isinstance(self.quantizer, Told):
+            return step, *self.quantizer.told(self._squares)
         return (step, Tables(), Gains()) if self.is_bare else None
 
     @lazy
@@ -278,7 +275,7 @@ class Codec:
         """Whether the entries of a query are the transformed query alone."""
         if self.sketch is not None or self.coarse is not None or self._sign_errors is not None:
             return False
-        if isinstance(self.quantizer, FittedWords):
+        if isinstance(self.quantizer, Told):
             return False
         example = np.linspace(1, 2, self.dim, dtype=np.float32)[None]
         spread = self.quantizer.layout.spread(self.quantizer.operand(example))

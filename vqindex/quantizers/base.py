@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqindex.kernels.cpu import encode
+from vqindex.kernels.cpu.step import Gains, Tables
 from vqindex.layouts.base import Array, Column, FloatArray, Layout
 from vqindex.transforms.base import Number
 
@@ -113,6 +114,15 @@ class Uneven(Protocol):
 
         The root mean square over scale * ratio; signs are those of the layout's first segment.
         """
+        ...
+
+
+@runtime_checkable
+class Told(Protocol):
+    """A fitted quantizer that tells a kernel what to make of one query, once it is transformed."""
+
+    def told(self, squares: FloatArray | None) -> tuple[Tables, Gains]:
+        """Tables, less `squares` if any, or entries."""
         ...
 
 

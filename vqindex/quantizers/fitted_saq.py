@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from vqindex.kernels.cpu import adjust
 from vqindex.kernels.cpu.program import UNBOUND
-from vqindex.kernels.cpu.step import Gains
+from vqindex.kernels.cpu.step import Gains, Tables
 from vqindex.layouts.base import Array, FloatArray
 from vqindex.layouts.mixed import RUN, WORD, MixedCodes
 from vqindex.lazy import lazy
@@ -160,12 +160,12 @@ class FittedSAQ(Scaled):
         """See FittedQuantizer: what a step of each level is worth, (nq, dims)."""
         return y[:, : self.dims] * self.gain[: self.dims]
 
-    @property
-    def gains(self) -> Gains:
-        """How a kernel makes the operand of one query."""
+    def told(self, squares: FloatArray | None) -> tuple[Tables, Gains]:
+        """See Told."""
         errors = UNBOUND if self.sign_errors is None else address(self.sign_errors)
         words = self.layout.words
-        return Gains(address(self.gain), self.dims, WORD * words, WORD * self.fine, errors)
+        gains = Gains(address(self.gain), self.dims, WORD * words, WORD * self.fine, errors)
+        return Tables(), gains
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer; an empty array stands for no errors of signs."""

@@ -20,7 +20,7 @@ from vqindex.clustering import sample_rows
 from vqindex.errors import CorruptFileError, SpecError
 from vqindex.kernels.cpu import encode
 from vqindex.kernels.cpu.program import UNBOUND
-from vqindex.kernels.cpu.step import Tables
+from vqindex.kernels.cpu.step import Gains, Tables
 from vqindex.layouts.base import Array, Column, FloatArray
 from vqindex.layouts.table import TableCodes
 from vqindex.lazy import lazy
@@ -223,14 +223,15 @@ class FittedWords(Ruled):
         """See FittedQuantizer: the tables, (nq, parts * size)."""
         return self.spaces.products(y).reshape(len(y), -1)
 
-    def tables(self, squares: FloatArray | None) -> Tables:
-        """How a kernel makes the tables of one query, less `squares` if any."""
+    def told(self, squares: FloatArray | None) -> tuple[Tables, Gains]:
+        """See Told."""
         spaces, lines = self.spaces, self.spaces.lines
-        return Tables(
+        tables = Tables(
             len(lines), lines.shape[2], lines.shape[1], address(spaces.starts), address(lines),
             UNBOUND if spaces.order is None else address(spaces.order),
             UNBOUND if squares is None else address(squares), self.bits == 4,
         )  # fmt: skip
+        return tables, Gains()
 
     def arrays(self) -> dict[str, Array]:
         """See FittedQuantizer."""
