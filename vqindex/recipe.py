@@ -12,6 +12,7 @@ from vqindex.quantizers.base import Quantizer, Selective
 from vqindex.quantizers.coarse import Coarse
 from vqindex.sketches.qjl import QJL
 from vqindex.transforms.base import Transform, stored
+from vqindex.transforms.opq import LearnedRotation
 
 Origins = Callable[[FloatArray], FloatArray]
 
@@ -32,6 +33,11 @@ class Recipe:
         own = self.quantizer
         if isinstance(own, Selective) and self.metric not in own.metrics:
             raise SpecError(f"{own.spec} is for {' and '.join(own.metrics)}, got {self.metric!r}.")
+        if getattr(own, "rotated", False) and not isinstance(self.transform, LearnedRotation):
+            raise SpecError(
+                f"{own.spec} is coded after a rotation learned for it, got {self.transform.spec}: "
+                f"leave {self.transform.spec} or the O of {own.spec} out."
+            )
         if (self.sketch or self.coarse) and not self.quantizer.sketchable:
             other, extra = "sketch", f"+{self.sketch.spec}" if self.sketch else ""
             if self.coarse:
