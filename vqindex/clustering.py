@@ -1,7 +1,8 @@
 """k-means: the words of codebooks and the centroids of lists.
 
 Many problems of one size are solved side by side, such as the sub-spaces of a product quantizer.
-Results depend on the data and the seed alone, not on threads.
+Results depend on the data and the seed alone, not on threads. Of many rows a sample takes part,
+drawn once, rather than another batch in each iteration, so that it can be told when to stop.
 """
 
 from dataclasses import dataclass

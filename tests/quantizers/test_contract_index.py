@@ -11,8 +11,9 @@ METRICS = ("l2", "ip", "cosine")
 D, N, NQ, K = 20, 300, 40, 10
 BLIND = ("QJL1", "QJL2", "QJL1+QJL", "QJL2+QJL")  # one or two signs point to no ten of N
 # A sketch's second term is the same whatever the first one is: one metric for each in turn.
+SEVERAL = ["PQ10x4", "OPQ5x4", "OPQ4x4+QJL", "RQ6x4(groups=3,outliers=0.1)"]
 TURNS = [(spec, METRICS[i % 3]) for i, spec in enumerate(SKETCHED)]
-OTHERS = [(spec, metric) for spec in ALONE + COARSE for metric in METRICS]
+OTHERS = [(spec, metric) for spec in ALONE + COARSE + SEVERAL for metric in METRICS]
 CASES = [case for case in OTHERS + TURNS if serves(*case)]
 REST = [(spec, metric) for spec in SKETCHED for metric in METRICS]
 REST = [case for case in REST if case not in TURNS and serves(*case)]
@@ -70,8 +71,9 @@ def same(found, want):
 
 @cases
 def test_finds_what_is_near(spec, metric):
-    """Rows are nearer to what codes say of them than to zero, and at least half as many neighbours
-    are found as by brute force among these; distances are what the metric has them be.
+    """Rows are nearer to what codes say of them than to zero; at least half as many neighbours are
+    found as by brute force among these, and three times as many as by chance; distances are what
+    the metric has them be.
     """
     x, q = vectors(N), vectors(NQ, 1)
     before = x.copy(), q.copy()
@@ -87,7 +89,8 @@ def test_finds_what_is_near(spec, metric):
     back = index.reconstruct(index.ids)
     assert np.square(back - seen).sum() < np.square(seen).sum()
     near, said = (np.argsort(distances(y, q, metric))[:, :K] for y in (x, back))
-    assert spec in BLIND or recall(near, found.ids) >= recall(near, said) / 2
+    least = max(recall(near, said) / 2, 3 * K / N)
+    assert spec in BLIND or recall(near, found.ids) >= least
 
 
 @cases

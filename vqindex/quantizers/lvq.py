@@ -9,6 +9,7 @@ with level_j half-integers, as min y + step * code_j in the paper, so that
 
 A second code of b2 bits cuts each step, the first one's error, into 2^b2 - 1 further ones. The
 first code can be read alone, and its first bits: each then stands for the middle of its cells.
+Middle and step are float32, of which the paper keeps half the bytes.
 
 Source: Similarity search in the blink of an eye with compressed indices, arXiv 2304.04759.
 """

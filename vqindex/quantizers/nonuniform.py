@@ -2,10 +2,11 @@
 
 Levels are those of least square error on a sample, of which each coordinate's tails are left out
 first. A row's outliers, the `outliers` share of its coordinates where levels err most, have what
-levels leave kept in 8 bits beside the code, so that it is the sum of both that a row stands for;
-KVQuant keeps them whole in place of the code. In two respects a score needs less than an
-activation: the squared gradient of <q, x> is q_j^2, equal for all values of a coordinate, so that
-no Fisher weight moves a level; and Q-Norm is the row's `scale` here, as of product quantization.
+levels leave kept in 8 bits beside the code, up to the largest of the sample's, so that it is the
+sum of both that a row stands for; KVQuant keeps them whole in place of the code. In two respects a
+score needs less than an activation: the squared gradient of <q, x> is q_j^2, equal for all values
+of a coordinate, so that no Fisher weight moves a level; and Q-Norm is the row's `scale` here, as of
+product quantization.
 
 Coordinates are taken as they are. A rotation would make them alike and their tails short, and
 what is learned of each of them worth nothing.

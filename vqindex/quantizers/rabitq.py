@@ -46,7 +46,8 @@ class RaBitQ:
     """Recipe: `bits` (1 to 8) a dimension, one scale a row.
 
     search   "exact" or "fast", as above
-    error    keep an error bound of each row, two bytes; see FittedRaBitQ.error_bounds
+    error    keep an error bound of each row, two bytes, for one's own use of the codes: see
+             FittedRaBitQ.error_bounds; searches bound scores without
     """
 
     bits: int = 4

@@ -1,10 +1,10 @@
 """Calibration: each coordinate of a rotation scaled to the same spread over a sample.
 
-    y = s * (R x) of rows,   y = (R q) / s of queries,   s = 1 / standard deviation
+    y = s * (R x) of rows,   y = (R q) / s of queries,   s = 1 / root mean square
 
 so that levels made for one law fit every coordinate, where rotation alone leaves some of them
 wider than others. Inner products stay as they are. A shift of each coordinate as well is what
-centring does, before the rotation.
+centring does, before the rotation, where a codec centres; spreads are about zero, as codes are.
 
 Coded so, a row's error is orthogonal to it when coordinates are weighed by 1 / s^2, which is what
 `weights` are for: else queries near a row would meet an error of its own direction.
@@ -72,7 +72,7 @@ class Calibration:
         if sample is None:
             raise ValueError(f"{self.spec} is fitted from a sample, got none.")
         rotation = self.rotation.fit(None, dim, seed)
-        spread = rotation.apply(sample).std(axis=0, dtype=np.float64)
+        spread = np.sqrt((rotation.apply(sample).astype(np.float64) ** 2).mean(axis=0))
         mean = spread.mean()
         spread = np.maximum(spread / mean, _NARROWEST) if mean > 0 else np.ones(dim)
         return FittedCalibration(rotation, (1 / spread).astype(np.float32))
