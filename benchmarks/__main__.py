@@ -59,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
     codes.add_argument("--only", nargs="+", metavar="NAME", help="only systems named so, in part")
     codes.add_argument("--skip-slow", action="store_true", help="without what takes long to code")
     commands.add_parser(
+        "queries", parents=[common, data], help="what codes gain by learning from queries"
+    )
+    commands.add_parser(
         "bounds", parents=[common, data], help="what the first stage misses, by eps0"
     )
     retrieval = commands.add_parser(
