@@ -26,6 +26,7 @@ def record(dataset):
         "k": 10, "fit": 2000,
         "codes": [
             {"plain": "EDEN2", "aware": "EDEN2"},
+            {"plain": "SAQ2", "aware": "SAQ2"},
             {"plain": "PQ{d/4}x4", "aware": "PQ{d/4}x4(weighting=queries)"},
         ],
     }  # fmt: skip
@@ -35,10 +36,11 @@ def record(dataset):
 
 
 def test_only_what_learns_from_queries_gains(record):
-    same, aware = record["rows"]
+    same, aware, words = record["rows"]
     assert same["rows"] == same["queries"] > 0
     assert (same["gained"], same["gained_se"]) == (0, 0)
-    assert aware["index"] == "PQ16x4(weighting=queries)"
+    assert words["index"] == "PQ16x4(weighting=queries)"
+    assert words["gained"] != 0
     assert aware["gained"] == pytest.approx(aware["queries"] - aware["rows"])
     assert aware["gained"] > 4 * aware["gained_se"] > 0
     assert json.loads(json.dumps(record)) == record
@@ -63,4 +65,4 @@ def test_every_case_can_be_measured():
 def test_a_report(record):
     heading, _, *lines = queries.report(record).splitlines()
     assert "R@10 from rows" in heading
-    assert [line.split()[0] for line in lines] == ["EDEN2", "PQ16x4(weighting=queries)"]
+    assert [line.split()[0] for line in lines] == ["EDEN2", "SAQ2", "PQ16x4(weighting=queries)"]
