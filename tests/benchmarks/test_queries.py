@@ -11,10 +11,10 @@ from vqindex.datasets import Dataset
 
 @pytest.fixture(scope="module")
 def dataset():
-    """Queries that ask for few dimensions only, and rows that differ in all."""
+    """Queries that ask for few dimensions only, in which rows differ less than in others."""
     rng = np.random.default_rng(0)
-    base = rng.standard_normal((3000, 64)).astype(np.float32)
-    asked = rng.standard_normal((120, 64)).astype(np.float32) * (np.arange(64) < 12)
+    base = (rng.standard_normal((3000, 64)) * np.geomspace(4, 1, 64)).astype(np.float32)
+    asked = rng.standard_normal((120, 64)).astype(np.float32) * (np.arange(64) >= 52)
     truth = np.argsort(-asked @ base.T, axis=1, kind="stable")[:, :10]
     scores = np.take_along_axis(asked @ base.T, truth, axis=1)
     return Dataset("few", "ip", base, asked, truth.astype(np.int64), -scores)
