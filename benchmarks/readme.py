@@ -91,7 +91,8 @@ def flat() -> str:
     points = [
         point
         for point in (latest(read_points(RUN)) if RUN.exists() else [])
-        if point.dataset == WORDS and not point.parameters and point.qps and point.threads == 1
+        if point.dataset == WORDS and not point.parameters and "Rerank" not in point.spec
+        if point.qps and point.threads == 1
     ]
     pairs: dict[tuple[str, str], list[OperatingPoint | None]] = {}
     for point in points:
