@@ -55,10 +55,11 @@ if sys.argv[1] == 'cuda.core' and int(metadata.version('cuda-core').split('.')[0
 gpu_tests=tests/indexes/test_device_gpu.py
 mapfile -t tests < <(grep -o '^def test_\w*' "$gpu_tests" | cut -c5-)
 mapfile -t cases < <(sed -n 's/^name = "\(.*\)"/\1/p' benchmarks/gpu.toml)
+shares=(cpu-0 cpu-1 cpu-2 cpu-3)
 tools=(memcheck racecheck initcheck synccheck)
 command -v compute-sanitizer >/dev/null || tools=()
 {
-    printf '%s\n' environment driver compile cpu "${tests[@]}"
+    printf '%s\n' environment driver compile "${shares[@]}" "${tests[@]}"
     printf 'speed-%s\n' "${!cases[@]}"
     printf '%s\n' memcheck racecheck initcheck synccheck
 } >"$work/wanted"
@@ -104,22 +105,24 @@ step driver 20 nvidia-smi
 
 # Machine code for the GPU and, meanwhile, the CPU's kernels that answers are compared with.
 step compile 120 "$python" -m vqindex.kernels.gpu.warm &
-step cpu 90 "$python" -c "
+for i in "${!shares[@]}"; do
+    step "${shares[i]}" 150 "$python" -c "
 import runpy
 test = runpy.run_path('$gpu_tests')
-for spec in [*test['SPECS'], 'IVF30,EDEN4', 'PCA,EDEN4']:
+for spec in [*test['SPECS'], 'IVF30,EDEN4', 'PCA,EDEN4'][$i::${#shares[@]}]:
     index = test['filled'](spec)
     for nq in 1, 9, 97:
         index.search(test['vectors'](nq, 72), 10, stages='off')
     index.search(test['vectors'](9, 72), 10, index.ids % 3 == 0, stages='off')
 print('CPU kernels are compiled')" &
+done
 wait
 
 # Each test has a process of its own: an error of the GPU is the end of all that runs in one.
 for name in "${tests[@]}"; do
     case $name in
         *memory*) ;; # asks how much is free, and so runs alone
-        *) step "$name" 90 "$python" -m pytest "${options[@]}" "$gpu_tests::$name" & ;;
+        *) step "$name" 150 "$python" -m pytest "${options[@]}" "$gpu_tests::$name" & ;;
     esac
     while [ "$(jobs -rp | wc -l)" -ge 4 ]; do sleep 0.2; done
 done
