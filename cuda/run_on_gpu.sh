@@ -53,13 +53,14 @@ if sys.argv[1] == 'cuda.core' and int(metadata.version('cuda-core').split('.')[0
 }
 
 gpu_tests=tests/indexes/test_device_gpu.py
-mapfile -t tests < <(grep -o '^def test_\w*' "$gpu_tests" | cut -c5-)
+mapfile -t tests < <(grep -Ho '^def test_\w*' "$gpu_tests" tests/kernels/gpu/test_encode.py |
+    sed 's/:def /::/')
 mapfile -t cases < <(sed -n 's/^name = "\(.*\)"/\1/p' benchmarks/gpu.toml)
 shares=(cpu-0 cpu-1 cpu-2 cpu-3)
 tools=(memcheck racecheck initcheck synccheck)
 command -v compute-sanitizer >/dev/null || tools=()
 {
-    printf '%s\n' environment driver compile "${shares[@]}" "${tests[@]}"
+    printf '%s\n' environment driver compile "${shares[@]}" "${tests[@]##*::}"
     printf 'speed-%s\n' "${!cases[@]}"
     printf '%s\n' memcheck racecheck initcheck synccheck
 } >"$work/wanted"
@@ -119,16 +120,16 @@ done
 wait
 
 # Each test has a process of its own: an error of the GPU is the end of all that runs in one.
-for name in "${tests[@]}"; do
-    case $name in
+for test in "${tests[@]}"; do
+    case $test in
         *memory*) ;; # asks how much is free, and so runs alone
-        *) step "$name" 150 "$python" -m pytest "${options[@]}" "$gpu_tests::$name" & ;;
+        *) step "${test##*::}" 150 "$python" -m pytest "${options[@]}" "$test" & ;;
     esac
     while [ "$(jobs -rp | wc -l)" -ge 4 ]; do sleep 0.2; done
 done
 wait
-for name in "${tests[@]}"; do
-    [[ $name == *memory* ]] && step "$name" 60 "$python" -m pytest "${options[@]}" "$gpu_tests::$name"
+for test in "${tests[@]}"; do
+    [[ $test == *memory* ]] && step "${test##*::}" 60 "$python" -m pytest "${options[@]}" "$test"
 done
 
 for i in "${!cases[@]}"; do
