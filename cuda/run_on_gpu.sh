@@ -52,9 +52,8 @@ if sys.argv[1] == 'cuda.core' and int(metadata.version('cuda-core').split('.')[0
     done
 }
 
-gpu_tests=tests/indexes/test_device_gpu.py
-mapfile -t tests < <(grep -Ho '^def test_\w*' "$gpu_tests" tests/kernels/gpu/test_encode.py |
-    sed 's/:def /::/')
+gpu_tests=tests/indexes/test_device_gpu.py coding_tests=tests/kernels/gpu/test_encode.py
+mapfile -t tests < <(grep -Ho '^def test_\w*' "$gpu_tests" "$coding_tests" | sed 's/:def /::/')
 mapfile -t cases < <(sed -n 's/^name = "\(.*\)"/\1/p' benchmarks/gpu.toml)
 shares=(cpu-0 cpu-1 cpu-2 cpu-3)
 tools=(memcheck racecheck initcheck synccheck)
@@ -136,11 +135,12 @@ for i in "${!cases[@]}"; do
     step "speed-$i" 60 "$python" -m benchmarks gpu --json --only "${cases[i]}"
 done
 
-few="(test_odd_shapes and 33-65-16) or (test_codecs and l2 and (PQ8x4 or F16 or TCQ2))"
+few="(test_odd_shapes and 33-65-16) or test_tensors[EDEN4] or (test_lists and not Rerank) or \
+(test_codecs and l2 and (PQ8x4 or F16 or TCQ2 or NUQ4)) or (test_codes and l2 and TQprod3)"
 # Calls that fail are no find: cuda-core makes some to learn what there is, and so does torch.
 for tool in "${tools[@]}"; do
-    step "$tool" 60 compute-sanitizer --tool "$tool" --report-api-errors no --error-exitcode 9 \
-        "$python" -m pytest "${options[@]}" "$gpu_tests" -k "$few" &
+    step "$tool" 120 compute-sanitizer --tool "$tool" --report-api-errors no --error-exitcode 9 \
+        "$python" -m pytest "${options[@]}" "$gpu_tests" "$coding_tests" -k "$few" &
 done
 wait
 report
