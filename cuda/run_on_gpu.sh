@@ -6,10 +6,11 @@
 #                                          WHEELS, a folder of wheels to use before what it has;
 #                                          SECONDS_IN_ALL, 460 unless set
 #
-# Needs NumPy, Numba, pytest, hypothesis, torch and cuda-core 1; those that do not import are installed
-# if there is a network, for this run alone, and named if there is none. Each step is a process of its
-# own with a limit: none can stop the others, and the JSON is written anew after each. Exit code: 0 if
-# all ran and was right.
+# Needs NumPy, Numba, pytest, hypothesis, torch and cuda-core 1. Those that do not import, but for
+# torch, are installed if there is a network, for this run alone and without what they need besides:
+# nothing takes the place of what is there. What is still missing is named. Each step is a process of
+# its own with a limit: none can stop the others, and the JSON is written anew after each. Exit code: 0
+# if all ran and was right.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=$(realpath -m "${1:-gpu.json}")
@@ -39,16 +40,18 @@ step() {
 
 report() { "$python" -m benchmarks.on_gpu "$work" "$out" "$missing"; }
 
-# need NAME...: those that cannot be imported, or are of a version that is too old.
+# need NAME...: those that cannot be imported, are of a version that is too old, or lack a library.
 need() {
     local name
     for name in "$@"; do
         timeout 60 "$python" -c "
 import importlib, sys
 from importlib import metadata
-importlib.import_module(sys.argv[1])
+module = importlib.import_module(sys.argv[1])
 if sys.argv[1] == 'cuda.core' and int(metadata.version('cuda-core').split('.')[0]) < 1:
-    sys.exit('it is too old')" "$name" >"$work/need-$name.log" 2>&1 || echo "$name"
+    sys.exit('it is too old')
+if sys.argv[1] == 'cuda.bindings.nvrtc':
+    module.nvrtcVersion()" "$name" >"$work/need-$name.log" 2>&1 || echo "$name"
     done
 }
 
@@ -81,12 +84,18 @@ if [ -n "${WHEELS:-}" ]; then
     step wheels 60 "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir \
         --target "$work/site" "$WHEELS"/*.whl
 fi
+declare -A wheels=( # of what is imported
+    [numpy]=numpy [numba]="numba llvmlite" [torch]=
+    [pytest]="pytest pluggy iniconfig packaging pygments" [hypothesis]="hypothesis sortedcontainers"
+    [cuda.core]="cuda-core>=1,<2 cuda-pathfinder"
+    [cuda.bindings.nvrtc]="cuda-bindings==13.* cuda-pathfinder nvidia-cuda-nvrtc==13.*"
+)
 packages=(numpy numba pytest hypothesis torch cuda.core cuda.bindings.nvrtc)
 missing=$(need "${packages[@]}" | tr '\n' ' ')
 for name in $missing; do
-    case $name in cuda.*) package="cuda-core[cu13]>=1" ;; *) package=$name ;; esac
-    timeout 60 "$python" -m pip install -q --retries 0 --timeout 5 --target "$work/site" \
-        "$package" >/dev/null 2>&1 || break # there is no network
+    read -ra own <<<"${wheels[$name]}"
+    [ ${#own[@]} = 0 ] || timeout 60 "$python" -m pip install -q --no-deps --retries 0 --timeout 5 \
+        --target "$work/site" "${own[@]}" >/dev/null 2>&1 || break # there is no network
 done
 [ -n "$missing" ] && missing=$(need "${packages[@]}" | tr '\n' ' ')
 for name in $missing; do
