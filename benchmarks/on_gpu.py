@@ -33,7 +33,7 @@ def last_record(said: str) -> Any:
 
 
 def step(code: int, seconds: int, said: str) -> dict[str, Any]:
-    """What is told of a step: its record, the last line of its tests, and the log where they fail."""
+    """What is told of a step: its record, the last line of its tests, and a log that has none."""
     out: dict[str, Any] = {"code": code, "seconds": seconds}
     found, tests = last_record(said), _TESTS.findall(said)
     if found is not None:
