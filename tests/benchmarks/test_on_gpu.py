@@ -94,6 +94,21 @@ def test_a_step_that_is_being_written_is_left(steps, tmp_path):
     assert "driver" not in steps.read()["steps"]
 
 
+PYTHON = """#!/usr/bin/env bash
+case "$*" in
+*benchmarks.on_gpu*) exec {python} "$@" ;;
+*"pip install"*) printf '%s\\n' "$*" >>{folder}/installed; exit 1 ;;
+*"-m pytest"*) echo "1 passed, 9 deselected in 0.10s" ;;
+*"benchmarks gpu"*) echo '{{"cases": [{{"name": "a case", "ms": 1.5}}]}}' ;;
+*show_config*) echo '{{"gpu": [{{"name": "A GPU"}}]}}' ;;
+*import_module*) [ "${{@: -1}}" != cuda.core ] ;;
+esac
+"""
+SANITIZER = """#!/usr/bin/env bash
+echo "= COMPUTE-SANITIZER $*"; "${@:7}"; echo "= ERROR SUMMARY: 0 errors"
+"""
+
+
 def run_script(tmp_path, **about):
     """The exit code of the script, and its record."""
     out = tmp_path / "out" / "gpu.json"
@@ -116,3 +131,26 @@ def test_without_a_gpu_the_script_says_so(tmp_path):
     assert "driver of NVIDIA" in record["no_gpu"]
     assert record["steps"] == {}
     assert "environment" in record["not_run"]
+
+
+@needs_bash
+def test_every_step_of_the_script(tmp_path):
+    """With programs in place of Python and the sanitizer, which say what they do if all is well."""
+    programs = {"compute-sanitizer": SANITIZER, "nvidia-smi": "#!/bin/sh\n",
+                "stub": PYTHON.format(python=sys.executable, folder=tmp_path)}  # fmt: skip
+    for name, text in programs.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    code, record = run_script(
+        tmp_path, PYTHON=str(tmp_path / "stub"), PATH=f"{tmp_path}:{os.environ['PATH']}"
+    )
+    assert (code, record["right"]) == (0, True), record
+    assert record["missing"] == ["cuda.core"]
+    steps = record["steps"]
+    tests = {name for name in steps if name.startswith("test_")}
+    assert {"test_codecs", "test_codes_are_those_of_the_cpu", "test_graphs"} < tests
+    assert {"cpu-one", "cpu-many", "compile", "speed-0", "speed-5", *on_gpu.TOOLS} < set(steps)
+    assert "--tool memcheck --report-api-errors no --error-exitcode 9" in steps["memcheck"]["said"]
+    (installed,) = (tmp_path / "installed").read_text().splitlines()
+    assert "install -q --no-deps" in installed
+    assert installed.endswith(" cuda-core>=1,<2 cuda-pathfinder")
