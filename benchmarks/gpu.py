@@ -2,6 +2,7 @@
 
 Codes are random bytes, as many as an index would have: what is timed is a search, from prepared
 queries on to ids, between two events of the GPU's own clock, most of it queued before the first.
+Answers are checked afterwards: a case of wrong ones has an `error`, and meets no target.
 torch's way is the product of all rows with the queries, and topk, in pieces that fit into memory.
 """
 
@@ -14,25 +15,16 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
 from benchmarks import rates, table
-from vqindex.indexes.device.search import STEMS, DeviceSearch
-from vqindex.kernels.gpu import driver, topk
-from vqindex.kernels.gpu.encode import Coding, encode
-from vqindex.kernels.gpu.records import SEGMENT, STORED, Asked, Where, keep
-from vqindex.layouts import device as layouts
-from vqindex.quantizers.levels import scalar_levels
-from vqindex.transforms import HadamardRotation
+from benchmarks.gpu_work import Coder, Work
+from vqindex.indexes.device import tensors
+from vqindex.kernels.gpu import driver
 
 CASES = Path(__file__).with_suffix(".toml")
 ROUNDS = 7
 AHEAD = 4_000_000  # cycles that a GPU is kept busy while a round is queued
-_KINDS = {1: (layouts.SIGNS, 128), 2: (layouts.PAIRS, 64), 4: (layouts.NIBBLES, 32),
-          8: (layouts.BYTES, 16)}  # fmt: skip
 _PIECE = 1 << 33  # bytes of scores that torch has at a time, at most
 _COLUMNS = (
     ("case", "name"), ("ms", "ms"), ("spread", "spread"), ("a second", "qps"),
@@ -85,7 +77,7 @@ def run(only: list[str] | None = None) -> dict[str, Any]:
         try:
             for figures in measures(torch, device, case, ceilings, clock):
                 case |= figures
-                case["met"] = met(case)
+                case["met"] = "no" if "error" in case else met(case)
                 print(json.dumps(record), file=sys.stderr, flush=True)
         except Exception as error:  # of this case: others may be well
             case["error"] = repr(error)
@@ -124,13 +116,15 @@ def measures(
     work = Work(torch, device, n, d, case["bits"])
     torch.cuda.synchronize()
     built = time.perf_counter() - start
-    ms = clock(work.search(nq, k))
+    search = work.search(nq, k)
+    ms = clock(search.go)
     done = {"copy": work.nbytes, "int8": 2 * n * d * nq}
     figures = {"built_s": built, "ms": ms, "spread": clock.spread, "qps": nq / ms * 1e3}
-    yield figures | _shares(done, ms, ceilings)
+    yield figures | _shares(done, ms, ceilings) | work.checked(search)
     if case["bits"] == 1 and nq == 1:
-        yield {"scalar_ms": clock(work.search(nq, k, {}))}
-    del work
+        search = work.search(nq, k, {})
+        yield {"scalar_ms": clock(search.go)} | work.checked(search)
+    del work, search
     for name, dtype in (("bf16", torch.bfloat16), ("int8", torch.int8)):
         torch.cuda.empty_cache()
         try:
@@ -146,72 +140,6 @@ def _shares(done: dict[str, int], ms: float, ceilings: dict[str, float]) -> dict
         for name, amount in done.items()
         if name in ceilings
     }
-
-
-class Work:
-    """Codes of random bytes on a GPU, and searches of them."""
-
-    def __init__(self, torch: Any, device: driver.Device, n: int, d: int, bits: int) -> None:
-        self._torch, self._device, self._dim = torch, device, d
-        kind, codes = _KINDS[bits]
-        blocks, chunks = -(-n // 32), -(-(-(-d // 64) * 64) // codes)
-        segment = SimpleNamespace(kind=kind, chunks=chunks, pieces=chunks)
-        self.nbytes = 32 * blocks * (16 * chunks + 4)
-        whole, most = (64 * blocks * chunks,), 2**63 - 1
-        codes_ = torch.randint(-most, most, whole, dtype=torch.int64, device="cuda")
-        scale = torch.rand(32 * blocks, device="cuda") + 0.5
-        ids = torch.arange(n, device="cuda")
-        order = torch.randperm(blocks, device="cuda")
-        records = np.zeros(1, SEGMENT)
-        records["codes"], records["scale"] = codes_.data_ptr(), scale.data_ptr()
-        records["kind"], records["chunks"] = kind, chunks
-        records["dims"] = -(-d // 64) * 64
-        records["table"] = np.linspace(4, 120, 16).astype(np.uint8)
-        segments = self._put(records)
-        stored = np.zeros(1, STORED)
-        stored["segments"], stored["rows"], stored["count"] = segments.data_ptr(), n, 1
-        record = self._put(stored)
-        self._held = [codes_, scale, ids, order, segments, record]
-        plan = SimpleNamespace(segments=(segment,), blocks=blocks)
-        self._codes: Any = SimpleNamespace(
-            device=device, plan=plan, stored=record.data_ptr(), order=order.data_ptr(), masks=0,
-            ids=ids.data_ptr(),
-        )  # fmt: skip
-
-    def _put(self, array: Any) -> Any:
-        return self._torch.from_numpy(array.view(np.uint8).copy()).cuda()
-
-    def _empty(self, *shape: int, dtype: str = "uint8") -> Any:
-        out = self._torch.empty(shape, dtype=getattr(self._torch, dtype), device="cuda")
-        self._held.append(out)
-        return out
-
-    def search(self, nq: int, k: int, stems: Mapping[int, str] = STEMS) -> Callable[[], None]:
-        """What queues a search of nq queries for k rows, by the kernels that `stems` names."""
-        torch, padded, width = self._torch, -(-nq // 16) * 16, -(-self._dim // 64) * 64
-        entries = torch.randint(-127, 128, (padded, width), dtype=torch.int8, device="cuda")
-        half = entries.sum(dim=1, dtype=torch.int32).to(torch.float32) / 2
-        gamma, alpha = torch.rand(padded, device="cuda") + 0.5, torch.zeros(nq, device="cuda")
-        self._held += [entries, half, gamma, alpha]
-        scores, found = self._empty(nq, k, dtype="float32"), self._empty(nq, k, dtype="int64")
-        search, blocks = DeviceSearch(self._codes, stems), self._codes.plan.blocks
-        step = min(nq, search.step)
-        memory = self._empty(search.nbytes(step, k, blocks)).data_ptr()
-        asked = Asked(nq, padded, width, *(x.data_ptr() for x in (entries, half, gamma, alpha)))
-        plain, shuffled = Where(blocks), Where(blocks, self._codes.order)
-        stream = torch.cuda.current_stream().cuda_stream
-
-        def go() -> None:
-            for start in range(0, nq, step):
-                some = asked.some(start, min(start + step, nq))
-                best = search.run(some, k, plain, shuffled, memory, stream)
-                answer = topk.answer(
-                    best, some.nq, k, keep(k), some.alpha, self._codes.ids,
-                    scores.data_ptr() + 4 * start * k, found.data_ptr() + 8 * start * k,
-                )  # fmt: skip
-                self._device.launch(answer, stream)
-
-        return go
 
 
 def _of_torch(torch: Any, dtype: Any, n: int, d: int, nq: int, k: int, clock: Clock) -> float:
@@ -241,39 +169,11 @@ def _encoded(
     clock: Clock,
 ) -> dict[str, Any]:  # fmt: skip
     """Milliseconds of rotating and coding rows by Lloyd-Max levels."""
-    n, d, bits = case["rows"], case["dim"], case["bits"]
-    rotation, levels = HadamardRotation().fit(None, d, 0), scalar_levels(bits, d)
-    x = torch.randn(n, d, device="cuda")
-    kind, codes = _KINDS[bits]
-    chunks, rows = -(-d // codes), -(-n // 32) * 32
-    out, scale = (
-        torch.empty(rows * chunks * 16, dtype=torch.uint8, device="cuda"),
-        torch.empty(rows, device="cuda"),
-    )
-    ratio, odd = (
-        torch.empty(rows, dtype=torch.float16, device="cuda"),
-        torch.zeros(1, dtype=torch.int32, device="cuda"),
-    )
-    book = np.concatenate([levels.thresholds, levels.magnitudes + np.float32(0.5)])
-    arrays = [rotation.arrays()["signs"].astype(np.float32), rotation.arrays()["mixes"],
-              book.astype(np.float32)]  # fmt: skip
-    signs, mixes, codebook = (torch.from_numpy(np.ascontiguousarray(a)).cuda() for a in arrays)
-    records = np.zeros(1, SEGMENT)
-    records["codes"], records["codebook"] = out.data_ptr(), codebook.data_ptr()
-    records["kind"], records["chunks"], records["count"] = kind, chunks, d
-    records["window"], records["dims"] = len(levels.magnitudes), -(-d // 64) * 64
-    segments = torch.from_numpy(records.view(np.uint8).copy()).cuda()
-    coding = Coding(
-        d, "ip", "unbiased", levels.unit, segments.data_ptr(), 1, 0, signs.data_ptr(),
-        mixes.data_ptr(), len(arrays[1]), d, arrays[1].shape[1],
-    )  # fmt: skip
-    launch = encode(
-        coding, x.data_ptr(), n, 0, scale.data_ptr(), ratio.data_ptr(), 0, odd.data_ptr()
-    )
-    stream = torch.cuda.current_stream().cuda_stream
-    ms = clock(lambda: device.launch(launch, stream))
-    figures = {"ms": ms, "spread": clock.spread, "qps": n / ms * 1e3}
-    return figures | _shares({"copy": x.nbytes + out.nbytes + 6 * rows}, ms, ceilings)
+    coder = Coder(torch, case["rows"], case["dim"], case["bits"])
+    stream = tensors.stream(device.number)
+    ms = clock(lambda: device.launch(coder.launch, stream))
+    figures = {"ms": ms, "spread": clock.spread, "qps": case["rows"] / ms * 1e3}
+    return figures | _shares({"copy": coder.nbytes}, ms, ceilings) | coder.checked()
 
 
 def report(record: dict[str, Any]) -> str:

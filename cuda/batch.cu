@@ -361,6 +361,7 @@ extern "C" __global__ void __launch_bounds__(VQ_THREADS, VQ_BLOCKS) vq_batch(
     u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     Cell cell = {lane / 4, lane % 4};
     for (i64 top = (i64)blockIdx.y * 8; top < nblocks; top += (i64)gridDim.y * 8) {
+        __syncwarp();  // lanes part where they append, and products are of whole warps
         i64 at = top + warp, block = 0;
         u32 mask = 0;
         if (at < nblocks) {

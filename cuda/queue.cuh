@@ -13,12 +13,14 @@
 #define VQ_ROOM 1024
 #define VQ_BUFFER 2048
 #define VQ_ALL 0xffffffffu
+static_assert(VQ_KEEP <= VQ_BUFFER - VQ_ROOM, "k keys must leave room");
 
 struct Queue {
     u64 best[VQ_KEEP];  // descending
     u64 buffer[VQ_BUFFER];
     u64 floor;  // keys up to it are not among the best
     u32 count;
+    u32 spare;  // keys that the buffer may keep after a look at it: fewer than k until k are known
 };
 
 // One stage of a bitonic network over `size` keys; `descending` is of pairs (i, i + stride).
@@ -69,13 +71,14 @@ VQ_DEVICE void merge_keys(u64* keys) {
 }
 
 // Before anything else, with the keys that are known, or 0; best first.
-VQ_DEVICE void start_queue(Queue& queue, const u64* known, u64 floor) {
+VQ_DEVICE void start_queue(Queue& queue, const u64* known, u64 floor, i32 k) {
     for (u32 i = threadIdx.x; i < VQ_KEEP; i += VQ_THREADS) {
         queue.best[i] = known ? known[i] : 0;
     }
     if (threadIdx.x == 0) {
         queue.count = 0;
         queue.floor = floor;
+        queue.spare = (u32)k - 1;
     }
     __syncthreads();
 }
@@ -90,12 +93,13 @@ VQ_DEVICE void push(Queue& queue, u64 key) {
     if (wanted) queue.buffer[base + bit_count(hits & ((1u << lane) - 1))] = key;
 }
 
-// Take the buffer in, if the next VQ_ROOM keys might not find room, or if it is the last time.
+// Take the buffer in: once it has k keys, so that there is a floor early on; then if the next VQ_ROOM
+// keys might not find room; and if it is the last time.
 // floors  where blocks tell each other of this query's, or 0. All threads of the block take part.
 VQ_DEVICE void settle(Queue& queue, i32 k, u64* floors, bool last) {
     __syncthreads();
     u32 count = queue.count;
-    if (count > (last ? 0 : VQ_BUFFER - VQ_ROOM)) {
+    if (count > (last ? 0 : queue.spare)) {
         u32 whole = 2;
         while (whole < count) whole *= 2;
         for (u32 i = count + threadIdx.x; i < whole; i += VQ_THREADS) queue.buffer[i] = 0;
@@ -109,6 +113,7 @@ VQ_DEVICE void settle(Queue& queue, i32 k, u64* floors, bool last) {
         merge_keys(queue.best);
         if (threadIdx.x == 0) {
             queue.count = 0;
+            queue.spare = VQ_BUFFER - VQ_ROOM;
             if (queue.best[k - 1] > queue.floor) queue.floor = queue.best[k - 1];
             if (floors) atomicMax(floors, queue.floor);
         }

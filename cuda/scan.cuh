@@ -43,10 +43,11 @@ VQ_DEVICE void scan_rows(const Scan& scan, Family& family, Queue& queue) {
     const Stored& stored = *scan.stored;
     u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     i64 step = (i64)gridDim.x * 8;
-    start_queue(queue, 0, scan.floors ? *(volatile u64*)scan.floors : 0);
+    start_queue(queue, 0, scan.floors ? *(volatile u64*)scan.floors : 0, scan.k);
     family.begin(scan);
-    i32 turn = 0;
+    i32 turn = VQ_TURNS - 1;  // the first look is early
     for (i64 top = scan.start + (i64)blockIdx.x * 8; top < scan.stop; top += step) {
+        __syncwarp();  // a family's products are of whole warps
         i64 at = top + warp, place = 32 * (at - scan.start) + lane, block = 0;
         u32 mask = 0;
         if (at < scan.stop) {

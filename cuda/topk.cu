@@ -10,7 +10,7 @@
 // sets `counts` to 0 for the next wave; there is one part then.
 extern "C" __global__ void __launch_bounds__(VQ_THREADS) vq_merge(
     const u64* keys, i64 stride, i64 length, i64 total, u32* counts, u32 capacity, i32 overflowed,
-    const u64* before, u64* out, i32 k) {
+    const u64* before, const u64* floors, u64* out, i32 k) {
     __shared__ Queue queue;
     i64 query = blockIdx.y;
     i64 first = blockIdx.x * length, last = first + length < total ? first + length : total;
@@ -25,7 +25,8 @@ extern "C" __global__ void __launch_bounds__(VQ_THREADS) vq_merge(
         if ((count > capacity) != (overflowed != 0)) return;
     }
     const u64* known = before && blockIdx.x == 0 ? before + query * VQ_KEEP : 0;
-    start_queue(queue, known, known ? known[k - 1] : 0);
+    u64 floor = floors && floors[query] ? floors[query] - 1 : 0;  // that key itself is wanted
+    start_queue(queue, known, known && known[k - 1] > floor ? known[k - 1] : floor, k);
     for (i64 top = first; top < last; top += VQ_ROOM) {
         u64 own[VQ_ROOM / VQ_THREADS];  // on their way together
 #pragma unroll

@@ -91,7 +91,7 @@ def test_a_case_that_fails_stops_no_other(monkeypatch, capsys):
             empty_cache = staticmethod(lambda: None)
 
     def measures(torch, device, case, *rest):
-        yield {"ms": 1.0}
+        yield {"ms": 1.0} | ({"error": "wrong"} if "queries" not in case else {})
         if case["bits"] == 1:
             raise RuntimeError("an illegal address")
 
@@ -102,6 +102,7 @@ def test_a_case_that_fails_stops_no_other(monkeypatch, capsys):
     monkeypatch.setattr(rates, "measure", lambda torch, clock: (CEILINGS, {}))
     record = gpu.run()
     assert all(case["ms"] == 1.0 for case in record["cases"])
-    assert ["error" in case for case in record["cases"]] == [False, True, *[False] * 4]
+    assert ["error" in case for case in record["cases"]] == [False, True, False, False, False, True]
+    assert record["cases"][-1]["met"] == "no"  # though 1 ms is its target
     so_far = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [len(part["cases"]) for part in so_far] == [1, 2, 3, 4, 5, 6]

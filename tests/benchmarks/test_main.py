@@ -10,7 +10,9 @@ from vqindex.evaluate import append_points
 
 FOLDER = Path(machine.__file__).parent
 # They time the kernels themselves.
-INTERNAL = ("ceilings.py", "costs.py", "gpu.py", "rates.py", "scans.py")
+INTERNAL = (
+    "ceilings.py", "costs.py", "gpu.py", "gpu_check.py", "gpu_work.py", "rates.py", "scans.py",
+)  # fmt: skip
 PARTS = ("datasets", "evaluate", "quantizers.levels", "report", "store")
 PUBLIC = ("vqindex", *(f"vqindex.{part}" for part in PARTS))
 

@@ -96,7 +96,7 @@ class Search:
     def merge(self, keys, total, overflowed, before):
         self.topk.run(
             "vq_merge", (1, self.asked.nq), keys, i64(total), i64(total), i64(total), self.counts,
-            u32(self.buffer.shape[1]), i32(overflowed), before, self.best, i32(self.k),
+            u32(self.buffer.shape[1]), i32(overflowed), before, None, self.best, i32(self.k),
         )  # fmt: skip
 
     def answer(self):
@@ -223,7 +223,7 @@ def test_merging_lists_of_keys(keep):
     out = np.full((2, 3, keep), POISON, np.uint64)
     program = emulate("topk.cu", ("vq_merge", "vq_answer"), VQ_KEEP=keep)
     program.run("vq_merge", (3, 2), keys, i64(4500), i64(1500), i64(4499), None, u32(0), i32(0),
-                before, out, i32(keep))  # fmt: skip
+                before, None, out, i32(keep))  # fmt: skip
     for q in range(2):
         for p in range(3):
             given_keys = keys[q, 1500 * p : min(1500 * (p + 1), 4499)]
@@ -231,6 +231,20 @@ def test_merging_lists_of_keys(keep):
                 given_keys = np.concatenate([given_keys, before[q]])
             expected = np.sort(given_keys)[::-1][:keep]
             assert (out[q, p] == expected).all()
+
+
+def test_keys_below_a_floor_are_passed_over():
+    rng, k = np.random.default_rng(6), 10
+    keys = rng.permutation(np.arange(1, 1001, dtype=np.uint64)).reshape(2, 500)
+    floors = np.array([np.sort(keys[0])[-k], 0], np.uint64)  # one is the k-th best itself
+    out = np.full((2, 2, KEEP), POISON, np.uint64)
+    emulate("topk.cu", ("vq_merge", "vq_answer"), VQ_KEEP=KEEP).run(
+        "vq_merge", (2, 2), keys, i64(500), i64(250), i64(500), None, u32(0), i32(0), None, floors,
+        out, i32(k),
+    )  # fmt: skip
+    for q in range(2):
+        assert (np.sort(out[q].ravel())[::-1][:k] == np.sort(keys[q])[::-1][:k]).all()
+    assert (out[0] > 0).sum() == k  # and nothing else
 
 
 def test_no_rows_that_take_part():

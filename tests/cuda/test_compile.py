@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.cuda.emulated import CUDA
+from vqindex.kernels.gpu import sources
+from vqindex.kernels.gpu.compile import compiled
 
 ARCHS = ("80", "90", "90a", "100", "120")
 KEEPS = [{"VQ_KEEP": keep} for keep in (16, 64, 256, 1024)]
@@ -88,26 +90,12 @@ def test_all_macros_compile_for_all_architectures(file, arch, tmp_path):
 
 
 def shipped(file, arch, macros):
-    """NVRTC through cuda-core, the way that users' kernels go."""
-    core = pytest.importorskip(
+    """What NVRTC says through cuda-core: the way that users' kernels go."""
+    pytest.importorskip(
         "cuda.core", reason="CUDA-CORE IS MISSING: kernels are not compiled by NVRTC"
     )
-    seen, log = set(), io.StringIO()
-
-    def paste(match):
-        name = match[1]
-        if name in seen:
-            return ""
-        seen.add(name)
-        return re.sub(r'#include "(.*)"\n', paste, (CUDA / name).read_text())
-
-    options = core.ProgramOptions(
-        arch=f"sm_{arch}", std="c++17", fma=False, ptxas_options="-v",
-        define_macro=[(name, str(value)) for name, value in macros.items()] or None,
-    )  # fmt: skip
-    text = re.sub(r'#include "(.*)"\n', paste, (CUDA / file).read_text())
-    code = core.Program(text, "c++", options).compile("cubin", logs=log)
-    assert code.code
+    stem, log = file.removesuffix(".cu"), io.StringIO()
+    assert compiled(stem, sources.text(stem), tuple(macros.items()), f"sm_{arch}", log)
     return log.getvalue()
 
 

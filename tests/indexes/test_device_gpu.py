@@ -17,7 +17,7 @@ pytestmark = [
 SPECS = [
     *(f"EDEN{bits}" for bits in range(1, 9)), "EDEN2.5", "TQprod3", "QJL200", "SQ8", "LVQ4x4",
     "SAQ3", "PQ8x4", "PQ9x8", "Coarse4,EDEN2", "TCQ2", "F32", "F16",
-    "EDEN4,Rerank(f16)", "EDEN1,Rerank(f32)",
+    "EDEN4,Rerank(f16)", "EDEN1,Rerank(f32)", "NUQ4", "Hadamard(block=64),EDEN4", "Haar,EDEN2",
 ]  # fmt: skip
 SHAPES = [(1, 1, 1), (31, 3, 5), (33, 65, 16), (1055, 130, 17), (9999, 200, 100), (5000, 96, 1024)]
 
@@ -85,8 +85,10 @@ def test_lists(spec):
 
 
 @pytest.mark.parametrize(
-    "spec", ["EDEN4", "SQ8", "F16", "LVQ4", "IVF9,EDEN2", "PCA,EDEN4", "EDEN4,Rerank(f16)"]
-)
+    "spec",
+    ["EDEN4", "SQ8", "F16", "LVQ4", "IVF9,EDEN2", "PCA,EDEN4", "EDEN4,Rerank(f16)",
+     "Hadamard(block=64),EDEN4", "Haar,EDEN2"],
+)  # fmt: skip
 def test_tensors(torch, spec):
     index = filled(spec)
     copy, q = index.to("cuda"), vectors(40, 72, seed=8)
@@ -163,13 +165,15 @@ def test_what_is_not_finite_finds_nothing(torch):
 
 
 def test_several_indexes_and_their_memory():
-    device = driver.device()
-    before, index = device.free_bytes(), filled("EDEN4", 40_000, 256)
+    device, index, q = driver.device(), filled("EDEN4", 40_000, 256), vectors(2, 256, seed=9)
+    check(index.to("cuda"), index, q)  # kernels are loaded, and stay
+    gc.collect()
+    before = device.free_bytes()
     copies = [index.to("cuda") for _ in range(3)]
     taken = sum(copy.nbytes["codes"] for copy in copies)
     assert before - device.free_bytes() >= taken
     for copy in copies:
-        check(copy, index, vectors(2, 256, seed=9))
+        check(copy, index, q)
     copies.clear()
     del copy
     gc.collect()

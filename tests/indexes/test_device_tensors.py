@@ -80,11 +80,17 @@ def torch(monkeypatch):
         allocated.append(Tensor(raw[start : start + size].view(dtype).reshape(shape)))
         return allocated[-1]
 
+    class OutOfMemoryError(RuntimeError): ...
+
     stream = SimpleNamespace(cuda_stream=STREAM)
+    cuda = SimpleNamespace(
+        current_stream=lambda number: stream, OutOfMemoryError=OutOfMemoryError,
+        mem_get_info=lambda number: (3_000_000, 9_000_000),
+        memory_reserved=lambda number: 5_000_000, memory_allocated=lambda number: 1_000_000,
+    )  # fmt: skip
     module = SimpleNamespace(
-        Tensor=Tensor, strided="strided", float32=np.float32, int64=np.int64, uint8=np.uint8,
-        empty=empty, cuda=SimpleNamespace(current_stream=lambda number: stream),
-        allocated=allocated,
+        Tensor=Tensor, strided="strided", float32=np.dtype(np.float32), int64=np.dtype(np.int64),
+        uint8=np.dtype(np.uint8), empty=empty, cuda=cuda, allocated=allocated,
     )  # fmt: skip
     monkeypatch.setitem(sys.modules, "torch", module)
     copied.clear()
@@ -183,6 +189,22 @@ def test_filters():
     q, wanted = asked(9), np.arange(0, 200, 3)
     result = copy.search(Tensor(q), 5, wanted)
     np.testing.assert_array_equal(result.ids.array, index.search(q, 5, wanted, stages="off").ids)
+
+
+def test_memory_that_is_not_there(torch, monkeypatch):
+    _, copy = pair()
+
+    def empty(shape, dtype, device):
+        if dtype == torch.uint8:
+            raise torch.cuda.OutOfMemoryError
+        return Tensor(np.empty(shape, dtype))
+
+    monkeypatch.setattr(torch, "empty", empty)
+    (job,) = copy._jobs.of_address(0, 9, 5, 5, None)
+    with pytest.raises(BackendError, match=r"empty_cache\(\)") as raised:
+        copy.search(Tensor(asked(9)), 5)
+    assert f"needs {job.nbytes / 1e6:,.1f} MB" in str(raised.value)
+    assert "on cuda:0, where 3.0 MB are free and torch keeps 4.0 MB" in str(raised.value)
 
 
 def test_what_is_refused():

@@ -223,7 +223,7 @@ class Simulated:
             room[: len(found)] = found[:capacity]
 
     def vq_merge(self, launch, macros, keys, stride, length, total, counts, capacity, overflowed,
-                 before, out, k):  # fmt: skip
+                 before, floors, out, k):  # fmt: skip
         (parts, nq, _), size = launch.grid, macros["VQ_KEEP"]
         for q in range(nq):
             count = int(total)

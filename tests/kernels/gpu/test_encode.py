@@ -1,4 +1,4 @@
-"""Rows coded by the kernels themselves, compiled for the host and launched by their bindings."""
+"""Rows coded by the kernels themselves, launched by their bindings: on the host, and on a GPU."""
 
 import shutil
 from types import SimpleNamespace
@@ -10,22 +10,32 @@ import vqindex as vq
 from tests.kernels.gpu import emulated
 from tests.kernels.gpu.fake import FakeDevice
 from vqindex.indexes.device.codes import DeviceCodes, padded
+from vqindex.kernels.gpu import driver
 from vqindex.kernels.gpu.encode import Coding, encode
+from vqindex.kernels.gpu.launch import Launch, pointer, row_bytes
 from vqindex.kernels.gpu.qjl import Projection, qjl
 from vqindex.kernels.gpu.records import SEGMENT
 from vqindex.layouts import device as layouts
 from vqindex.sketches.qjl import FittedQJL
+from vqindex.transforms import DenseRotation, HadamardRotation
 from vqindex.transforms.runs import runs_of
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ compiles the kernels")
 N, FIRST = 45, 33  # rows, and those that are coded first
+EMULATED = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ compiles the kernels")
+GPU = pytest.mark.gpu, pytest.mark.skipif(not driver.devices(), reason="there is no NVIDIA GPU")
+
+
+@pytest.fixture(params=[pytest.param(False, marks=EMULATED, id="emulated"),
+                        pytest.param(True, marks=GPU, id="gpu")])  # fmt: skip
+def device(request):
+    return driver.device() if request.param else FakeDevice(emulated.run)
 
 
 class Encoder:
     """Codes rows on a device; `segments` and `columns` are what it wrote, by their addresses."""
 
-    def __init__(self, codec, plan):
-        self.device, self.codec, self.held = FakeDevice(emulated.run), codec, []
+    def __init__(self, device, codec, plan):
+        self.device, self.codec, self.held = device, codec, []
         rows = 32 * plan.blocks
         self.segments = [self.room(s.block_bytes * plan.blocks) for s in plan.segments]
         self.columns = {c.name: self.room(4 * rows) for c in codec.columns}
@@ -43,7 +53,7 @@ class Encoder:
 
     def put(self, array):
         at = self.room(array.nbytes)
-        self.device.upload(at, np.ascontiguousarray(array), 0)
+        self.device.upload(at, np.ascontiguousarray(array), self.device.stream)
         return at
 
     def coded_by(self, quantizer):
@@ -73,17 +83,19 @@ class Encoder:
         rest = 0 if self.projection is None else self.room(x.nbytes)
         names = [name if self.parts else "" for name in ("scale", "ratio")] + ["bias"]
         factors = [self.columns.get(name, 0) for name in names]
-        self.device.launch(
-            encode(self.coding, self.put(x), len(x), first, *factors, self.odd, rest), 0
-        )
+        self.launch(encode(self.coding, self.put(x), len(x), first, *factors, self.odd, rest))
         if rest:
             codes = self.segments[-1]
-            self.device.launch(qjl(self.projection, rest, len(x), first, codes, self.scale), 0)
+            self.launch(qjl(self.projection, rest, len(x), first, codes, self.scale))
+
+    def launch(self, launch):
+        self.device.launch(launch, self.device.stream)
 
 
 def read(device, address, dtype, *shape):
     out = np.empty(shape, dtype)
-    device.download(out, address, 0)
+    device.download(out, address, device.stream)
+    device.synchronize(device.stream)
     return out
 
 
@@ -97,7 +109,7 @@ SPECS = [
 @pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
 @pytest.mark.parametrize(("spec", "d"), [*((s, 72) for s in SPECS), ("TQprod2", 130),
                                          ("Hadamard(block=256),EDEN3", 600)])  # fmt: skip
-def test_codes_are_those_of_the_cpu(spec, d, metric):
+def test_codes_are_those_of_the_cpu(spec, d, metric, device):
     index = vq.index_factory(spec, metric=metric)
     rng = np.random.default_rng(d)
     x = rng.standard_normal((N, d)).astype(np.float32)
@@ -105,7 +117,7 @@ def test_codes_are_those_of_the_cpu(spec, d, metric):
     rows = index._rows
     wanted = DeviceCodes(FakeDevice(), rows, rows.codec, 1)
     plan, codec = wanted.plan, rows.codec
-    own = Encoder(codec, plan)
+    own = Encoder(device, codec, plan)
     own(x[:FIRST], 0)
     own(x[FIRST:], FIRST)
     starts = [wanted.memory.address + start for start in padded(plan.sizes)]
@@ -120,3 +132,26 @@ def test_codes_are_those_of_the_cpu(spec, d, metric):
         got = read(own.device, own.columns[about.name], about.dtype, N)
         assert got.tobytes() == read(wanted.device, at, about.dtype, N).tobytes()
     assert read(own.device, own.odd, np.uint32, 1)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("rotation", "d"),
+    [(HadamardRotation(), 96), (HadamardRotation(), 1536), (HadamardRotation(block=64), 130),
+     (HadamardRotation(block=256), 600), (DenseRotation(), 130)],
+)  # fmt: skip
+def test_rotated_rows_are_those_of_the_cpu(rotation, d, device):
+    x = np.random.default_rng(d).standard_normal((N, d)).astype(np.float32)
+    transform = rotation.fit(x, d, 1)
+    runs, stride, arrays = runs_of(transform), d + 5, []
+    for array in (x, np.full((N, stride), np.nan, np.float32), runs.signs, runs.mixes):
+        arrays.append(device.allocate(array.nbytes))
+        device.upload(arrays[-1].address, np.ascontiguousarray(array), device.stream)
+    rows, out, signs, mixes = (pointer(memory.address) for memory in arrays)
+    device.launch(Launch(
+        "hadamard", (), "vq_rotate", (7, 1, 1), 128, 2 * row_bytes(d),
+        (rows, np.int64(d), out, np.int64(stride), np.int64(N), np.int32(d), np.int32(runs.size),
+         np.int32(runs.order), np.int32(runs.rounds), signs, mixes),
+    ), device.stream)  # fmt: skip
+    got = read(device, int(out), np.float32, N, stride)
+    assert got[:, :d].tobytes() == transform.apply(x).tobytes()
+    assert np.isnan(got[:, d:]).all()

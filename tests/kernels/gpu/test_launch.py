@@ -81,10 +81,13 @@ def test_arranging_byte_by_byte():
 
 def test_a_merge_byte_by_byte():
     launch = topk.merge(
-        8, 3, 10, 8192, 640, 16, before=24, length=100, counted=Counted(4, 8192), overflowed=True
-    )
+        8, 3, 10, 8192, 640, 16, before=24, floors=32, length=100, counted=Counted(4, 8192),
+        overflowed=True,
+    )  # fmt: skip
     assert launch[:6] == ("topk", (("VQ_KEEP", 16),), "vq_merge", (7, 3, 1), 256, 0)
-    assert launch.packed == struct.pack("<QqqqQIiQQi", 8, 8192, 100, 640, 4, 8192, 1, 24, 16, 10)
+    assert launch.packed == struct.pack(
+        "<QqqqQIiQQQi", 8, 8192, 100, 640, 4, 8192, 1, 24, 32, 16, 10
+    )
 
 
 def test_an_answer_byte_by_byte():

@@ -5,10 +5,12 @@ import json
 import sys
 
 import numpy as np
+import pytest
 
 import vqindex as vq
 from tests.kernels.gpu import emulated
 from vqindex.kernels.gpu import driver
+from vqindex.kernels.gpu.topk import answer
 
 _POINTERS = ctypes.POINTER(ctypes.c_void_p)
 LAUNCHER = ctypes.CFUNCTYPE(
@@ -36,7 +38,12 @@ def main():
             got, want = copy.search(queries[:nq], 5), index.search(queries[:nq], 5, stages="off")
             np.testing.assert_array_equal(got.ids, want.ids)
             assert got.scores.tobytes() == want.scores.tobytes()
-    print(driver.device().name, driver.device().free_bytes())
+    gpu = driver.device()
+    failing = answer(16, 1, 5, 16, 16, 16, 16, 16)._replace(kernel="vq_nothing")
+    for stream in (0, gpu.stream):
+        with pytest.raises(vq.BackendError, match=r"^Host: vq_nothing of topk.cu failed: ERROR"):
+            gpu.launch(failing, stream)
+    print(gpu.name, gpu.free_bytes())
 
 
 main()

@@ -173,9 +173,14 @@ class DeviceSearch:
         keys, size, total = space.kept, keep(shape.k), shape.parts * keep(shape.k)
         if shape.middles:
             length = ceil(shape.parts / shape.middles) * size
-            queue(topk.merge(keys, shape.nq, shape.k, total, total, space.middle, length=length))
+            queue(topk.merge(
+                keys, shape.nq, shape.k, total, total, space.middle, floors=space.floors,
+                length=length,
+            ))  # fmt: skip
             keys, total = space.middle, ceil(total / length) * size
-        queue(topk.merge(keys, shape.nq, shape.k, total, total, space.best))
+        queue(topk.merge(
+            keys, shape.nq, shape.k, total, total, space.best, floors=space.floors
+        ))  # fmt: skip
 
     def _batch(
         self, asked: Asked, shape: _Shape, cut: batch.Shape, where: Where, space: Space,
@@ -218,7 +223,7 @@ class DeviceSearch:
         total = shape.parts * keep(shape.k)
         queue(topk.merge(
             space.kept, asked.nq, shape.k, total, total, space.best, before=space.best,
-            counted=counted, overflowed=True,
+            floors=space.floors, counted=counted, overflowed=True,
         ))  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Queries that are torch tensors, and answers as such. torch is never imported here."""
 
 import sys
+from math import prod
 from typing import Any
 
 from vqindex.errors import BackendError, DtypeError, ShapeError
@@ -39,9 +40,22 @@ def stream(number: int) -> int:
 
 
 def empty(shape: tuple[int, ...], dtype: str, number: int) -> Any:
-    """A tensor on a GPU, of torch's own memory: good as long as it lives, on the current stream."""
+    """A tensor on a GPU, of torch's own memory: good as long as it lives, on the current stream.
+
+    BackendError where there is no room.
+    """
     torch = sys.modules["torch"]
-    return torch.empty(shape, dtype=getattr(torch, dtype), device=f"cuda:{number}")
+    kind = getattr(torch, dtype)
+    try:
+        return torch.empty(shape, dtype=kind, device=f"cuda:{number}")
+    except torch.cuda.OutOfMemoryError as error:
+        free, needed = torch.cuda.mem_get_info(number)[0], prod(shape) * kind.itemsize
+        unused = torch.cuda.memory_reserved(number) - torch.cuda.memory_allocated(number)
+        raise BackendError(
+            f"a search needs {needed / 1e6:,.1f} MB of memory in one piece on cuda:{number}, where "
+            f"{free / 1e6:,.1f} MB are free and torch keeps {unused / 1e6:,.1f} MB that it does not"
+            " use: give those back by torch.cuda.empty_cache(), or ask fewer queries at a time."
+        ) from error
 
 
 def result(scores: Any, ids: Any, metric: str, single: bool, stats: dict[str, Any]) -> SearchResult:

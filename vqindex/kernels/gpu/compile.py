@@ -56,15 +56,20 @@ def cubin(stem: str, macros: Macros, arch: str) -> bytes:
     return code
 
 
-def compiled(stem: str, source: str, macros: Macros, arch: str) -> bytes:
-    """The machine code of a source text, compiled anew; `stem` is its name in errors."""
+def compiled(
+    stem: str, source: str, macros: Macros, arch: str, log: io.StringIO | None = None
+) -> bytes:
+    """The machine code of a source text, compiled anew; `stem` is its name in errors.
+
+    log   written: what the compiler says, with each kernel's registers and shared memory
+    """
     from cuda.core import Program, ProgramOptions
 
     options = ProgramOptions(
-        name=stem, arch=arch, std="c++17", lineinfo=True, fma=False,
+        name=stem, arch=arch, std="c++17", lineinfo=True, fma=False, ptxas_options="-v",
         define_macro=[(name, str(value)) for name, value in macros] or None,
     )  # fmt: skip
-    log = io.StringIO()
+    log = log or io.StringIO()
     try:
         code = Program(source, "c++", options).compile("cubin", logs=log).code
     except Exception as error:  # cuda-core raises several kinds, its own among them

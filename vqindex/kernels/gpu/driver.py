@@ -22,6 +22,7 @@ FREE_SHARED = 22 * 1024  # bytes that need no asking for: of 48 KB kernels decla
 _LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _MAJOR, _MINOR = 75, 76  # attributes of a device: its compute capability
 _SPARE = 64 << 20  # bytes left free, for what the driver and kernels take themselves
+_STREAMS = 64  # of callers, that are known as cuda-core has them: each is a class of Python's there
 
 
 class Memory:
@@ -141,13 +142,15 @@ class CudaDevice:
 
     def __init__(self, number: int) -> None:
         from cuda.bindings import driver
-        from cuda.core import Device as Found
 
-        self._driver, found = driver, Found(number)
+        from cuda import core
+
+        self._driver, self._core, found = driver, core, core.Device(number)
         self.number, self.name, self.arch = number, found.name, f"sm_{found.arch}"
         self.cores = found.properties.multiprocessor_count
         self.shared_bytes = found.properties.max_shared_memory_per_block_optin
         self._context = self._call("cuDevicePrimaryCtxRetain", number)
+        self._stream = functools.lru_cache(_STREAMS)(core.Stream.from_handle)
         self._kernels: dict[tuple[Any, ...], Any] = {}
         with self._current():
             self.stream = int(self._call("cuStreamCreate", 1))  # waits for no other
@@ -216,15 +219,20 @@ class CudaDevice:
 
     def launch(self, launch: Launch, stream: int) -> None:
         """See Device."""
-        from cuda.core import LaunchConfig, Stream
-        from cuda.core import launch as start
-
         if 0 in launch.grid:
             return
         kernel = self._kernel(launch)
-        config = LaunchConfig(grid=launch.grid, block=launch.block, shmem_size=launch.shared)
+        config = self._core.LaunchConfig(
+            grid=launch.grid, block=launch.block, shmem_size=launch.shared
+        )
         with self._current():
-            start(Stream.from_handle(stream), config, kernel, *launch.arguments)
+            try:
+                self._core.launch(self._stream(stream), config, kernel, *launch.arguments)
+            except Exception as error:  # cuda-core's own has no public name
+                raise self._failed(launch, error) from error
+
+    def _failed(self, launch: Launch, error: Exception) -> BackendError:
+        return BackendError(f"{self.name}: {launch.kernel} of {launch.stem}.cu failed: {error}")
 
     def _kernel(self, launch: Launch) -> Any:
         key = launch.stem, launch.macros, launch.kernel, max(launch.shared, FREE_SHARED)
@@ -234,11 +242,13 @@ class CudaDevice:
         return found
 
     def _loaded(self, launch: Launch) -> Any:
-        from cuda.core import ObjectCode
-
         code = cubin(launch.stem, launch.macros, self.arch)
         with self._current():
-            kernel = ObjectCode.from_cubin(code, name=launch.stem).get_kernel(launch.kernel)
+            try:
+                module = self._core.ObjectCode.from_cubin(code, name=launch.stem)
+                kernel = module.get_kernel(launch.kernel)
+            except Exception as error:
+                raise self._failed(launch, error) from error
             if launch.shared > FREE_SHARED:
                 kind = self._driver.CUfunction_attribute
                 self._call(

@@ -10,12 +10,13 @@ THREADS = 256
 
 def merge(
     keys: int, nq: int, k: int, stride: int, total: int, out: int, *, before: int = 0,
-    length: int | None = None, counted: Counted = ANY, overflowed: bool = False,
+    floors: int = 0, length: int | None = None, counted: Counted = ANY, overflowed: bool = False,
 ) -> Launch:  # fmt: skip
     """Keep the best k of the keys of each query, (nq, stride), of which `total` count.
 
     out          (nq, parts, keep(k)), one part for each `length` keys; by default of all
     before       (nq, keep(k)) keys that the first part takes in as well; may be `out`
+    floors       (nq,) keys that k of these are known to reach, 0 where none is known
     counted      how many count instead of `total`, unless there are more than there is room for
     overflowed   `total` keys of those queries, and nothing of others
     """
@@ -25,7 +26,7 @@ def merge(
         (
             pointer(keys, 8), np.int64(stride), np.int64(length), np.int64(total),
             pointer(counted.counts, 4), np.uint32(counted.capacity), np.int32(overflowed),
-            pointer(before, 8), pointer(out, 8), np.int32(k),
+            pointer(before, 8), pointer(floors, 8), pointer(out, 8), np.int32(k),
         ),
     )  # fmt: skip
 
