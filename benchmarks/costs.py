@@ -50,7 +50,7 @@ def run(dataset: Dataset, *, seed: int = 0) -> dict[str, Any]:
         index = index_factory(spec, metric=dataset.metric, seed=seed)
         index.add(dataset.base)
         if spec in cases["flat"]:
-            flat.append(_flat(index, queries, cases["rounds"]))
+            flat += _flat(index, queries, cases["rounds"])
         else:
             lists += [_lists(index, queries, n, cases["rounds"]) for n in cases["nprobes"]]
     known = {name: getattr(probe, name) for name in NAMES}
@@ -79,15 +79,20 @@ def _lists(index: Index, queries: Any, nprobe: int, rounds: int) -> dict[str, An
     return row | {"expected_us": spared / 1e3}
 
 
-def _flat(index: Index, queries: Any, rounds: int) -> dict[str, Any]:
-    """What a search of all rows takes a query by signs and multiplied, and the rows signs leave."""
+def _flat(index: Index, queries: Any, rounds: int) -> list[dict[str, Any]]:
+    """What a search of all rows takes a query by signs and multiplied, and the rows signs leave.
+
+    Nothing where signs bound no score.
+    """
     ways = scan.Scan._signed, scan.Scan._multiplied
     (one, other), done, plan = _times(index, queries, (scan.Scan, "_many"), ways, rounds)
+    if not plan._words:
+        return []
     share = plan._single * done["scored"] / len(queries) / len(index) / plan._words
-    return {
+    return [{
         "index": index.spec, "share": share,
         "one_us": one, "other_us": other, "ratio": one / other,
-    }  # fmt: skip
+    }]  # fmt: skip
 
 
 def _times(

@@ -63,16 +63,18 @@ class Code:
     sizes     a name of the sizes that it is measured at
     expected  its line of theory.EXPECTED and its bits there
     reported  figures by name, as papers and other implementations have them
+    metrics   those it serves, all if none are named
     """
 
     spec: str
     sizes: str = "usual"
     expected: tuple[str, int] | None = None
     reported: dict[str, float] = field(default_factory=dict)
+    metrics: Sequence[str] = ()
 
     @property
     def system(self) -> System:
-        return System("vqindex", self.spec, slow=self.sizes in SLOW)
+        return System("vqindex", self.spec, slow=self.sizes in SLOW, metrics=self.metrics)
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def _measured(cases: Cases) -> list[Gain]:
 
 
 def _code(line: dict[str, Any]) -> Code:
-    rest = {name: line[name] for name in ("spec", "sizes") if name in line}
+    rest = {name: line[name] for name in ("spec", "sizes", "metrics") if name in line}
     expected = tuple(line["expected"]) if "expected" in line else None
     return Code(**rest, expected=expected, reported={n: line[n] for n in FIGURES if n in line})
 

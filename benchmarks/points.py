@@ -26,6 +26,7 @@ class System:
     fit        rows that it learns from, those of the settings if None
     patience   seconds that its rows may take to be coded, those of the settings if None
     slow       whether it takes long
+    metrics    those it serves, all if none are named
     """
 
     library: str
@@ -33,6 +34,7 @@ class System:
     fit: int | None = None
     patience: float | None = None
     slow: bool = False
+    metrics: Sequence[str] = ()
 
     @property
     def label(self) -> str:
@@ -99,6 +101,9 @@ def _made(
     told = set()
     for system in systems:
         spec = for_dimension(system.spec, dataset.d)
+        if system.metrics and dataset.metric not in system.metrics:
+            tell(f"without {system.label} on {dataset.name}: it is not for {dataset.metric}")
+            continue
         try:
             made = competitor(system.library, spec, dataset.metric, seed, level)
         except (ImportError, ValueError) as error:

@@ -60,7 +60,8 @@ def test_every_case_can_be_measured():
         assert code.expected is None or code.expected[0] in EXPECTED
         assert set(code.reported) <= set(distortion.FIGURES)
         for d in (768, 384, 128):
-            index_factory(for_dimension(code.spec, d))
+            for metric in code.metrics or ("l2", "ip", "cosine"):
+                index_factory(for_dimension(code.spec, d), metric=metric)
 
 
 def test_what_is_added_is_measured_with_and_without():
