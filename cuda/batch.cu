@@ -27,7 +27,11 @@
 #define VQ_TILES (VQ_QUERIES / 8)
 #define VQ_MANY (VQ_KIND == VQ_EMPTY)
 #define VQ_BLOCKS (VQ_QUERIES * (1 + VQ_MANY) >= 32 ? 1 : 2)  // of a multiprocessor
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+#define VQ_AHEAD 1  // two would spill
+#else
 #define VQ_AHEAD (VQ_BLOCKS == 1 && VQ_QUERIES * (1 + VQ_MANY) <= 64 ? 2 : 1)  // loads on their way
+#endif
 
 #ifdef __CUDACC__
 #define VQ_DYNAMIC(type, name) extern __shared__ type name[]
