@@ -66,7 +66,7 @@ def meet(stored, block, hits, asked, query, slot, k, kept, waiting, lines):
     _let_wait(waiting, slot, block, hits, lines)
     if count_of(waiting, slot) <= _most(waiting):
         return np.int64(0)
-    return _make_room(stored, asked, query, slot, k, kept, waiting, lines)
+    return settle(stored, asked, query, slot, k, kept, waiting, _most(waiting) // 2, lines)
 
 
 @inlined
@@ -89,12 +89,6 @@ def _crowd(stored, block, hits, asked, query, slot, k, kept, waiting, lines):
     least = max(threshold_of(waiting, slot), threshold_of(kept, query))
     simd.store_float(waiting.thresholds + 4 * slot, least)
     return True
-
-
-@kernel
-def _make_room(stored, asked, query, slot, k, kept, waiting, lines):
-    """Score rows until no more than half of the places for those that wait are taken."""
-    return settle(stored, asked, query, slot, k, kept, waiting, _most(waiting) // 2, lines)
 
 
 @kernel
