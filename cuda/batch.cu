@@ -27,10 +27,11 @@
 #define VQ_TILES (VQ_QUERIES / 8)
 #define VQ_MANY (VQ_KIND == VQ_EMPTY)
 #define VQ_BLOCKS (VQ_QUERIES * (1 + VQ_MANY) >= 32 ? 1 : 2)  // of a multiprocessor
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
-#define VQ_AHEAD 1  // two would spill
-#else
 #define VQ_AHEAD (VQ_BLOCKS == 1 && VQ_QUERIES * (1 + VQ_MANY) <= 64 ? 2 : 1)  // loads on their way
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+#define VQ_UNROLLED 1  // of the units of a step: more would spill
+#else
+#define VQ_UNROLLED 2
 #endif
 
 #ifdef __CUDACC__
@@ -170,7 +171,7 @@ VQ_DEVICE void add_units(
     Sums& sums, const Segment& segment, Rows rows, i32 first, i32 last, const uint4* queries,
     Cell cell) {
     constexpr i32 EACH = KIND == VQ_SIGNS ? 8 : KIND == VQ_PAIRS ? 4 : KIND == VQ_BYTES ? 1 : 2;
-    constexpr i32 STEP = EACH < 2 ? EACH : 2;
+    constexpr i32 STEP = EACH < 2 ? EACH : 2, UNROLLED = VQ_UNROLLED;
     u32 table[4];
     spread_table(segment, table);
     rows.codes += cell.group;
@@ -187,7 +188,7 @@ VQ_DEVICE void add_units(
         chunk += 4;
 #pragma unroll 1
         for (int step = 0; step < EACH; step += STEP) {
-#pragma unroll
+#pragma unroll UNROLLED
             for (int u = 0; u < STEP; u++, queries += VQ_QUERIES * 4) {
                 u32 levels[4][4];
 #pragma unroll
