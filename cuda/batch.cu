@@ -171,7 +171,8 @@ VQ_DEVICE void add_units(
     Sums& sums, const Segment& segment, Rows rows, i32 first, i32 last, const uint4* queries,
     Cell cell) {
     constexpr i32 EACH = KIND == VQ_SIGNS ? 8 : KIND == VQ_PAIRS ? 4 : KIND == VQ_BYTES ? 1 : 2;
-    constexpr i32 STEP = EACH < 2 ? EACH : 2, UNROLLED = VQ_UNROLLED;
+    constexpr i32 STEP = EACH < 2 ? EACH : 2;
+    [[maybe_unused]] constexpr i32 UNROLLED = VQ_UNROLLED;
     u32 table[4];
     spread_table(segment, table);
     rows.codes += cell.group;

@@ -83,6 +83,8 @@ def test_files_that_are_there_hold_indexes_and_settings_that_are(path):
     for case in plan.cases:
         assert "{" not in case.label(128)
         if case.system == "vqindex":
-            settings = index_factory(case.label(128).split(" ", 1)[1]).settings
-            assert set(case.parameters[0]) <= set(settings)
+            index = index_factory(case.label(128).split(" ", 1)[1])
+            for parameters in case.parameters:
+                index.configure(**parameters)
+                assert {name: index.settings[name] for name in parameters} == parameters
     assert all((cases.FOLDER.parents[1] / test).exists() for test in plan.tests)
